@@ -1,0 +1,50 @@
+/* The heap: checked allocation; see mem.h. */
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+
+void *
+mem_new(size_t bytes)
+{
+	return mem_array(1, bytes);
+}
+
+void *
+mem_array(size_t n, size_t bytes)
+{
+	void *p = calloc(n != 0 ? n : 1, bytes != 0 ? bytes : 1);
+	must(p != NULL);
+	return p;
+}
+
+void *
+mem_resize(void *p, size_t bytes)
+{
+	void *q = realloc(p, bytes != 0 ? bytes : 1);
+	must(q != NULL);
+	return q;
+}
+
+char *
+mem_text(const char *text)
+{
+	size_t n = strlen(text) + 1;
+	char *copy = mem_new(n);
+	memcpy(copy, text, n);
+	return copy;
+}
+
+void
+mem_free(void *p)
+{
+	free(p);
+}
+
+void
+mem_wipe(void *p, size_t bytes)
+{
+	explicit_bzero(p, bytes);
+}

@@ -1,0 +1,95 @@
+/*
+ * The server side of SMTP as a machine without I/O (RFC 5321; SRV-01 to SRV-13, SMG-01, SMG-02).
+ *
+ *   feed bytes -> take events, one by one -> answer those that want it -> write the output
+ *
+ * While an event has not been taken or a reply is owed, feed takes no bytes: that is the
+ * back-pressure. Slices in an event are valid until the next feed, or until smtp_server_reply for
+ * an event that owes one. The machine keeps the order of the protocol, the limits, and answers by
+ * itself what needs no decision (NOOP, RSET, VRFY, HELP, bad syntax, wrong order, bare CR or LF).
+ * It has no clock: the driver holds the deadlines and calls smtp_server_close with a 421.
+ *
+ * Bare CR, bare LF and NUL have no lenient path: in a command 500 5.5.2; in the data the mail is
+ * read to its true end, refused with 550 5.6.0 and never handed on whole (SMTP_EV_BODY_BAD).
+ */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include "smtp/address.h"
+#include "smtp/param.h"
+#include "smtp/reply.h"
+
+enum smtp_event_type {
+	SMTP_EV_NONE,
+	/* these owe a reply */
+	SMTP_EV_CONNECT,   /* first of all: 220, 421, 554 (then only QUIT is taken) */
+	SMTP_EV_HELO,      /* name, esmtp; a 250 is completed by the machine (name, extensions) */
+	SMTP_EV_STARTTLS,  /* 220 or 454; after 220 see smtp_server_tls_wanted */
+	SMTP_EV_AUTH,      /* mechanism in upper case, initial response in `data` (has_data) */
+	SMTP_EV_AUTH_DATA, /* the client's answer to our 334, base64 still; "*": cancelled */
+	SMTP_EV_MAIL,
+	SMTP_EV_RCPT,
+	SMTP_EV_DATA,      /* 354, or a refusal */
+	SMTP_EV_BODY_END,  /* the data is complete and clean: the reply to the mail */
+	/* these owe none */
+	SMTP_EV_BODY,      /* `data`: bytes of the mail, dots unstuffed, in order */
+	SMTP_EV_BODY_BAD,  /* the mail was refused by the machine (reason in `reply`): drop it */
+	SMTP_EV_RESET,     /* the transaction is gone (RSET, HELO, a refusal): drop all of it */
+	SMTP_EV_REFUSED,   /* the machine refused a command by itself: `reply`, `data` the line */
+	SMTP_EV_CLOSE,     /* flush the output, then close; `reply` what was last said */
+};
+
+struct smtp_event {
+	enum smtp_event_type    type;
+	struct slice            name;    /* HELO: as sent; AUTH: the mechanism */
+	bool                    esmtp;   /* EHLO, not HELO */
+	struct address          address; /* MAIL, RCPT: in the transaction's arena */
+	struct smtp_mail_params mail;
+	struct smtp_rcpt_params rcpt;
+	struct slice            data;
+	bool                    has_data;
+	struct smtp_reply       reply;
+};
+
+struct smtp_server_limits {
+	size_t   command_bytes;   /* 512 (RFC 5321 4.5.3.1.4), 12288 for AUTH's lines */
+	size_t   recipients;      /* at least 100; beyond 452 4.5.3 */
+	uint64_t mail_bytes;      /* 552 5.3.4 */
+	size_t   text_line_bytes; /* 998 and CRLF; longer lines refuse the mail (SRV-05) */
+	unsigned commands;        /* in a session; then 421 4.7.0 */
+	unsigned errors;          /* in a session; then 421 4.7.0 */
+	unsigned transactions;    /* in a session; then 421 */
+};
+extern const struct smtp_server_limits smtp_server_limits_default;
+
+struct smtp_server;
+
+/* hostname and limits are kept, not copied. offer may change through smtp_server_offer. */
+struct smtp_server *smtp_server_new(struct slice hostname, const struct smtp_server_limits *limits,
+	const struct smtp_offer *offer);
+void   smtp_server_free(struct smtp_server **s);
+size_t smtp_server_feed(struct smtp_server *s, struct slice in); /* bytes taken */
+bool   smtp_server_event(struct smtp_server *s, struct smtp_event *ev_out);
+/* r's text is copied. Wrong to call when none is owed (must). */
+void   smtp_server_reply(struct smtp_server *s, const struct smtp_reply *r);
+struct slice smtp_server_output(const struct smtp_server *s);
+void   smtp_server_written(struct smtp_server *s, size_t n);
+/* What may be offered now: after authentication, after TLS. */
+void   smtp_server_offer(struct smtp_server *s, const struct smtp_offer *offer);
+/*
+ * After 220 to STARTTLS: true once the output is written; the driver throws away what it has read
+ * and not fed (SMG-07), makes the handshake, and calls smtp_server_tls_started: all that was learnt
+ * in clear is forgotten, EHLO is due again (RFC 3207 4.2).
+ */
+bool   smtp_server_tls_wanted(const struct smtp_server *s);
+void   smtp_server_tls_started(struct smtp_server *s);
+/* Implicit TLS, or a client known to be authenticated by other means: before the first feed. */
+/* From outside: deadline, overload, shutdown. Says r (4yz) once, then SMTP_EV_CLOSE. */
+void   smtp_server_close(struct smtp_server *s, const struct smtp_reply *r);
+/* Bytes came before our greeting, or behind a command that may not be pipelined (SRV-03). */
+bool   smtp_server_is_idle(const struct smtp_server *s); /* between commands, no transaction */
+bool   smtp_server_in_data(const struct smtp_server *s);
+/* Owed and not yet given. */
+bool   smtp_server_owes(const struct smtp_server *s);
+
+#endif
