@@ -17,19 +17,30 @@ err_set(struct err *err, const char *fmt, ...)
 	return -1;
 }
 
+/* Adds ": words" behind the first n bytes, as far as there is room. */
+static void
+append(struct err *err, int n, const char *words)
+{
+	size_t at = n < 0 ? 0 : (size_t)n;
+	if (at + 3 > sizeof(err->text))
+		return;
+	memcpy(err->text + at, ": ", 2);
+	size_t room = sizeof(err->text) - at - 3;
+	size_t bytes = strnlen(words, room);
+	memcpy(err->text + at + 2, words, bytes);
+	err->text[at + 2 + bytes] = '\0';
+}
+
 int
 err_sys(struct err *err, const char *fmt, ...)
 {
 	int code = errno;
+	char words[128];
 	va_list ap;
 	va_start(ap, fmt);
 	int n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(err->text)) {
-		char words[128];
-		snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s",
-			strerror_r(code, words, sizeof(words)));
-	}
+	append(err, n, strerror_r(code, words, sizeof(words)));
 	err->code = code;
 	return -1;
 }
@@ -43,7 +54,6 @@ err_wrap(struct err *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	int n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(err->text))
-		snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old);
+	append(err, n, old);
 	return -1;
 }

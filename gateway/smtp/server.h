@@ -83,7 +83,6 @@ void   smtp_server_offer(struct smtp_server *s, const struct smtp_offer *offer);
  */
 bool   smtp_server_tls_wanted(const struct smtp_server *s);
 void   smtp_server_tls_started(struct smtp_server *s);
-/* Implicit TLS, or a client known to be authenticated by other means: before the first feed. */
 /* From outside: deadline, overload, shutdown. Says r (4yz) once, then SMTP_EV_CLOSE. */
 void   smtp_server_close(struct smtp_server *s, const struct smtp_reply *r);
 /* Bytes came before our greeting, or behind a command that may not be pipelined (SRV-03). */
