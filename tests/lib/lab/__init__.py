@@ -1,0 +1,12 @@
+"""The laboratory of Postern's live tests: real peers, a signed DNS, byte-exact ends of SMTP.
+
+    proc      where things are; running commands; waiting with a bound
+    root      overlay roots: a peer's packages, away from the machine's own
+    dns       NSD with DNSSEC, and a name server that misbehaves on order
+    smtp      a scripted SMTP server and client that see every byte
+    tls       certificates
+    postfix, exim, sendmail    the peers
+    postern   the gateway under test: its process, its events, its clean end
+
+Everything here expects to run inside tests/lib/inlab.
+"""
