@@ -1,0 +1,72 @@
+/*
+ * The header of a mail, parsed once. One parser, one answer: From, subject and names for policy,
+ * DMARC, DKIM and logs come only from here (HDR-01 to HDR-03, HDR-11). The bytes are borrowed from
+ * the mail's store; offsets count from its first byte.
+ */
+#ifndef FILTERS_MESSAGE_H
+#define FILTERS_MESSAGE_H
+
+#include "base/arena.h"
+#include "smtp/address.h"
+#include "smtp/reply.h"
+
+enum { MESSAGE_FIELDS_MOST = 2000, MESSAGE_HEADER_MOST = 128 * 1024 };
+
+struct message_field {
+	struct slice name;  /* as it came, without colon */
+	struct slice value; /* after the colon, folds and all, without the last CRLF */
+	struct slice raw;   /* the whole field with its last CRLF */
+};
+
+enum message_fault {
+	MESSAGE_OK = 0,
+	MESSAGE_NOT_A_FIELD = 1,    /* a line before the blank line that is no field; first line folds */
+	MESSAGE_BAD_NAME = 2,       /* blank before the colon, bytes outside printable ASCII */
+	MESSAGE_DUPLICATE = 4,      /* a field that may stand once stands twice (not From) */
+	MESSAGE_FROM_MISSING = 8,
+	MESSAGE_FROM_SEVERAL = 16,  /* more than one From field */
+	MESSAGE_FROM_BAD = 32,      /* does not parse; 8-bit; encoded word inside an address */
+	MESSAGE_FROM_DOMAINS = 64,  /* several author domains */
+	MESSAGE_TOO_MANY = 128,     /* fields or bytes */
+	MESSAGE_DATE_MISSING = 256,
+	MESSAGE_NO_BLANK_LINE = 512, /* the mail ended in its header: allowed, the body is empty */
+};
+
+struct message {
+	struct message_field *fields;
+	size_t                n_fields;
+	size_t                header_bytes; /* with the blank line: the body begins here */
+	unsigned              faults;
+	struct slice          fault_text;   /* the first one, in words, naming the field */
+	struct address       *from;         /* mailboxes of From, in order */
+	size_t                n_from;
+	struct slice          from_domain;  /* the author domain, A-label; empty where there is not one */
+	struct slice          subject;      /* RFC 2047 decoded to UTF-8, unfolded; what cannot be decoded stays */
+	struct slice          message_id;
+	unsigned              received;     /* count of Received */
+	bool                  own_token;    /* a Received of ours was seen: see message_own_token */
+};
+
+/*
+ * Where the header ends in what has come so far: bytes with the blank line, or 0 where it is not
+ * there yet. `from` is where the search may begin (what was searched before, less 3).
+ */
+size_t message_header_end(struct slice bytes, size_t from);
+/* hostname: ours, for the loop token. header: the block with its blank line, or all there is. */
+void   message_parse(struct slice header, struct slice hostname, bool smtputf8, struct arena *a,
+	struct message *m_out);
+/* The i-th field of that name from the top (0: first), or NULL. */
+const struct message_field *message_field(const struct message *m, struct slice name, size_t i);
+/* value unfolded (CRLF off), trimmed; in the arena only where there was something to do. */
+struct slice message_unfold(struct slice value, struct arena *a);
+/*
+ * The refusal by the built-in rules (HDR-01 to -03, SRV-09), code 0 where there is none.
+ * submission: missing From, Date and Message-ID are forgiven; From itself is not.
+ */
+struct smtp_reply message_refusal(const struct message *m, bool submission, unsigned received_most,
+	struct arena *a);
+/* An address list (RFC 5322 3.4, 6854 groups). False: it does not parse. */
+bool   message_addresses(struct slice value, bool smtputf8, struct arena *a,
+	struct address **addresses_out, size_t *n_out);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * Questions: what a filter would have to ask the world. A filter never asks; it looks an answer up,
+ * and where it is missing the look-up becomes a question and the filter says FACT_OPEN. The driver
+ * (event loop, blocking, or a table in tests and explain) takes the open ones, all at once, puts the
+ * answers in, and evaluates again.
+ */
+#ifndef FILTERS_QUESTION_H
+#define FILTERS_QUESTION_H
+
+#include <sys/queue.h>
+
+#include "base/arena.h"
+#include "base/dns.h"
+#include "base/map.h"
+#include "base/scan_report.h"
+#include "smtp/address.h"
+
+enum question_kind {
+	QUESTION_DNS,
+	QUESTION_KNOWN,  /* is this recipient known to its server: a call-out */
+	QUESTION_SCAN,   /* the mail, by a scanner */
+	QUESTION_ENGINE, /* a second engine (libspf2, libopendkim) in its own process */
+};
+
+enum question_state { QUESTION_NEW, QUESTION_ASKED, QUESTION_ANSWERED };
+
+enum known_answer { KNOWN_YES, KNOWN_NO, KNOWN_FAILED };
+
+struct question {
+	TAILQ_ENTRY(question) link;
+	enum question_kind    kind;
+	enum question_state   state;
+	struct slice          key;      /* equal keys are one question */
+	/* what is asked */
+	struct slice          name;     /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
+	enum dns_type         type;
+	struct slice          input;    /* ENGINE: packed arguments, its own format */
+	/* what was answered */
+	const struct dns_answer  *dns;
+	enum known_answer         known;
+	struct slice              known_text;  /* the server's words */
+	const struct scan_report *scan;
+	struct slice              output;   /* ENGINE; empty: it failed */
+	void                     *driver;   /* the driver's own: a handle to cancel by */
+};
+
+TAILQ_HEAD(question_list, question);
+
+/* The questions of one scope (a session, a mail) and their answers. */
+struct questions {
+	struct arena        *arena;
+	struct map          *by_key;
+	struct question_list list;
+	unsigned             count, dns_count; /* of all ever asked: limits hang on it */
+};
+
+void questions_init(struct questions *q, struct arena *a);
+/* Found or made; state tells whether the answer is there. */
+struct question *questions_dns(struct questions *q, struct slice name, enum dns_type type);
+struct question *questions_known(struct questions *q, struct slice recipient);
+struct question *questions_scan(struct questions *q);
+struct question *questions_engine(struct questions *q, struct slice engine, struct slice input);
+/* The next in state NEW, or NULL. The driver sets ASKED and later calls one of the answers. */
+struct question *questions_new(struct questions *q);
+unsigned         questions_open(const struct questions *q); /* NEW and ASKED */
+
+/* Answers are copied into the scope's arena. */
+void question_answer_dns(struct questions *q, struct question *one, const struct dns_answer *answer);
+void question_answer_known(struct questions *q, struct question *one, enum known_answer known,
+	struct slice words);
+void question_answer_scan(struct questions *q, struct question *one, const struct scan_report *r);
+void question_answer_engine(struct questions *q, struct question *one, struct slice output);
+
+#endif
