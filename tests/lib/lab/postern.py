@@ -1,0 +1,181 @@
+"""The gateway under test: configuration, process, events, and a clean end.
+
+A test passes only if every process of the gateway ends cleanly and no sanitizer wrote a report.
+"""
+import itertools
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import textwrap
+
+from . import proc
+
+_FIELD = re.compile(r' ([a-z][a-z0-9._-]*)=("(?:[^"\\]|\\.)*"|[^ ]*)')
+_ESCAPE = re.compile(r'\\(x[0-9a-f]{2}|.)')
+_number = itertools.count(1)
+READY_S = 20.0
+
+
+def binary(name="posternd"):
+    return proc.build_dir() / "bin" / name
+
+
+def parse_event(line):
+    """A log line's fields as {key: value}, unescaped; None where it is no event."""
+    if "event=" not in line:
+        return None
+    return {key: _ESCAPE.sub(_unescape, value[1:-1]) if value.startswith('"') else value
+            for key, value in _FIELD.findall(" " + line)}
+
+
+def _unescape(match):
+    word = match.group(1)
+    return chr(int(word[1:], 16)) if len(word) == 3 else word
+
+
+def sanitizer_environment(reports):
+    """Every report of every process becomes a file in that directory, and a bad exit status."""
+    common = f"log_path={reports}/report:print_stacktrace=1:handle_abort=1"
+    return {
+        "ASAN_OPTIONS": f"{common}:exitcode=99:detect_leaks=1:abort_on_error=0"
+                        ":strict_string_checks=1:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": common,
+        "LSAN_OPTIONS": f"exitcode=99:log_path={reports}/report",
+        "TSAN_OPTIONS": f"{common}:exitcode=99",
+    }
+
+
+def descendants(pid):
+    """{pid: name} of every process below pid, from /proc."""
+    parents, names = {}, {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                head, _, tail = (entry / "stat").read_text().rpartition(")")
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(tail.split()[1])
+            names[int(entry.name)] = head.partition("(")[2]
+    found, level = {}, {pid}
+    while level:
+        level = {p for p, parent in parents.items() if parent in level}
+        found.update({p: names[p] for p in level})
+    return found
+
+
+class Postern:
+    """One gateway. config: text of postern.conf; files: {name: text or bytes or path to copy}."""
+
+    def __init__(self, config, files=None, environment=None):
+        self.home = proc.LAB / f"postern-{next(_number)}"
+        self.home.mkdir()
+        self.home.chmod(0o755)
+        self.reports = self.home / "reports"
+        self.reports.mkdir()
+        # The processes write there under the account that they drop to.
+        self.reports.chmod(0o1777)
+        self.config = self.home / "postern.conf"
+        self.write(config)
+        for name, content in (files or {}).items():
+            self.add_file(name, content)
+        self.log_path = self.home / "postern.log"
+        self.environment = environment or {}
+        self.process = None
+
+    def write(self, config):
+        self.config.write_text(textwrap.dedent(config), encoding="utf-8")
+
+    def add_file(self, name, content):
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, pathlib.Path):
+            content = content.read_bytes()
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    def _environment(self):
+        env = {k: v for k, v in os.environ.items() if k != "JOURNAL_STREAM"}
+        return {**env, **sanitizer_environment(self.reports), **self.environment}
+
+    def check(self):
+        """posternd -n: (exit status, what it said)."""
+        done = proc.run(binary(), "-f", self.config, "-n", check=False, env=self._environment())
+        return done.returncode, done.stdout
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([binary(), "-f", self.config], stderr=log, stdout=log,
+                                            stdin=subprocess.DEVNULL, cwd="/",
+                                            env=self._environment())
+        proc.wait_until(lambda: self.events("ready") or self.process.poll() is not None,
+                        "event=ready of posternd", READY_S)
+        if self.process.poll() is not None:
+            raise AssertionError(f"posternd ended with {self.process.returncode} instead of "
+                                 f"event=ready\n{self.log()}{self._report_text()}")
+        return self
+
+    def log(self):
+        if not self.log_path.exists():
+            return ""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def events(self, event=None, **fields):
+        """Parsed log lines, by event name and fields."""
+        found = []
+        for line in self.log().splitlines():
+            parsed = parse_event(line)
+            if (parsed and event in (None, parsed.get("event"))
+                    and all(parsed.get(k) == v for k, v in fields.items())):
+                found.append(parsed)
+        return found
+
+    def wait_event(self, event, timeout=10.0, **fields):
+        try:
+            return proc.wait_until(lambda: self.events(event, **fields), f"event={event} {fields}",
+                                   timeout)[-1]
+        except proc.LabError as e:
+            raise AssertionError(f"{e}\n{self.log()[-3000:]}") from None
+
+    def processes(self):
+        """{pid: name} of the parent and all its children."""
+        return {self.process.pid: "posternd", **descendants(self.process.pid)}
+
+    def kill(self, pid, number=signal.SIGKILL):
+        os.kill(pid, number)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def sanitizer_reports(self):
+        return sorted(self.reports.iterdir())
+
+    def _report_text(self):
+        return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[:6000]}"
+                       for path in self.sanitizer_reports())
+
+    def stop(self, timeout=20.0):
+        """SIGTERM; raises AssertionError unless everything ended cleanly."""
+        if self.process is None:
+            return
+        children = descendants(self.process.pid)
+        try:
+            status = proc.stop(self.process, "posternd", timeout)
+        except proc.LabError as e:
+            raise AssertionError(f"{e}\n{self.log()[-3000:]}") from None
+        finally:
+            self.process = None
+        assert not self.sanitizer_reports(), "a sanitizer reported" + self._report_text()
+        assert status == 0, f"posternd ended with status {status}\n{self.log()[-3000:]}"
+        left = [pid for pid in children if _alive(pid)]
+        assert not left, f"processes outlived posternd: { {p: children[p] for p in left} }"
+
+
+def _alive(pid):
+    try:
+        # A zombie that process 1 has not reaped yet is no survivor.
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
