@@ -8,7 +8,8 @@
 #include "base/arena.h"
 #include "base/slice.h"
 
-enum { ADDRESS_LOCAL_MOST = 64, ADDRESS_DOMAIN_MOST = 255, ADDRESS_PATH_MOST = 254 };
+/* Bytes: RFC 5321 4.5.3.1; a name of the DNS has 253 (255 on the wire). */
+enum { ADDRESS_LOCAL_MOST = 64, ADDRESS_DOMAIN_MOST = 253, ADDRESS_PATH_MOST = 254 };
 
 struct address {
 	struct slice local;    /* unquoted, case kept: what is compared and looked up */
@@ -29,9 +30,10 @@ enum address_error {
 };
 
 /*
- * Parses a path at the front of in: "<...>" or, where sloppy, a bare address (never taken for
- * "<>"). *rest_out is what follows. reverse: "<>" is allowed; else "<postmaster>" is (its domain is
- * then empty). Results live in the arena.
+ * Parses a path at the front of in: "<...>" or, as sloppy clients send it, a bare address (never
+ * taken for "<>"). *rest_out is what follows: nothing, or from a space on. reverse: "<>" is allowed;
+ * else "<postmaster>" is (its domain is then empty). Results live in the arena, which needs room for
+ * 2 KiB.
  */
 enum address_error address_parse_path(struct slice in, bool reverse, bool smtputf8, struct arena *a,
 	struct address *address_out, struct slice *rest_out);

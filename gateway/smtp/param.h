@@ -31,6 +31,7 @@ struct smtp_rcpt_params {
 struct smtp_offer {
 	bool     tls, smtputf8, dsn, eightbit;
 	uint64_t size;           /* the limit, advertised; 0: SIZE without one */
+	bool     sizeless;       /* a remote without SIZE; we always have it */
 	const char *auth;        /* "PLAIN LOGIN SCRAM-SHA-256", or NULL */
 };
 
@@ -39,7 +40,10 @@ bool smtp_params_mail(struct slice in, const struct smtp_offer *offer, struct ar
 	struct smtp_mail_params *p_out, struct smtp_reply *reply_out);
 bool smtp_params_rcpt(struct slice in, const struct smtp_offer *offer, struct arena *a,
 	struct smtp_rcpt_params *p_out, struct smtp_reply *reply_out);
-/* " SIZE=.. BODY=.. ..." for a next hop that has on offer what is asked; false: it lacks SMTPUTF8. */
+/*
+ * " SIZE=.. BODY=.. ..." for a next hop, as far as it has the extension; false: it lacks SMTPUTF8.
+ * AUTH= is not passed on: we do not vouch for it (RFC 4954 5). out has room for 1 KiB (must).
+ */
 bool smtp_params_mail_write(const struct smtp_mail_params *p, const struct smtp_offer *remote,
 	struct buf *out);
 void smtp_params_rcpt_write(const struct smtp_rcpt_params *p, const struct smtp_offer *remote,
