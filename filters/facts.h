@@ -14,10 +14,6 @@
 
 struct facts;
 
-/* What the administrator's rules of both directions use; made once per snapshot. */
-struct fact_table {
-	const struct fact_decl *const *decls; /* all filters' facts, NULL-ended */
-};
 /* All facts of all filters, NULL-ended, made once; for policy_compile, check and the manual. */
 const struct fact_decl *const *facts_all(void);
 
@@ -42,6 +38,12 @@ void facts_eval(struct facts *f, size_t rcpt, const struct policy_subject *subje
 	struct verdict *verdict_out);
 /* The next question that nobody has asked, or NULL; *scope_out is what to answer it with. */
 struct question *facts_question(struct facts *f, struct questions **scope_out);
+/*
+ * Before facts_helo, facts_rcpt_drop (SCOPE_RECIPIENT: the last one), facts_mail_end (SCOPE_MAIL,
+ * with its recipients) and facts_free (SCOPE_SESSION: all): one question asked there and not
+ * answered, for the driver to call off, until NULL.
+ */
+struct question *facts_call_off(struct facts *f, enum fact_scope scope);
 /* Asks ahead what connect-scope rules will need (DESIGN.md: at once, the greeting does not wait). */
 void facts_prefetch(struct facts *f);
 /*
@@ -52,7 +54,10 @@ enum fact_state facts_read(struct facts *f, const char *name, struct slice arg, 
 	enum fact_cost most, struct value *value_out);
 /* The state a filter keeps for this mail (its header and body hooks run for it), or NULL. */
 void *facts_mail_state(struct facts *f, const struct filter *filter);
-/* Makes the named filter's hooks run for this mail though no rule asks (Authentication-Results). */
+/*
+ * Makes the named filter's hooks run for this mail though no rule asks (Authentication-Results, or
+ * a filter in its header hook that reads another's facts). Before the first piece of the body.
+ */
 void facts_want(struct facts *f, const char *filter_name);
 
 #endif

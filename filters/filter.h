@@ -56,7 +56,12 @@ struct flt_call {
 	void                      **state;      /* the filter's own, of the fact's scope; NULL at first */
 	void                      **mail_state; /* the filter's own of the mail (header, body hooks); or NULL */
 	struct facts               *facts;      /* to read other facts: facts_read */
+	enum fact_cost              most;       /* the dearest question that may be asked now */
+	bool                        unasked;    /* out: one dearer than that was needed */
 };
+
+/* New DNS questions in one scope (session, mail, recipient); later ones get DNS_FAIL at once. */
+enum { FLT_DNS_MOST = 200 };
 
 struct filter {
 	const char             *name;   /* "spf"; `filter spf { ... }` */
@@ -79,11 +84,18 @@ struct filter {
 /* All filters, NULL-ended: made from the folder. */
 extern const struct filter *const filter_table[];
 
-/* Look-ups: NULL means that the question is open, and the filter returns FACT_OPEN. */
+/*
+ * Look-ups: NULL means that the question is open (or dearer than c->most), and the filter returns
+ * FACT_OPEN. A name that no DNS packet can carry is DNS_NXDOMAIN without asking.
+ */
 const struct dns_answer  *flt_dns(struct flt_call *c, struct slice name, enum dns_type type);
 const struct scan_report *flt_scan(struct flt_call *c);
 const struct question    *flt_known(struct flt_call *c, struct slice recipient);
 const struct question    *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
+
+/* FACT_FAILED with words for the log. */
+enum fact_state flt_failed(struct flt_call *c, struct value *v, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static inline enum fact_state
 flt_text(struct value *v, struct slice text)

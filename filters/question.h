@@ -52,10 +52,14 @@ struct questions {
 	struct map          *by_key;
 	struct question_list list;
 	unsigned             count, dns_count; /* of all ever asked: limits hang on it */
+	unsigned             answered;         /* grows with each answer: whether to run again */
 };
 
+/* Answers that would leave an arena less room than this become failures (DNS_FAIL, SCAN_FAILED). */
+enum { QUESTION_ARENA_RESERVE = 4 * 1024 * 1024 };
+
 void questions_init(struct questions *q, struct arena *a);
-/* Found or made; state tells whether the answer is there. */
+/* Found or made; state tells whether the answer is there. Names compare without case and final dot. */
 struct question *questions_dns(struct questions *q, struct slice name, enum dns_type type);
 struct question *questions_known(struct questions *q, struct slice recipient);
 struct question *questions_scan(struct questions *q);
@@ -63,6 +67,13 @@ struct question *questions_engine(struct questions *q, struct slice engine, stru
 /* The next in state NEW, or NULL. The driver sets ASKED and later calls one of the answers. */
 struct question *questions_new(struct questions *q);
 unsigned         questions_open(const struct questions *q); /* NEW and ASKED */
+/* Whether the DNS question was ever asked in this scope: asking it again costs nothing. */
+bool             questions_dns_has(const struct questions *q, struct slice name, enum dns_type type);
+/*
+ * Takes back one question that was asked and not answered (it is NEW again), or NULL: the driver
+ * calls these off before the scope's arena goes.
+ */
+struct question *questions_call_off(struct questions *q);
 
 /* Answers are copied into the scope's arena. */
 void question_answer_dns(struct questions *q, struct question *one, const struct dns_answer *answer);

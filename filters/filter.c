@@ -1,0 +1,79 @@
+/*
+ * What every filter calls: look-ups that become questions where the answer is missing. Bounds
+ * stand here, so that no filter can be made to ask without end.
+ */
+#include "filters/filter.h"
+
+#include <stdio.h>
+
+enum { FAILED_TEXT_MOST = 300 };
+
+static const struct dns_answer no_such_name = {.status = DNS_NXDOMAIN};
+static const struct dns_answer too_many = {.status = DNS_FAIL};
+
+const struct dns_answer *
+flt_dns(struct flt_call *c, struct slice name, enum dns_type type)
+{
+	if (!dns_name_ok(name))
+		return &no_such_name;
+	if (!questions_dns_has(c->questions, name, type)) {
+		if (c->most < COST_CHEAP) {
+			c->unasked = true;
+			return NULL;
+		}
+		if (c->questions->dns_count >= FLT_DNS_MOST)
+			return &too_many;
+	}
+	const struct question *one = questions_dns(c->questions, name, type);
+	return one->state == QUESTION_ANSWERED ? one->dns : NULL;
+}
+
+/* Dear questions: asked only where they may be. */
+static bool
+may_ask(struct flt_call *c, enum fact_cost cost)
+{
+	if (c->most >= cost)
+		return true;
+	c->unasked = true;
+	return false;
+}
+
+const struct scan_report *
+flt_scan(struct flt_call *c)
+{
+	if (!may_ask(c, COST_DEAR))
+		return NULL;
+	const struct question *one = questions_scan(c->questions);
+	return one->state == QUESTION_ANSWERED ? one->scan : NULL;
+}
+
+const struct question *
+flt_known(struct flt_call *c, struct slice recipient)
+{
+	if (!may_ask(c, COST_DEAR))
+		return NULL;
+	const struct question *one = questions_known(c->questions, recipient);
+	return one->state == QUESTION_ANSWERED ? one : NULL;
+}
+
+const struct question *
+flt_engine(struct flt_call *c, struct slice engine, struct slice input)
+{
+	if (!may_ask(c, COST_CHEAP))
+		return NULL;
+	const struct question *one = questions_engine(c->questions, engine, input);
+	return one->state == QUESTION_ANSWERED ? one : NULL;
+}
+
+enum fact_state
+flt_failed(struct flt_call *c, struct value *v, const char *fmt, ...)
+{
+	char text[FAILED_TEXT_MOST];
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	size_t used = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+	v->evidence = arena_slice(c->arena, (struct slice){text, used});
+	return FACT_FAILED;
+}

@@ -1,0 +1,235 @@
+/*
+ * The questions of one scope: found by key or made, handed to the driver, answered. Answers
+ * come from outside and are copied into the scope's arena only while it has room to spare, so
+ * that a name server with much to say makes its own answer fail and nothing else.
+ */
+#include "filters/question.h"
+
+#include <string.h>
+
+#include "base/must.h"
+
+enum { KEY_MOST = 512 };
+
+void
+questions_init(struct questions *q, struct arena *a)
+{
+	*q = (struct questions){.arena = a};
+	TAILQ_INIT(&q->list);
+}
+
+static struct slice
+without_final_dot(struct slice name)
+{
+	return name.n > 1 && name.p[name.n - 1] == '.' ? slice_first(name, name.n - 1) : name;
+}
+
+/* Kind and type in front, so that keys of different kinds never meet; letters in lower case. */
+static struct slice
+dns_key(char buf[KEY_MOST], struct slice name, enum dns_type type)
+{
+	must(name.n + 3 <= KEY_MOST);
+	buf[0] = 'd';
+	buf[1] = (char)((unsigned)type >> 8);
+	buf[2] = (char)((unsigned)type & 0xff);
+	for (size_t i = 0; i < name.n; i++)
+		buf[3 + i] = ascii_lower(name.p[i]);
+	return (struct slice){buf, 3 + name.n};
+}
+
+static struct question *
+find(const struct questions *q, struct slice key)
+{
+	return q->by_key != NULL ? map_get(q->by_key, key) : NULL;
+}
+
+static struct question *
+make(struct questions *q, enum question_kind kind, struct slice key)
+{
+	if (q->by_key == NULL)
+		q->by_key = map_new(q->arena, false);
+	struct question *one = ARENA_NEW(q->arena, struct question);
+	one->kind = kind;
+	one->key = arena_slice(q->arena, key);
+	map_put(q->by_key, one->key, one);
+	TAILQ_INSERT_TAIL(&q->list, one, link);
+	q->count++;
+	return one;
+}
+
+bool
+questions_dns_has(const struct questions *q, struct slice name, enum dns_type type)
+{
+	char buf[KEY_MOST];
+	return find(q, dns_key(buf, without_final_dot(name), type)) != NULL;
+}
+
+struct question *
+questions_dns(struct questions *q, struct slice name, enum dns_type type)
+{
+	char buf[KEY_MOST];
+	struct slice key = dns_key(buf, without_final_dot(name), type);
+	struct question *one = find(q, key);
+	if (one != NULL)
+		return one;
+	one = make(q, QUESTION_DNS, key);
+	one->name = slice_from(one->key, 3);
+	one->type = type;
+	q->dns_count++;
+	return one;
+}
+
+/* Found or made by the kind's letter and the parts, each with its length in front. */
+static struct question *
+by_parts(struct questions *q, enum question_kind kind, struct slice a, struct slice b)
+{
+	struct slice key =
+		arena_printf(q->arena, "%c%zu:%.*s", "dkse"[kind], a.n, SLICE_ARG(a));
+	if (b.n != 0) {
+		char *p = arena_alloc(q->arena, key.n + b.n);
+		memcpy(p, key.p, key.n);
+		memcpy(p + key.n, b.p, b.n);
+		key = (struct slice){p, key.n + b.n};
+	}
+	struct question *one = find(q, key);
+	return one != NULL ? one : make(q, kind, key);
+}
+
+struct question *
+questions_known(struct questions *q, struct slice recipient)
+{
+	struct question *one = by_parts(q, QUESTION_KNOWN, recipient, SLICE_NONE);
+	one->name = slice_from(one->key, one->key.n - recipient.n);
+	return one;
+}
+
+struct question *
+questions_scan(struct questions *q)
+{
+	return by_parts(q, QUESTION_SCAN, SLICE_NONE, SLICE_NONE);
+}
+
+struct question *
+questions_engine(struct questions *q, struct slice engine, struct slice input)
+{
+	struct question *one = by_parts(q, QUESTION_ENGINE, engine, input);
+	one->input = slice_from(one->key, one->key.n - input.n);
+	one->name =
+		slice_first(slice_from(one->key, one->key.n - input.n - engine.n), engine.n);
+	return one;
+}
+
+struct question *
+questions_new(struct questions *q)
+{
+	struct question *one;
+	TAILQ_FOREACH (one, &q->list, link) {
+		if (one->state == QUESTION_NEW)
+			return one;
+	}
+	return NULL;
+}
+
+unsigned
+questions_open(const struct questions *q)
+{
+	return q->count - q->answered;
+}
+
+struct question *
+questions_call_off(struct questions *q)
+{
+	struct question *one;
+	TAILQ_FOREACH (one, &q->list, link) {
+		if (one->state != QUESTION_ASKED)
+			continue;
+		one->state = QUESTION_NEW;
+		return one;
+	}
+	return NULL;
+}
+
+static void
+answered(struct questions *q, struct question *one, enum question_kind kind)
+{
+	must(one->kind == kind && one->state != QUESTION_ANSWERED);
+	one->state = QUESTION_ANSWERED;
+	q->answered++;
+}
+
+static bool
+has_room(const struct questions *q, size_t bytes)
+{
+	return arena_room(q->arena) / 2 > bytes &&
+	       arena_room(q->arena) - bytes > QUESTION_ARENA_RESERVE;
+}
+
+void
+question_answer_dns(struct questions *q, struct question *one, const struct dns_answer *answer)
+{
+	answered(q, one, QUESTION_DNS);
+	size_t bytes = 0;
+	for (size_t i = 0; i < answer->n; i++)
+		bytes += sizeof(*answer->rr) + answer->rr[i].text.n + 32;
+	struct dns_answer *copy = ARENA_NEW(q->arena, struct dns_answer);
+	one->dns = copy;
+	if (!has_room(q, bytes)) {
+		copy->status = DNS_FAIL;
+		return;
+	}
+	*copy = *answer;
+	copy->rr = arena_array(q->arena, answer->n, sizeof(*copy->rr));
+	for (size_t i = 0; i < answer->n; i++) {
+		copy->rr[i] = answer->rr[i];
+		copy->rr[i].text = arena_slice(q->arena, answer->rr[i].text);
+	}
+}
+
+void
+question_answer_known(
+	struct questions *q, struct question *one, enum known_answer known, struct slice words)
+{
+	answered(q, one, QUESTION_KNOWN);
+	one->known = known;
+	one->known_text = arena_slice(q->arena, slice_first(words, KEY_MOST));
+}
+
+static void
+copy_attachments(struct arena *a, struct scan_report *r)
+{
+	struct scan_attachment *copy = arena_array(a, r->n_attachments, sizeof(*copy));
+	for (size_t i = 0; i < r->n_attachments; i++) {
+		copy[i] = r->attachments[i];
+		copy[i].name = arena_slice(a, copy[i].name);
+		copy[i].type = arena_slice(a, copy[i].type);
+	}
+	r->attachments = copy;
+}
+
+void
+question_answer_scan(struct questions *q, struct question *one, const struct scan_report *r)
+{
+	answered(q, one, QUESTION_SCAN);
+	struct scan_report *copy = ARENA_NEW(q->arena, struct scan_report);
+	one->scan = copy;
+	size_t bytes = r->virus.n + r->why.n;
+	for (size_t i = 0; i < r->n_attachments; i++)
+		bytes += sizeof(*r->attachments) + r->attachments[i].name.n +
+			 r->attachments[i].type.n + 64;
+	if (!has_room(q, bytes)) {
+		*copy = (struct scan_report){
+			.status = SCAN_FAILED, .why = SLICE("report too large")};
+		return;
+	}
+	*copy = *r;
+	copy->virus = arena_slice(q->arena, r->virus);
+	copy->why = arena_slice(q->arena, r->why);
+	copy_attachments(q->arena, copy);
+}
+
+void
+question_answer_engine(struct questions *q, struct question *one, struct slice output)
+{
+	answered(q, one, QUESTION_ENGINE);
+	one->output = has_room(q, output.n) ? arena_slice(q->arena, output) : SLICE_NONE;
+}
