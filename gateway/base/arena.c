@@ -13,15 +13,22 @@ enum { BLOCK_FIRST = 1024, BLOCK_LARGEST = 64 * 1024 };
 
 struct block {
 	struct block *next;
-	size_t        bytes;
+	size_t bytes;
 	alignas(max_align_t) char data[];
 };
 
+struct deferred {
+	struct deferred *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 struct arena {
-	struct block *head; /* newest first; only it has room */
-	size_t        head_used;
-	size_t        used; /* given out, over all blocks */
-	size_t        max;
+	struct deferred *deferred; /* newest first */
+	struct block *head;        /* newest first; only it has room */
+	size_t head_used;
+	size_t used; /* given out, over all blocks */
+	size_t max;
 };
 
 struct arena *
@@ -43,10 +50,27 @@ free_blocks(struct block *b)
 }
 
 void
+arena_defer(struct arena *a, void (*fn)(void *arg), void *arg)
+{
+	struct deferred *d = ARENA_NEW(a, struct deferred);
+	*d = (struct deferred){.next = a->deferred, .fn = fn, .arg = arg};
+	a->deferred = d;
+}
+
+static void
+run_deferred(struct arena *a)
+{
+	for (struct deferred *d = a->deferred; d != NULL; d = d->next)
+		d->fn(d->arg);
+	a->deferred = NULL;
+}
+
+void
 arena_free(struct arena **a)
 {
 	if (*a == NULL)
 		return;
+	run_deferred(*a);
 	free_blocks((*a)->head);
 	mem_free(*a);
 	*a = NULL;
@@ -55,6 +79,7 @@ arena_free(struct arena **a)
 void
 arena_reset(struct arena *a)
 {
+	run_deferred(a);
 	struct block *keep = a->head;
 	if (keep != NULL) {
 		free_blocks(keep->next);

@@ -20,6 +20,11 @@ void          arena_reset(struct arena *a);             /* all that was given ou
 void         *arena_alloc(struct arena *a, size_t bytes); /* zeroed, aligned for any type */
 void         *arena_array(struct arena *a, size_t n, size_t bytes);
 void         *arena_try(struct arena *a, size_t bytes); /* NULL where it would pass the maximum */
+/*
+ * Runs fn(arg) when the arena is reset or freed, the last one first: for what a library has
+ * allocated for something in here (a hash context). fn must not use the arena.
+ */
+void          arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);
 size_t        arena_used(const struct arena *a);
 size_t        arena_room(const struct arena *a);
 struct slice  arena_slice(struct arena *a, struct slice s);   /* a copy, with a NUL behind it */
