@@ -1,0 +1,58 @@
+/*
+ * A preload library that leaks on purpose, to prove that the sanitizer run catches a leak in
+ * every kind of process. The gateway names its processes by prctl(PR_SET_NAME, "postern:
+ * KIND"); this stands in front of prctl, and when a process takes the name that POSTERN_LEAK_IN
+ * says, it loses one block of memory. "posternd" stands for the parent, which takes no name: it
+ * leaks at start. The product knows nothing of this; tests/live/test_sanitizers.py uses it.
+ */
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define PREFIX "postern: "
+enum { LEAK_BYTES = 4211, NAME_BYTES = 15 /* what the kernel keeps of a name */ };
+
+static void *volatile lost;
+
+__attribute__((noinline)) static void
+postern_planted_leak(void)
+{
+	lost = malloc(LEAK_BYTES);
+	lost = NULL;
+}
+
+static int
+is_wanted(const char *name)
+{
+	const char *kind = getenv("POSTERN_LEAK_IN");
+	char whole[64] = PREFIX;
+	if (kind == NULL || strlen(kind) >= sizeof(whole) - sizeof(PREFIX))
+		return 0;
+	memcpy(whole + strlen(PREFIX), kind, strlen(kind) + 1);
+	return strncmp(name, whole, NAME_BYTES) == 0;
+}
+
+int
+prctl(int option, ...)
+{
+	unsigned long a[4];
+	va_list ap;
+	va_start(ap, option);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (option == PR_SET_NAME && is_wanted((const char *)a[0]))
+		postern_planted_leak();
+	int (*next)(int, ...) = (int (*)(int, ...))dlsym(RTLD_NEXT, "prctl");
+	return next(option, a[0], a[1], a[2], a[3]);
+}
+
+__attribute__((constructor)) static void
+leak_in_parent(void)
+{
+	const char *kind = getenv("POSTERN_LEAK_IN");
+	if (kind != NULL && strcmp(kind, "posternd") == 0)
+		postern_planted_leak();
+}

@@ -1,0 +1,97 @@
+"""The sanitizers see every process of the gateway: a leak planted in each kind is caught.
+
+If a kind of process left without its leak check (by _exit, or killed by its parent), a real leak
+in it would go unseen, and all other live tests would prove less than they seem to.
+"""
+import subprocess
+
+import pytest
+
+from lab import postern, proc, smtp
+
+GATE, SERVER = "192.0.2.29", "198.51.100.29"
+PROGRAM = r"""
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile sig_atomic_t over;
+static void end(int n) { (void)n; over = 1; }
+int main(void)
+{
+	signal(SIGTERM, end);
+	pid_t child = fork();
+	if (child == 0) {
+		prctl(PR_SET_NAME, "postern: session");
+		while (!over)
+			pause();
+		exit(0);
+	}
+	write(2, "event=ready\n", 12);
+	while (!over)
+		pause();
+	kill(child, SIGTERM);
+	int status;
+	waitpid(child, &status, 0);
+	return status != 0;
+}
+"""
+
+
+def planted(kind, program):
+    """Environment that loads the leak into one kind of process, behind the sanitizer's runtime."""
+    library = next((proc.build_dir() / "tests/lib").glob("*postern_leak.so"), None)
+    if library is None:
+        pytest.skip("tests/lib is not built")
+    linked = proc.run("ldd", program).stdout.split()
+    runtime = [word for word in linked if word.startswith("/") and "libasan" in word]
+    return {"LD_PRELOAD": " ".join([*runtime, str(library)]), "POSTERN_LEAK_IN": kind}
+
+
+def test_a_program_that_leaks(tmp_path):
+    """The method itself, on twenty lines of C: caught in the child, and only if planted."""
+    (tmp_path / "two.c").write_text(PROGRAM)
+    program = tmp_path / "two"
+    proc.run("gcc", "-g", "-fsanitize=address", "-o", program, tmp_path / "two.c")
+    for kind, caught in (("session", True), ("posternd", True), ("nobody", False)):
+        reports = tmp_path / kind
+        reports.mkdir()
+        env = {**postern.sanitizer_environment(reports), **planted(kind, program),
+               "PATH": "/usr/bin:/bin"}
+        with subprocess.Popen([program], env=env, stderr=subprocess.PIPE) as process:
+            assert process.stderr.readline() == b"event=ready\n"
+            # The child has its name by now, or will have it before it handles the signal.
+            proc.wait_until(lambda: any("postern" in n for n in
+                                        postern.descendants(process.pid).values()), "the child")
+            process.terminate()
+            status = process.wait(20)
+        text = "".join(p.read_text() for p in reports.iterdir())
+        assert ("postern_planted_leak" in text) == caught, (kind, text)
+        assert (status != 0) == caught
+
+
+def kinds(gate):
+    """The kinds of processes that run, by the names that they gave themselves."""
+    names = {name for name in gate.processes().values() if name.startswith("postern: ")}
+    return sorted(name.removeprefix("postern: ") for name in names)
+
+
+def test_every_process_of_the_gateway(posternd, nsd, first_gate):
+    config = first_gate.replace("192.0.2.25", GATE).replace("198.51.100.5", SERVER)
+    files = {"trust.key": nsd.trust_file}
+    if "libasan" not in proc.run("ldd", posternd).stdout and \
+            b"__asan_init" not in posternd.read_bytes():
+        pytest.skip("this build has no sanitizers")
+    with smtp.Server(SERVER):
+        clean = postern.Postern(config, files).start()
+        running = kinds(clean)
+        clean.stop()
+        assert any(kind.startswith("sess") for kind in running), running
+        for kind in ["posternd", *running]:
+            gate = postern.Postern(config, files, planted(kind, posternd)).start()
+            with smtp.Client(GATE) as client:
+                said = client.mail("a@sender.example", ["b@example.com"], smtp.message(kind))
+            assert said.dot.code == 250
+            with pytest.raises(AssertionError, match="postern_planted_leak"):
+                gate.stop()
