@@ -30,7 +30,7 @@ struct loop *loop_new(struct err *err);     /* NULL: err */
 void         loop_free(struct loop **l);    /* watches, timers and tasks must be gone; takes NULL */
 int          loop_run(struct loop *l, struct err *err); /* until loop_stop: 0, or -1 and err */
 void         loop_stop(struct loop *l);     /* loop_run returns after this turn */
-uint64_t     loop_now(const struct loop *l); /* monotonic ms, read once a turn */
+uint64_t     loop_now(struct loop *l);       /* monotonic ms, read once a turn */
 
 /* A descriptor stays the caller's; free the watch before closing it. LOOP_READ also means EOF, error. */
 struct loop_watch *loop_watch_new(struct loop *l, int fd, loop_fd_fn *fn, void *arg);

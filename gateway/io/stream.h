@@ -66,6 +66,7 @@ void stream_free(struct stream **s);
 /* Sends what is unsent, closes, passes over what the peer still sends (so that no RST eats our last
  * reply), at most linger_ms; then frees by itself. No callback comes any more. Clears. */
 void stream_finish(struct stream **s, uint32_t linger_ms);
+size_t stream_finishing(void); /* how many still do, in this process: an orderly end waits for them */
 
 /*
  * Appends; sent at the end of the turn, in as few segments as can be. 0, or -1 and nothing taken
@@ -89,8 +90,8 @@ bool   stream_peer_gone(const struct stream *s);
  * the rest that on_bytes does not take belongs to the handshake.
  * The outcome is on_secure, or on_lost with STREAM_LOST_TLS or _TIME. ctx may be freed meanwhile.
  */
-void   stream_start_tls_server(struct stream *s, const struct tls_server *ctx, uint32_t deadline_ms);
-void   stream_start_tls_behind(struct stream *s, const struct tls_server *ctx, uint32_t deadline_ms);
+void   stream_start_tls_server(struct stream *s, struct tls_server *ctx, uint32_t deadline_ms);
+void   stream_start_tls_behind(struct stream *s, struct tls_server *ctx, uint32_t deadline_ms);
 /* Fails (-1, err) only on a name that cannot be one. */
 int    stream_start_tls_client(struct stream *s, const struct tls_client *ctx,
 	const struct tls_peer *peer, uint32_t deadline_ms, struct err *err);

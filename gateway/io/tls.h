@@ -33,7 +33,7 @@ struct tls_file {
 	uint64_t    size;
 };
 
-/* Reads the whole file, which may have TLS_FILE_BYTES, and keeps its stamp. out gets a NUL too. */
+/* Reads the whole file, which may have TLS_FILE_BYTES, and keeps its stamp. */
 int  tls_file_read(struct tls_file *f, struct buf *out, struct err *err);
 /* Is it another than the one that tls_file_read saw? Not there, or not to be read: no. */
 bool tls_file_changed(const struct tls_file *f);
