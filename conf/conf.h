@@ -78,7 +78,10 @@ struct conf_table {
 	struct slice   name, path;          /* path: `file "..."`, else empty */
 	struct slice  *items;
 	size_t         n_items;
-	struct map    *exact;               /* items without wildcard, lower case */
+	struct map    *exact;               /* items without wildcard, without case */
+	struct map    *suffixes;            /* "supplier.example" of "*.supplier.example" */
+	struct ip_net *nets;                /* items that are addresses or networks */
+	size_t         n_nets;
 };
 
 struct conf_pattern {
@@ -110,7 +113,7 @@ struct conf_send {
 
 struct conf_destination {               /* destination "site" { ... } */
 	struct slice site;
-	unsigned     connections, per_connection;
+	uint64_t     connections, per_connection; /* at once; mails over one */
 	bool         tls_required;
 };
 
@@ -176,6 +179,8 @@ struct conf_problem {
 struct conf_report {
 	struct conf_problem *problems;      /* at most 100; the count goes on */
 	size_t               n, n_errors;
+	char               **files;         /* the names that problems point to, owned here */
+	size_t               n_files;
 };
 
 void conf_report_init(struct conf_report *r);

@@ -1,0 +1,160 @@
+/*
+ * What no single statement can see: things that must be there, that need each other, or that
+ * exclude each other. Runs once, when all files are read. An outbound listener must ask for an
+ * account or a network: the gateway is no open relay by construction.
+ */
+#include "conf/parse_priv.h"
+#include "conf/words.h"
+
+static bool
+same_place(const struct conf_listener *a, const struct conf_listener *b)
+{
+	return a->port == b->port && ip_eq(&a->ip, &b->ip);
+}
+
+static void
+check_listener(struct parser *p, size_t i)
+{
+	const struct conf_listener *l = &p->conf->listeners[i];
+	bool tls = l->tls != LISTEN_TLS_NONE;
+	for (size_t j = 0; j < i; j++)
+		if (l->port != 0 && same_place(l, &p->conf->listeners[j]))
+			parse_fail(p, l->at, "\"%.*s\" is listened on already in line %u",
+				SLICE_ARG(l->text), p->conf->listeners[j].at.line);
+	if (tls && l->n_certificates == 0)
+		parse_fail(p, l->at,
+			"\"tls\" needs a certificate: add certificate \"FILE\" key \"FILE\"");
+	if (!tls && l->n_certificates != 0)
+		parse_fail(p, l->at,
+			"a certificate without TLS: add \"tls optional\", \"tls required\" or "
+			"\"tls implicit\"");
+	if (l->kind == LISTEN_INBOUND) {
+		if (l->auth_file.n != 0)
+			parse_fail(p, l->at, "\"auth\" is for outbound listeners");
+		if (l->n_from != 0)
+			parse_fail(p, l->at, "\"from\" is for outbound listeners");
+		return;
+	}
+	if (l->auth_file.n == 0 && l->n_from == 0)
+		parse_fail(p, l->at,
+			"an outbound listener needs \"auth\" or \"from\": it would be an open "
+			"relay");
+	if (l->auth_file.n != 0 && l->tls != LISTEN_TLS_REQUIRED &&
+		l->tls != LISTEN_TLS_IMPLICIT)
+		parse_fail(p, l->at,
+			"\"auth\" needs \"tls required\" or \"tls implicit\": passwords do not "
+			"travel in clear");
+}
+
+static void
+check_listeners(struct parser *p)
+{
+	const struct conf *c = p->conf;
+	bool inbound = false, outbound = false;
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		check_listener(p, i);
+		inbound = inbound || c->listeners[i].kind == LISTEN_INBOUND;
+		outbound = outbound || c->listeners[i].kind == LISTEN_OUTBOUND;
+	}
+	struct conf_at file = {.file = c->file};
+	if (c->n_listeners == 0)
+		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
+	if (inbound && c->inbound.at.line == 0)
+		parse_fail(p, file, "an inbound listener needs a block inbound { ... }");
+	if (inbound && c->n_domains == 0)
+		parse_fail(p, file,
+			"an inbound listener needs a domain \"NAME\" deliver to NEXTHOP");
+	if (outbound && c->outbound.at.line == 0)
+		parse_fail(p, file, "an outbound listener needs a block outbound { ... }");
+	if (outbound && c->send.way == SEND_NONE)
+		parse_fail(p, file,
+			"an outbound listener needs \"send direct\" or \"send smarthost\"");
+}
+
+static void
+check_domains(struct parser *p)
+{
+	struct conf *c = p->conf;
+	for (size_t i = 0; i < c->n_domains; i++) {
+		struct conf_domain *d = &c->domains[i];
+		const struct conf_domain *other =
+			d->name.n != 0 ? map_get(c->domain_map, d->name) : NULL;
+		if (other != NULL)
+			parse_fail(p, d->at,
+				"the domain \"%.*s\" stands a second time, first at %s:%u",
+				SLICE_ARG(d->name), other->at.file, other->at.line);
+		else if (d->name.n != 0)
+			map_put(c->domain_map, d->name, d);
+		if (d->deliver.n == 0)
+			parse_fail(p, d->at, "a domain needs \"deliver to\"");
+	}
+	for (size_t i = 0; i < p->n_table_uses; i++) {
+		const struct table_use *u = &p->table_uses[i];
+		const struct conf_table *t = map_get(c->tables, u->table);
+		if (t == NULL)
+			parse_fail(p, u->at, "there is no table \"%.*s\"", SLICE_ARG(u->table));
+		else if (u->domain < c->n_domains)
+			c->domains[u->domain].table = t;
+	}
+}
+
+/* `sign` without a key would leave mails unsigned and nobody the wiser. */
+static void
+check_signs(struct parser *p, const struct rule_block *b)
+{
+	const struct conf *c = p->conf;
+	for (size_t i = 0; i < b->n_rules; i++) {
+		const struct rule *r = &b->rules[i];
+		bool found = false;
+		if (r->action != ACTION_SIGN)
+			continue;
+		for (size_t j = 0; j < c->n_signs; j++)
+			found = found || r->text.n == 0 ||
+				slice_eq(c->signs[j].domain, r->text);
+		if (!found && r->text.n != 0)
+			parse_fail(p, r->at,
+				"there is no key to sign as \"%.*s\": add sign \"%.*s\" "
+				"selector "
+				"\"NAME\" key \"FILE\"",
+				SLICE_ARG(r->text), SLICE_ARG(r->text));
+		else if (!found)
+			parse_fail(p, r->at,
+				"there is no key to sign with: add sign \"DOMAIN\" selector "
+				"\"NAME\" key \"FILE\"");
+	}
+}
+
+static void
+check_limits(struct parser *p)
+{
+	const struct conf_limits *l = &p->conf->limits;
+	struct conf_at file = {.file = p->conf->file};
+	if (l->header_bytes > l->mail_bytes)
+		parse_fail(p, file, "\"header bytes\" is larger than \"mail size\"");
+	if (l->mail_bytes > l->memory_bytes)
+		parse_fail(p, file, "\"mail size\" is larger than \"memory\"");
+	if (l->per_client > l->connections)
+		conf_warn(p->report, file, "\"per client\" is larger than \"connections\"");
+}
+
+void
+conf_cross_check(struct parser *p)
+{
+	if (p->conf->hostname.n == 0)
+		parse_fail(p, (struct conf_at){.file = p->conf->file},
+			"the gateway has no name: add hostname \"NAME\"");
+	check_listeners(p);
+	check_domains(p);
+	check_signs(p, &p->conf->inbound);
+	check_signs(p, &p->conf->outbound);
+	check_limits(p);
+	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)
+		parse_fail(p, p->conf->resolver.at,
+			"\"insecure\" and \"trust\" exclude each other");
+}
+
+const struct conf_domain *
+conf_domain_find(const struct conf *c, struct slice alabel)
+{
+	return map_get(c->domain_map, alabel);
+}

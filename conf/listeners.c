@@ -1,0 +1,170 @@
+/*
+ * `listen inbound|outbound on "ADDR:PORT" ...`: where the gateway listens, with TLS, accounts,
+ * networks and proxies. What a listener needs as a whole is checked in check.c.
+ */
+#include "conf/parse_priv.h"
+
+enum { LISTENERS_MOST = 256 };
+
+bool
+address_port_split(struct slice text, struct slice *host_out, uint16_t *port_out)
+{
+	struct slice host, port = SLICE_NONE;
+	uint64_t v = 0;
+	bool has_port;
+	if (slice_starts(text, SLICE("["))) {
+		struct slice rest;
+		if (!slice_cut(slice_from(text, 1), ']', &host, &rest))
+			return false;
+		has_port = rest.n != 0;
+		if (has_port && !slice_starts(rest, SLICE(":")))
+			return false;
+		port = slice_from(rest, 1);
+		if (!slice_has(host, ':'))
+			return false;
+	} else {
+		size_t colon = slice_find_last(text, ':');
+		has_port = colon < text.n;
+		host = slice_first(text, colon);
+		port = slice_from(text, colon + 1);
+		if (slice_has(host, ':'))
+			return false;
+	}
+	if (host.n == 0 || (has_port && (!slice_u64(port, &v) || v == 0 || v > 65535)))
+		return false;
+	*host_out = host;
+	if (has_port)
+		*port_out = (uint16_t)v;
+	return true;
+}
+
+static bool
+listen_address(struct parser *p, struct conf_listener *l)
+{
+	struct conf_at at = p->tok.at;
+	struct slice host;
+	if (!parse_string(p, "an address and port, as in \"0.0.0.0:25\"", &l->text))
+		return false;
+	if (slice_starts(l->text, SLICE("*:")) || slice_starts(l->text, SLICE(":")))
+		return parse_fail(p, at,
+			"\"%.*s\" is no address: all of IPv4 is \"0.0.0.0:PORT\", all of "
+			"IPv6 \"[::]:PORT\"",
+			SLICE_ARG(slice_first(l->text, 80)));
+	if (!address_port_split(l->text, &host, &l->port) || l->port == 0 ||
+		!ip_parse(host, &l->ip))
+		return parse_fail(p, at,
+			"\"%.*s\" is no address and port, as in \"0.0.0.0:25\" or "
+			"\"[2001:db8::1]:25\"",
+			SLICE_ARG(slice_first(l->text, 80)));
+	return true;
+}
+
+bool
+parse_listen(struct parser *p, struct conf_at at, void *target)
+{
+	static const char *const kinds[] = {"inbound", "outbound"};
+	struct conf *c = target;
+	struct conf_listener l = {.at = at, .header_rules = true};
+	if (parse_at(p, "milter"))
+		return parse_fail(p, at,
+			"\"listen milter\" is not there yet: "
+			"it comes with the milter protocol");
+	int kind = parse_choice(p, "\"inbound\" or \"outbound\"", kinds, 2);
+	if (kind < 0)
+		return false;
+	l.kind = kind == 0 ? LISTEN_INBOUND : LISTEN_OUTBOUND;
+	if (!parse_word(p, "on") || !listen_address(p, &l))
+		return false;
+	if (c->n_listeners == LISTENERS_MOST)
+		return parse_fail(p, at, "at most %d listeners", LISTENERS_MOST);
+	bool ok = parse_options(p, "listen", &l);
+	/* Kept even so: what follows must not complain that there is no listener. */
+	c->listeners = parse_room(p, c->listeners, c->n_listeners, sizeof(l));
+	c->listeners[c->n_listeners++] = l;
+	return ok;
+}
+
+bool
+parse_listen_tls(struct parser *p, struct conf_at at, void *target)
+{
+	static const char *const words[] = {"optional", "required", "implicit"};
+	struct conf_listener *l = target;
+	(void)at;
+	int i = parse_choice(p, "\"optional\", \"required\" or \"implicit\"", words, 3);
+	if (i >= 0)
+		l->tls = (enum listen_tls)(LISTEN_TLS_OPTIONAL + i);
+	return i >= 0;
+}
+
+bool
+parse_listen_certificate(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	struct conf_certificate c;
+	(void)at;
+	if (!parse_file_path(p, "the file of the certificate", &c.certificate) ||
+		!parse_word(p, "key") || !parse_file_path(p, "the file of its key", &c.key))
+		return false;
+	l->certificates = parse_room(p, l->certificates, l->n_certificates, sizeof(c));
+	l->certificates[l->n_certificates++] = c;
+	return true;
+}
+
+struct nets {
+	struct ip_net *nets;
+	size_t n;
+};
+
+static bool
+add_net(struct parser *p, void *arg)
+{
+	struct nets *v = arg;
+	struct ip_net net;
+	if (p->tok.kind != TOK_NET && p->tok.kind != TOK_STRING)
+		return parse_expected(p, "a network, as in 10.0.0.0/8 or 2001:db8::/32");
+	if (!ip_net_parse(p->tok.text, &net))
+		return parse_fail(p, p->tok.at,
+			"\"%.*s\" is no network: behind its prefix all bits are 0",
+			SLICE_ARG(slice_first(p->tok.text, 80)));
+	parse_next(p);
+	v->nets = parse_room(p, v->nets, v->n, sizeof(net));
+	v->nets[v->n++] = net;
+	return true;
+}
+
+bool
+parse_nets(struct parser *p, struct ip_net **nets, size_t *n)
+{
+	struct nets v = {0};
+	bool ok = parse_set(p, "networks in { }", add_net, &v);
+	*nets = v.nets;
+	*n = v.n;
+	return ok;
+}
+
+bool
+parse_listen_from(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	(void)at;
+	return parse_nets(p, &l->from, &l->n_from);
+}
+
+bool
+parse_listen_proxied(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	(void)at;
+	return parse_nets(p, &l->proxied, &l->n_proxied);
+}
+
+bool
+parse_listen_header_rules(struct parser *p, struct conf_at at, void *target)
+{
+	static const char *const words[] = {"on", "off"};
+	struct conf_listener *l = target;
+	(void)at;
+	int i = parse_choice(p, "\"on\" or \"off\"", words, 2);
+	l->header_rules = i == 0;
+	return i >= 0;
+}

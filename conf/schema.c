@@ -1,0 +1,216 @@
+/*
+ * The table of all settings. A row here is what makes a setting readable; its sentence, bounds
+ * and default are what the manual, the sample and `postern check --defaults` show
+ * (schema_text.c).
+ */
+#include "conf/schema.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define KIB    ((uint64_t)1 << 10)
+#define MIB    ((uint64_t)1 << 20)
+#define GIB    ((uint64_t)1 << 30)
+#define SECOND ((uint64_t)1000)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+
+#define IN_CONF(field)   offsetof(struct conf, field)
+#define IN_LIMITS(field) offsetof(struct conf_limits, field)
+#define IN_FILTER(field) offsetof(struct conf_filter, field)
+#define IN_LISTEN(field) offsetof(struct conf_listener, field)
+#define IN_SITE(field)   offsetof(struct conf_destination, field)
+
+/* clang-format off */
+const struct schema_row schema_rows[] = {
+	{"", "hostname", SCHEMA_NAME, IN_CONF(hostname), .syntax = "\"NAME\"",
+		.text = "The gateway's own name: in greetings, in Received and in Authentication-Results.",
+		.example = "hostname \"mx.example.com\""},
+	{"", "user", SCHEMA_OWN, .parse = parse_user, .many = true, .restart = true,
+		.syntax = "\"NAME\" [sends as { \"ADDRESS\", \"DOMAIN\" ... }]",
+		.initial_text = "postern where that account exists, else nobody",
+		.text = "Whom to run as when started as root; with `sends as`, what an account may send as.",
+		.example = "user \"alice\" sends as { \"alice@example.com\", \"sales@example.com\" }"},
+	{"", "log to", SCHEMA_OWN, .parse = parse_log_to, .restart = true, .syntax = "stderr | syslog",
+		.initial_text = "stderr", .text = "Where events are written, one a line.",
+		.example = "log to stderr"},
+	{"", "spool", SCHEMA_FILE, .syntax = "\"FOLDER\"",
+		.later = "nothing is stored until there is a keeper",
+		.text = "Where mail in custody, the quarantine, records and state live."},
+	{"", "include", SCHEMA_OWN, .parse = parse_include, .many = true, .syntax = "\"FILE\"",
+		.text = "Reads the statements of another file; at most 16 deep, never itself.",
+		.example = "include \"domains.conf\""},
+	{"", "resolver", SCHEMA_OWN, .parse = parse_resolver, .many = true,
+		.syntax = "\"ADDRESS:PORT\" [insecure | trust \"FILE\"]", .initial_text = "the system's",
+		.text = "A name server to ask, up to four; answers are validated by the root's key or those in FILE.",
+		.example = "resolver \"127.0.0.1:53\""},
+	{"", "limits", SCHEMA_OWN, .parse = parse_limits, .syntax = "{ SETTING ... }",
+		.text = "Bounds of connections, mails and memory."},
+	{"limits", "connections", SCHEMA_NUMBER, IN_LIMITS(connections), 1, 1000000, 10000,
+		.text = "Connections at once, of all clients; over it a client gets 421."},
+	{"limits", "per client", SCHEMA_NUMBER, IN_LIMITS(per_client), 1, 100000, 50,
+		.text = "Connections at once of one client: an IPv4 address or an IPv6 /64."},
+	{"limits", "mail size", SCHEMA_SIZE, IN_LIMITS(mail_bytes), 64 * KIB, 1 * GIB, 50 * MIB,
+		.text = "The largest mail; announced as SIZE."},
+	{"limits", "recipients", SCHEMA_NUMBER, IN_LIMITS(recipients), 100, 10000, 1000,
+		.text = "Recipients of one mail; one more gets 452 4.5.3."},
+	{"limits", "header bytes", SCHEMA_SIZE, IN_LIMITS(header_bytes), 8 * KIB, 4 * MIB, 128 * KIB,
+		.text = "Bytes of a mail's header."},
+	{"limits", "header fields", SCHEMA_NUMBER, IN_LIMITS(header_fields), 50, 10000, 1000,
+		.text = "Fields of a mail's header."},
+	{"limits", "received", SCHEMA_NUMBER, IN_LIMITS(received), 5, 500, 100,
+		.text = "Received fields of a mail; over it the mail is in a loop (RFC 5321 6.3)."},
+	{"limits", "parts", SCHEMA_NUMBER, IN_LIMITS(parts), 10, 100000, 1000,
+		.text = "MIME parts that are looked at; a mail with more cannot be scanned."},
+	{"limits", "depth", SCHEMA_NUMBER, IN_LIMITS(depth), 2, 100, 16,
+		.text = "How deep MIME parts and archives may be nested."},
+	{"limits", "command time", SCHEMA_DURATION, IN_LIMITS(command_ms), 10 * SECOND, 1 * HOUR, 5 * MINUTE,
+		.text = "How long a client may take for its next command."},
+	{"limits", "data time", SCHEMA_DURATION, IN_LIMITS(data_ms), 1 * MINUTE, 6 * HOUR, 10 * MINUTE,
+		.text = "How long a client may take for a whole mail's data."},
+	{"limits", "session time", SCHEMA_DURATION, IN_LIMITS(session_ms), 1 * MINUTE, 24 * HOUR, 1 * HOUR,
+		.text = "How long a connection may last."},
+	{"limits", "memory", SCHEMA_SIZE, IN_LIMITS(memory_bytes), 16 * MIB, 1024 * GIB, 512 * MIB,
+		.text = "Bytes of mail in memory and in spill files, over all sessions; over it DATA gets 452."},
+	{"limits", "refuse at connect", SCHEMA_FLAG, IN_LIMITS(refuse_at_connect),
+		.text = "Refusals that need no recipient are answered to the connection instead of to RCPT TO."},
+	{"", "listen", SCHEMA_OWN, .parse = parse_listen, .many = true, .restart = true,
+		.syntax = "inbound | outbound on \"ADDRESS:PORT\" OPTION ...",
+		.text = "Where mail comes in: inbound from the world to our domains, outbound from our people.",
+		.example = "listen inbound on \"0.0.0.0:25\" tls optional certificate \"mx.pem\" key \"mx.key\""},
+	{"listen", "tls", SCHEMA_OWN, .parse = parse_listen_tls, .syntax = "optional | required | implicit",
+		.initial_text = "no TLS",
+		.text = "STARTTLS offered, STARTTLS demanded before MAIL, or TLS from the first byte."},
+	{"listen", "certificate", SCHEMA_OWN, .parse = parse_listen_certificate, .many = true,
+		.syntax = "\"FILE\" key \"FILE\"",
+		.text = "A certificate chain and its key, PEM; several are chosen by SNI, changed files are read again."},
+	{"listen", "auth", SCHEMA_FILE, IN_LISTEN(auth_file), .syntax = "\"FILE\"",
+		.text = "Accounts that may send (AUTH PLAIN, LOGIN, SCRAM-SHA-256); `postern passwd` writes the file."},
+	{"listen", "from", SCHEMA_OWN, .parse = parse_listen_from, .syntax = "{ NETWORK ... }",
+		.text = "Networks that may send without an account."},
+	{"listen", "proxied from", SCHEMA_OWN, .parse = parse_listen_proxied, .syntax = "{ NETWORK ... }",
+		.text = "Proxies that begin with the PROXY protocol, version 1 or 2, and name the client."},
+	{"listen", "header rules", SCHEMA_OWN, .parse = parse_listen_header_rules, .syntax = "on | off",
+		.initial_text = "on",
+		.text = "Mails with a malformed header, more than one From or author domain are refused."},
+	{"listen", "through libmilter", SCHEMA_FLAG, .later = "it comes with the milter protocol",
+		.text = "Uses libmilter instead of our own milter protocol."},
+	{"listen", "outbound from", SCHEMA_OWN, .later = "it comes with the milter protocol",
+		.syntax = "{ NETWORK ... }", .text = "Milter: clients whose mail is outbound."},
+	{"listen", "outbound authenticated", SCHEMA_FLAG, .later = "it comes with the milter protocol",
+		.text = "Milter: mail of authenticated clients is outbound."},
+	{"", "domain", SCHEMA_OWN, .parse = parse_domain_statement, .many = true,
+		.syntax = "\"NAME\" OPTION ...",
+		.text = "A domain that is guarded: mail for it is accepted and handed to its next hop.",
+		.example = "domain \"example.com\" deliver to \"10.0.0.5:25\" then \"10.0.0.6:25\" recipients verify"},
+	{"domain", "deliver to", SCHEMA_OWN, .parse = parse_domain_deliver,
+		.syntax = "NEXTHOP [then NEXTHOP ...]",
+		.text = "\"host:port\", \"[address]:port\", \"lmtp:PATH\", mx \"NAME\" or balanced { NEXTHOP ... }; "
+			"dead ones are passed over and tried again."},
+	{"domain", "tls required", SCHEMA_FLAG,
+		offsetof(struct conf_domain, deliver) + offsetof(struct hop_list, tls_required),
+		.text = "The next hop must offer STARTTLS with a valid certificate; else 451."},
+	{"domain", "recipients", SCHEMA_OWN, .parse = parse_domain_recipients,
+		.syntax = "verify | table NAME | any", .initial_text = "any",
+		.text = "How recipients are known: asked of the next hop, listed in a table, or all."},
+	{"domain", "detail", SCHEMA_OWN, .parse = parse_domain_detail, .syntax = "significant",
+		.initial_text = "passed over",
+		.text = "user+detail is another recipient than user."},
+	{"domain", "hold when unreachable", SCHEMA_FLAG, .later = "it needs the spool",
+		.text = "Mail is stored while no next hop answers."},
+	{"", "send", SCHEMA_OWN, .parse = parse_send,
+		.syntax = "direct | smarthost NEXTHOP [auth \"USER\" password \"FILE\"] [then NEXTHOP ...] OPTION ...",
+		.text = "How outbound mail leaves: to the MX of its domain, or by a smarthost.",
+		.example = "send smarthost \"relay.isp.example:587\" auth \"us\" password \"relay.password\" tls required"},
+	{"send", "tls required", SCHEMA_FLAG, offsetof(struct conf_send, smarthosts) +
+		offsetof(struct hop_list, tls_required),
+		.text = "The smarthost must offer STARTTLS with a valid certificate."},
+	{"send", "answer within", SCHEMA_OWN, .parse = parse_send_answer,
+		.syntax = "DURATION per mail[, DURATION per connection]",
+		.initial_text = "8s per mail, 30s per connection",
+		.text = "How long a client waits for the far side's answer before it gets 451."},
+	{"send", "answer at rcpt", SCHEMA_FLAG, .later = "it comes with the spool",
+		.text = "The far side is asked about recipients at RCPT TO."},
+	{"", "destination", SCHEMA_OWN, .parse = parse_destination, .many = true,
+		.syntax = "\"DOMAIN\" { SETTING ... }", .text = "How one far site is treated.",
+		.example = "destination \"partner.example\" { connections 5 tls required }"},
+	{"destination", "connections", SCHEMA_NUMBER, IN_SITE(connections), 1, 1000, 20,
+		.text = "Connections at once to the site."},
+	{"destination", "per connection", SCHEMA_NUMBER, IN_SITE(per_connection), 1, 100000, 100,
+		.text = "Mails over one connection."},
+	{"destination", "rate", SCHEMA_NUMBER, .later = "it needs the store of state", .syntax = "N/hour",
+		.text = "Mails to the site in a span of time."},
+	{"destination", "tls required", SCHEMA_FLAG, IN_SITE(tls_required),
+		.text = "The site must offer STARTTLS with a valid certificate."},
+	{"", "sign", SCHEMA_OWN, .parse = parse_sign, .many = true,
+		.syntax = "\"DOMAIN\" selector \"NAME\" key \"FILE\"",
+		.text = "A DKIM key, RSA or Ed25519, for the action `sign`; `postern dkim keygen` makes one.",
+		.example = "sign \"example.com\" selector \"s2026\" key \"dkim/example.com.pem\""},
+	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
+		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, ...",
+		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
+	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
+		.initial_text = "defer; skip for dnsbl",
+		.text = "What a condition is worth whose fact cannot be had: the mail is deferred, or it is false."},
+	{"filter", "engine", SCHEMA_OWN, .parse = parse_engine, .syntax = "libspf2 | libopendkim",
+		.initial_text = "our own",
+		.text = "Lets the library of that name decide, in a sandboxed process: libspf2 for spf, libopendkim for dkim."},
+	{"filter", "compare", SCHEMA_OWN, .parse = parse_compare, .syntax = "libspf2 | libopendkim",
+		.text = "Runs the library beside ours, which decides; every difference is logged."},
+	{"filter", "database", SCHEMA_OWN, .parse = parse_database, .syntax = "\"FOLDER\"",
+		.initial_text = "/var/lib/clamav", .text = "Where the virus signatures are; for filter virus."},
+	{"filter", "timeout", SCHEMA_DURATION, IN_FILTER(timeout_ms), 100, 10 * MINUTE, 0,
+		.initial_text = "the filter's own",
+		.text = "How long a fact of this filter may take before it has failed."},
+	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
+		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\" ... } | file \"FILE\"",
+		.text = "A list that rules and domains name: in place, or one item a line in a file.",
+		.example = "table partners { \"partner.example\", \"*.supplier.example\" }"},
+	{"", "pattern", SCHEMA_OWN, .parse = parse_pattern, .many = true,
+		.syntax = "NAME /REGEX/[i] [luhn | iban]",
+		.text = "An expression for `body contains`; luhn and iban check the digits that it matched.",
+		.example = "pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn"},
+	{"", "pool", SCHEMA_OWN, .later = "it comes with the pools of addresses", .syntax = "NAME { ADDRESS ... }",
+		.text = "Addresses to send from."},
+	{"", "inbound", SCHEMA_OWN, .parse = parse_inbound, .syntax = "{ RULE ... }",
+		.text = "The rules for mail from the world to our domains.",
+		.example = "inbound {\n\treject if recipient is not known\n\treject if virus\n\taccept\n}"},
+	{"", "outbound", SCHEMA_OWN, .parse = parse_outbound, .syntax = "{ RULE ... }",
+		.text = "The rules for mail from our people to the world.",
+		.example = "outbound {\n\treject if virus\n\tsign\n\taccept\n}"},
+};
+/* clang-format on */
+const size_t schema_n_rows = sizeof(schema_rows) / sizeof(schema_rows[0]);
+
+_Static_assert(sizeof(schema_rows) / sizeof(schema_rows[0]) <= SCHEMA_ROWS_MOST, "rows");
+
+void
+schema_group_defaults(const char *group, void *target)
+{
+	for (size_t i = 0; i < schema_n_rows; i++) {
+		const struct schema_row *r = &schema_rows[i];
+		if (strcmp(r->group, group) != 0 || r->later != NULL || r->initial == 0)
+			continue;
+		memcpy((char *)target + r->offset, &r->initial, sizeof(r->initial));
+	}
+}
+
+void
+schema_defaults(struct conf *c)
+{
+	schema_group_defaults("limits", &c->limits);
+	c->send.wait_mail_ms = 8 * SECOND;
+	c->send.wait_connection_ms = 30 * SECOND;
+}
+
+bool
+schema_begins_statement(struct slice word)
+{
+	for (size_t i = 0; i < schema_n_rows; i++) {
+		struct slice first, rest;
+		slice_cut(slice_of(schema_rows[i].name), ' ', &first, &rest);
+		if (schema_rows[i].group[0] == '\0' && slice_eq(word, first))
+			return true;
+	}
+	return false;
+}
