@@ -66,11 +66,14 @@ def descendants(pid):
 
 
 class Postern:
-    """One gateway. config: text of postern.conf; files: {name: text or bytes or path to copy}."""
+    """One gateway. config: text of postern.conf; files: {name: text or bytes or path to copy}.
 
-    def __init__(self, config, files=None, environment=None):
-        self.home = proc.LAB / f"postern-{next(_number)}"
-        self.home.mkdir()
+    home: where they are written, and the log; by default on the laboratory's tmpfs.
+    """
+
+    def __init__(self, config, files=None, environment=None, home=None):
+        self.home = home or proc.LAB / f"postern-{next(_number)}"
+        self.home.mkdir(parents=True)
         self.home.chmod(0o755)
         self.reports = self.home / "reports"
         self.reports.mkdir()
@@ -108,6 +111,7 @@ class Postern:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([binary(), "-f", self.config], stderr=log, stdout=log,
                                             stdin=subprocess.DEVNULL, cwd="/",
+                                            start_new_session=True,
                                             env=self._environment())
         proc.wait_until(lambda: self.events("ready") or self.process.poll() is not None,
                         "event=ready of posternd", READY_S)

@@ -112,9 +112,9 @@ class Root:
         return proc.run("chroot", self.path, *words, **more)
 
     def start(self, *words, **more):
-        """Starts a process that stays in the foreground."""
+        """Starts a process that stays in the foreground; a Ctrl-C at the terminal is not for it."""
         return subprocess.Popen(["chroot", str(self.path), *map(str, words)],
-                                stdin=subprocess.DEVNULL, **more)
+                                stdin=subprocess.DEVNULL, start_new_session=True, **more)
 
     def remove(self, path):
         shutil.rmtree(self.file(path), ignore_errors=True)
