@@ -10,7 +10,12 @@
 #include "smtp/address.h"
 #include "smtp/reply.h"
 
-enum { MESSAGE_FIELDS_MOST = 2000, MESSAGE_HEADER_MOST = 128 * 1024 };
+enum {
+	MESSAGE_FIELDS_MOST = 2000,
+	MESSAGE_HEADER_MOST = 128 * 1024,
+	MESSAGE_MAILBOXES_MOST = 1000,   /* of one address list */
+	MESSAGE_OWN_RECEIVED_MOST = 5,   /* a list sends back what we sent out; a loop comes oftener */
+};
 
 struct message_field {
 	struct slice name;  /* as it came, without colon */
@@ -27,7 +32,7 @@ enum message_fault {
 	MESSAGE_FROM_SEVERAL = 16,  /* more than one From field */
 	MESSAGE_FROM_BAD = 32,      /* does not parse; 8-bit; encoded word inside an address */
 	MESSAGE_FROM_DOMAINS = 64,  /* several author domains */
-	MESSAGE_TOO_MANY = 128,     /* fields or bytes */
+	MESSAGE_TOO_MANY = 128,     /* fields or bytes: n_from is 0 then, since no one read all */
 	MESSAGE_DATE_MISSING = 256,
 	MESSAGE_NO_BLANK_LINE = 512, /* the mail ended in its header: allowed, the body is empty */
 };
@@ -44,7 +49,7 @@ struct message {
 	struct slice          subject;      /* RFC 2047 decoded to UTF-8, unfolded; what cannot be decoded stays */
 	struct slice          message_id;
 	unsigned              received;     /* count of Received */
-	bool                  own_token;    /* a Received of ours was seen: see message_own_token */
+	unsigned              own_received; /* of them, those "by" our host name */
 };
 
 /*
@@ -52,7 +57,10 @@ struct message {
  * there yet. `from` is where the search may begin (what was searched before, less 3).
  */
 size_t message_header_end(struct slice bytes, size_t from);
-/* hostname: ours, for the loop token. header: the block with its blank line, or all there is. */
+/*
+ * hostname: ours, for the loop count. header: the block with its blank line, or all there is. Time
+ * and memory are linear in the header's bytes, whatever they are (HDR-11).
+ */
 void   message_parse(struct slice header, struct slice hostname, bool smtputf8, struct arena *a,
 	struct message *m_out);
 /* The i-th field of that name from the top (0: first), or NULL. */
@@ -60,12 +68,26 @@ const struct message_field *message_field(const struct message *m, struct slice 
 /* value unfolded (CRLF off), trimmed; in the arena only where there was something to do. */
 struct slice message_unfold(struct slice value, struct arena *a);
 /*
+ * RFC 2047: encoded words of an unfolded value to UTF-8 (those of a known charset; others stay as
+ * they came, so does what is malformed).
+ */
+struct slice message_decode_words(struct slice value, struct arena *a);
+/*
+ * Makes libc load its converters now: a process calls it before its sandbox closes the file system.
+ */
+void   message_load_charsets(void);
+/*
  * The refusal by the built-in rules (HDR-01 to -03, SRV-09), code 0 where there is none.
  * submission: missing From, Date and Message-ID are forgiven; From itself is not.
  */
 struct smtp_reply message_refusal(const struct message *m, bool submission, unsigned received_most,
 	struct arena *a);
-/* An address list (RFC 5322 3.4, 6854 groups). False: it does not parse. */
+/*
+ * An address list (RFC 5322 3.4, 6854 groups). Stricter than the RFC where parsers of others are
+ * known to read something else (HDR-03): no route, no empty element, no comment or blank inside an
+ * addr-spec, no encoded word in one, no 8-bit without smtputf8. Dots in a phrase are taken. False:
+ * it does not parse, or has more than MESSAGE_MAILBOXES_MOST.
+ */
 bool   message_addresses(struct slice value, bool smtputf8, struct arena *a,
 	struct address **addresses_out, size_t *n_out);
 
