@@ -10,17 +10,17 @@
 enum { CONTROL_QUEUE_BYTES = 64 * 1024, CLIENT_QUEUE_BYTES = 4 * 1024 * 1024 };
 
 struct control {
-	struct loop                *loop;
-	struct ipc                 *ipc;
+	struct loop *loop;
+	struct ipc *ipc;
 	const struct control_calls *calls;
-	void                       *arg;
+	void *arg;
 };
 
 const char *
 process_kind_text(enum process_kind k)
 {
-	static const char *const text[PROCESS_KINDS] = {"session", "delivery", "scanner", "signer", "auth",
-		"engine"};
+	static const char *const text[PROCESS_KINDS] = {
+		"session", "delivery", "scanner", "signer", "auth", "engine"};
 	return text[k];
 }
 
@@ -52,7 +52,8 @@ control_gone(void *arg, const struct err *err)
 struct control *
 control_new(struct loop *l, int fd, const struct control_calls *calls, void *arg)
 {
-	static const struct ipc_calls ipc_calls = {.on_message = control_message, .on_gone = control_gone};
+	static const struct ipc_calls ipc_calls = {
+		.on_message = control_message, .on_gone = control_gone};
 	struct control *c = MEM_NEW(struct control);
 	*c = (struct control){.loop = l, .calls = calls, .arg = arg};
 	c->ipc = ipc_new(l, fd, CONTROL_QUEUE_BYTES, &ipc_calls, c);
@@ -64,7 +65,7 @@ control_free(struct control **c)
 {
 	if (*c == NULL)
 		return;
-	ipc_free((*c)->ipc);
+	ipc_free(&(*c)->ipc);
 	mem_free(*c);
 	*c = NULL;
 }
@@ -72,7 +73,8 @@ control_free(struct control **c)
 void
 control_ready(struct control *c)
 {
-	(void)ipc_send(c->ipc, CONTROL_READY, 0, SLICE_NONE); /* the first message: there is room */
+	(void)ipc_send(
+		c->ipc, CONTROL_READY, 0, SLICE_NONE); /* the first message: there is room */
 }
 
 int
@@ -91,15 +93,15 @@ control_send_stop(struct ipc *to)
 struct service_client {
 	LIST_ENTRY(service_client) link;
 	struct service *service;
-	struct ipc     *ipc;
+	struct ipc *ipc;
 };
 
 struct service {
-	struct loop                       *loop;
-	struct control                    *control;
-	service_fn                        *fn;
-	service_gone_fn                   *gone;
-	void                              *arg;
+	struct loop *loop;
+	struct control *control;
+	service_fn *fn;
+	service_gone_fn *gone;
+	void *arg;
 	LIST_HEAD(, service_client) clients;
 };
 
@@ -116,7 +118,7 @@ client_free(struct service_client *c)
 	if (c->service->gone != NULL)
 		c->service->gone(c->service->arg, c);
 	LIST_REMOVE(c, link);
-	ipc_free(c->ipc);
+	ipc_free(&c->ipc);
 	mem_free(c);
 }
 
@@ -130,7 +132,8 @@ client_gone(void *arg, const struct err *err)
 static void
 service_peer(void *arg, enum process_kind kind, int fd)
 {
-	static const struct ipc_calls calls = {.on_message = client_message, .on_gone = client_gone};
+	static const struct ipc_calls calls = {
+		.on_message = client_message, .on_gone = client_gone};
 	struct service *s = arg;
 	(void)kind;
 	struct service_client *c = MEM_NEW(struct service_client);
@@ -149,7 +152,8 @@ service_stop(void *arg)
 struct service *
 service_new(struct loop *l, int control_fd, service_fn *fn, service_gone_fn *gone, void *arg)
 {
-	static const struct control_calls calls = {.on_peer = service_peer, .on_stop = service_stop};
+	static const struct control_calls calls = {
+		.on_peer = service_peer, .on_stop = service_stop};
 	struct service *s = MEM_NEW(struct service);
 	*s = (struct service){.loop = l, .fn = fn, .gone = gone, .arg = arg};
 	LIST_INIT(&s->clients);

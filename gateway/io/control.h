@@ -1,11 +1,11 @@
 /*
- * The channel between the parent and each of its processes, and the serving side of the channels
- * between processes. A child finds its control channel at a descriptor that the parent tells it;
- * when that closes, the parent is gone and the child ends.
+ * The channel between the parent and each of its processes, and the serving side of the
+ * channels between processes. A child finds its control channel at a descriptor that the parent
+ * tells it; when that closes, the parent is gone and the child ends.
  *
- * parent -> child: PEER (a kind, a descriptor: a channel to that kind of process; for a process that
- * serves, the kind of its new client), STOP (end when the work in hand is done).
- * child -> parent: READY once, when it can do its work.
+ * parent -> child: PEER (a kind, a descriptor: a channel to that kind of process; for a process
+ * that serves, the kind of its new client), STOP (end when the work in hand is done). child ->
+ * parent: READY once, when it can do its work.
  */
 #ifndef IO_CONTROL_H
 #define IO_CONTROL_H
@@ -14,7 +14,12 @@
 #include "io/loop.h"
 
 enum process_kind {
-	PROCESS_SESSION, PROCESS_DELIVERY, PROCESS_SCANNER, PROCESS_SIGNER, PROCESS_AUTH, PROCESS_ENGINE,
+	PROCESS_SESSION,
+	PROCESS_DELIVERY,
+	PROCESS_SCANNER,
+	PROCESS_SIGNER,
+	PROCESS_AUTH,
+	PROCESS_ENGINE,
 	PROCESS_KINDS
 };
 const char *process_kind_text(enum process_kind k); /* "session": as ps shows it */
@@ -29,29 +34,32 @@ struct control_calls {
 };
 
 /* Owns fd. The loop is stopped when the parent is gone. */
-struct control *control_new(struct loop *l, int fd, const struct control_calls *calls, void *arg);
-void            control_free(struct control **c);
-void            control_ready(struct control *c);
+struct control *
+control_new(struct loop *l, int fd, const struct control_calls *calls, void *arg);
+void control_free(struct control **c);
+void control_ready(struct control *c);
 
 /* The parent's side: sends a channel's end (which stays the parent's to close), or STOP. */
-int  control_send_peer(struct ipc *to, enum process_kind kind, int fd);
-int  control_send_stop(struct ipc *to);
+int control_send_peer(struct ipc *to, enum process_kind kind, int fd);
+int control_send_stop(struct ipc *to);
 
 /*
- * A process that serves others: its loop, its control channel, its clients. fn is called for each
- * message of any client; answers go to `from` with the message's id. Clients come and go; a message
- * that a client sent and that is answered after the client has gone goes nowhere.
+ * A process that serves others: its loop, its control channel, its clients. fn is called for
+ * each message of any client; answers go to `from` with the message's id. Clients come and go;
+ * a message that a client sent and that is answered after the client has gone goes nowhere.
  */
 struct service;
 struct service_client;
 
 typedef void service_fn(void *arg, struct service_client *from, struct ipc_msg *m);
-/* A client is gone: drop what was done for it; the pointer is dead after this call. May be NULL. */
+/* A client is gone: drop what was done for it; the pointer is dead after this call. May be
+ * NULL. */
 typedef void service_gone_fn(void *arg, struct service_client *client);
 
-struct service *service_new(struct loop *l, int control_fd, service_fn *fn, service_gone_fn *gone, void *arg);
-void            service_free(struct service **s);
-void            service_ready(struct service *s);
-int             service_answer(struct service_client *c, uint16_t type, uint32_t id, struct slice payload);
+struct service *
+service_new(struct loop *l, int control_fd, service_fn *fn, service_gone_fn *gone, void *arg);
+void service_free(struct service **s);
+void service_ready(struct service *s);
+int service_answer(struct service_client *c, uint16_t type, uint32_t id, struct slice payload);
 
 #endif

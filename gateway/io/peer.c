@@ -1,6 +1,6 @@
 /*
- * The asking side between two processes. Session processes hold one peer for each kind of process
- * that serves them: scanner, signer, auth, delivery.
+ * The asking side between two processes. Session processes hold one peer for each kind of
+ * process that serves them: scanner, signer, auth, delivery.
  */
 #include "io/peer.h"
 
@@ -13,21 +13,21 @@ enum { PEER_BUCKETS = 256 };
 
 struct open_question {
 	TAILQ_ENTRY(open_question) link;
-	struct peer      *peer;
-	uint32_t          id;
-	peer_fn          *fn;
-	void             *arg;
+	struct peer *peer;
+	uint32_t id;
+	peer_fn *fn;
+	void *arg;
 	struct loop_timer timer;
 };
 
 TAILQ_HEAD(open_list, open_question);
 
 struct peer {
-	struct loop     *loop;
-	const char      *name;
-	struct ipc      *ipc;
-	unsigned         open, open_most;
-	uint32_t         last_id;
+	struct loop *loop;
+	const char *name;
+	struct ipc *ipc;
+	unsigned open, open_most;
+	uint32_t last_id;
 	struct open_list buckets[PEER_BUCKETS];
 };
 
@@ -92,7 +92,7 @@ peer_free(struct peer **p)
 		while ((q = TAILQ_FIRST(&(*p)->buckets[i])) != NULL)
 			question_free(q);
 	}
-	ipc_free((*p)->ipc);
+	ipc_free(&(*p)->ipc);
 	mem_free(*p);
 	*p = NULL;
 }
@@ -111,8 +111,7 @@ on_gone(void *arg, const struct err *err)
 {
 	struct peer *p = arg;
 	struct log_line l;
-	ipc_free(p->ipc);
-	p->ipc = NULL;
+	ipc_free(&p->ipc);
 	log_begin(&l, EV_WARNING, NULL);
 	log_text(&l, "peer", p->name);
 	log_text(&l, "error", err != NULL ? err->text : "closed");
@@ -125,8 +124,7 @@ void
 peer_attach(struct peer *p, int fd)
 {
 	static const struct ipc_calls calls = {.on_message = on_message, .on_gone = on_gone};
-	ipc_free(p->ipc);
-	p->ipc = NULL;
+	ipc_free(&p->ipc);
 	fail_all(p);
 	p->ipc = ipc_new(p->loop, fd, PEER_QUEUE_BYTES, &calls, p);
 }
