@@ -55,6 +55,14 @@ ${rows}\tNULL,
 	set(${out} "${path}" PARENT_SCOPE)
 endfunction()
 
+# postern_program(NAME FILE library...): a binary in bin/, its main alone in FILE.
+function(postern_program name file)
+	list(TRANSFORM ARGN PREPEND postern_ OUTPUT_VARIABLE libraries)
+	add_executable(${name} "${file}")
+	target_link_libraries(${name} PRIVATE ${libraries})
+	install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+endfunction()
+
 # postern_test(FILE): tests/unit/<folder>_<module>_test.c is linked with its folder's library.
 function(postern_test file)
 	get_filename_component(test "${file}" NAME_WE)

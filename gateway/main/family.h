@@ -1,0 +1,29 @@
+/*
+ * The parent's processes: which there are, how each begins, the channels between them, and what
+ * happens when one ends. Start, reload and crash are one path: a process that should run and
+ * does not is started.
+ */
+#ifndef MAIN_FAMILY_H
+#define MAIN_FAMILY_H
+
+#include "io/control.h"
+#include "io/loop.h"
+#include "main/generation.h"
+
+struct family;
+
+/* programs: the folder that holds postern-scanner. */
+struct family *family_new(struct loop *l, const char *programs, struct err *err);
+void family_free(struct family **f);
+/*
+ * Starts the processes of a generation; those of the one before are told to stop when all of
+ * the new ones are ready. Owns g from here on.
+ */
+void family_start(struct family *f, struct generation *g);
+/* SIGTERM: sessions first, then those that serve them; the loop stops when all are gone. */
+void family_stop(struct family *f);
+/* SIGCHLD. */
+void family_reap(struct family *f);
+const struct generation *family_generation(const struct family *f);
+
+#endif

@@ -1,0 +1,248 @@
+/*
+ * One snapshot and what is opened for it. Nothing here changes a running generation: a reload
+ * that fails half-way leaves the old one as it was.
+ */
+#include "main/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "filters/facts.h"
+#include "io/listen.h"
+#include "io/tls.h"
+
+enum { GENERATION_ARENA_MOST = 256 * 1024 * 1024, BACKLOG = 1024 };
+
+static bool
+has_listener(const struct conf *c, enum listen_kind kind)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i].kind == kind)
+			return true;
+	return false;
+}
+
+static void
+read_pem(struct generation *g, struct slice path, struct conf_at at, struct conf_report *report,
+	struct slice *pem_out, const char **path_out)
+{
+	struct err err;
+	struct buf pem;
+	*path_out = arena_text(g->arena, path);
+	struct tls_file file = {.path = *path_out};
+	buf_init(&pem, TLS_FILE_BYTES + 1);
+	if (tls_file_read(&file, &pem, &err) < 0)
+		conf_error(report, at, "%s", err.text);
+	else
+		*pem_out = arena_slice(g->arena, buf_slice(&pem));
+	mem_wipe(pem.data, pem.room);
+	buf_fini(&pem);
+}
+
+/* Every pair is put into a context of its own, so that a wrong one is found before anything
+ * starts. */
+static void
+check_pair(const struct session_certificate *c, struct conf_at at, struct conf_report *report)
+{
+	struct err err;
+	struct tls_server *t = tls_server_new(&err);
+	if (t == NULL ||
+		tls_server_add(t, c->cert_pem, c->cert_path, c->key_pem, c->key_path, &err) < 0)
+		conf_error(report, at, "%s", err.text);
+	tls_server_free(&t);
+}
+
+static void
+read_certificates(struct generation *g, struct conf_report *report)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < g->conf->n_listeners; i++)
+		n += g->conf->listeners[i].n_certificates;
+	g->certificates = arena_array(g->arena, n, sizeof(*g->certificates));
+	for (size_t i = 0; i < g->conf->n_listeners; i++) {
+		const struct conf_listener *l = &g->conf->listeners[i];
+		for (size_t k = 0; k < l->n_certificates; k++) {
+			struct session_certificate *c = &g->certificates[g->n_certificates++];
+			size_t errors = report->n_errors;
+			read_pem(g, l->certificates[k].certificate, l->at, report, &c->cert_pem,
+				&c->cert_path);
+			read_pem(g, l->certificates[k].key, l->at, report, &c->key_pem,
+				&c->key_path);
+			if (report->n_errors == errors)
+				check_pair(c, l->at, report);
+		}
+	}
+}
+
+struct generation *
+generation_read(const char *path, struct conf_report *report)
+{
+	struct generation *g = MEM_NEW(struct generation);
+	g->spill_dir = -1;
+	for (size_t i = 0; i < SESSION_LISTENERS_MOST; i++)
+		g->listen_fds[i] = -1;
+	g->arena = arena_new(GENERATION_ARENA_MOST);
+	g->conf = conf_read(path, report);
+	if (g->conf != NULL) {
+		if (has_listener(g->conf, LISTEN_INBOUND))
+			g->policy[INBOUND] =
+				policy_compile(g->conf, INBOUND, facts_all(), g->arena, report);
+		if (has_listener(g->conf, LISTEN_OUTBOUND))
+			g->policy[OUTBOUND] = policy_compile(
+				g->conf, OUTBOUND, facts_all(), g->arena, report);
+		for (int d = INBOUND; d <= OUTBOUND; d++)
+			if (g->policy[d] != NULL)
+				policy_check(g->policy[d], report);
+		if (g->conf->n_listeners > SESSION_LISTENERS_MOST)
+			conf_error(report, g->conf->listeners[SESSION_LISTENERS_MOST].at,
+				"more than %d listeners", SESSION_LISTENERS_MOST);
+		read_certificates(g, report);
+	}
+	if (report->n_errors != 0)
+		generation_free(&g, NULL);
+	return g;
+}
+
+static bool
+same_address(const struct conf_listener *a, const struct conf_listener *b)
+{
+	return a->ip.family == b->ip.family && a->port == b->port &&
+	       slice_eq(a->path, b->path) && ip_eq(&a->ip, &b->ip);
+}
+
+static int
+inherited(const struct generation *old, const struct conf_listener *l)
+{
+	for (size_t i = 0; old != NULL && i < old->conf->n_listeners; i++)
+		if (same_address(&old->conf->listeners[i], l))
+			return old->listen_fds[i];
+	return -1;
+}
+
+static int
+open_listeners(struct generation *g, const struct generation *old, struct err *err)
+{
+	for (size_t i = 0; i < g->conf->n_listeners; i++) {
+		const struct conf_listener *l = &g->conf->listeners[i];
+		struct stream_addr a = {.ip = l->ip, .port = l->port};
+		g->listen_fds[i] = inherited(old, l);
+		if (g->listen_fds[i] >= 0)
+			continue;
+		if (l->path.n >= sizeof(a.path))
+			return err_set(err, "listen on %.*s: the path is too long",
+				SLICE_ARG(l->path));
+		if (l->path.n != 0)
+			memcpy(a.path, l->path.p, l->path.n);
+		g->listen_fds[i] = listen_open(&a, BACKLOG, 0660, err);
+		if (g->listen_fds[i] < 0)
+			return err_wrap(err, "listen on %.*s", SLICE_ARG(l->text));
+	}
+	return 0;
+}
+
+/* POLICY.md: as root we run as `user`; without the setting as postern if it exists, else
+ * nobody. */
+static int
+find_user(struct generation *g, struct err *err)
+{
+	if (geteuid() != 0)
+		return 0;
+	const char *want =
+		g->conf->user.n != 0 ? arena_text(g->arena, g->conf->user) : "postern";
+	if (getpwnam(want) != NULL) {
+		g->user = want;
+		return 0;
+	}
+	if (g->conf->user.n != 0)
+		return err_set(err, "user \"%s\": no such account on this system", want);
+	g->user = "nobody";
+	struct log_line l;
+	log_begin(&l, EV_WARNING, NULL);
+	log_text(&l, "text", "there is no account postern: running as nobody");
+	log_end(&l);
+	return getpwnam("nobody") != NULL
+		       ? 0
+		       : err_set(err, "neither postern nor nobody is an account here");
+}
+
+static int
+own(const char *path, const char *user, struct err *err)
+{
+	const struct passwd *pw = user != NULL ? getpwnam(user) : NULL;
+	if (pw != NULL && chown(path, pw->pw_uid, pw->pw_gid) < 0)
+		return err_sys(err, "give %s to %s", path, user);
+	return 0;
+}
+
+/* Mails past 256 KiB lie in unlinked files: under the spool, or where temporary files are. */
+static int
+open_spill(struct generation *g, struct err *err)
+{
+	const char *dir = getenv("TMPDIR");
+	if (g->conf->spool.n != 0) {
+		const char *spool = arena_text(g->arena, g->conf->spool);
+		dir = arena_text(g->arena, arena_printf(g->arena, "%s/spill", spool));
+		if ((mkdir(spool, 0750) < 0 && errno != EEXIST) || own(spool, g->user, err) < 0)
+			return err_sys(err, "make the spool %s", spool);
+		if ((mkdir(dir, 0700) < 0 && errno != EEXIST) || own(dir, g->user, err) < 0)
+			return err_sys(err, "make %s", dir);
+	}
+	g->spill_path = dir != NULL && dir[0] == '/' ? dir : "/tmp";
+	g->spill_dir = open(g->spill_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return g->spill_dir >= 0 ? 0
+				 : err_sys(err, "open the spill directory %s", g->spill_path);
+}
+
+int
+generation_open(struct generation *g, const struct generation *old, struct err *err)
+{
+	if (old != NULL)
+		memcpy(g->ticket_key, old->ticket_key, sizeof(g->ticket_key));
+	else
+		must(getrandom(g->ticket_key, sizeof(g->ticket_key), 0) ==
+			(ssize_t)sizeof(g->ticket_key));
+	if (find_user(g, err) < 0 || open_spill(g, err) < 0)
+		return -1;
+	return open_listeners(g, old, err);
+}
+
+static bool
+uses_fd(const struct generation *g, int fd)
+{
+	for (size_t i = 0; g != NULL && i < g->conf->n_listeners; i++)
+		if (g->listen_fds[i] == fd)
+			return true;
+	return false;
+}
+
+void
+generation_free(struct generation **g, const struct generation *newer)
+{
+	if (*g == NULL)
+		return;
+	for (size_t i = 0;
+		(*g)->conf != NULL && i < (*g)->conf->n_listeners && i < SESSION_LISTENERS_MOST;
+		i++)
+		if ((*g)->listen_fds[i] >= 0 && !uses_fd(newer, (*g)->listen_fds[i]))
+			close((*g)->listen_fds[i]);
+	if ((*g)->spill_dir >= 0)
+		close((*g)->spill_dir);
+	for (size_t i = 0; i < (*g)->n_certificates; i++)
+		if ((*g)->certificates[i].key_pem.n != 0)
+			mem_wipe((void *)(uintptr_t)(*g)->certificates[i].key_pem.p,
+				(*g)->certificates[i].key_pem.n);
+	conf_free(&(*g)->conf);
+	arena_free(&(*g)->arena);
+	mem_free(*g);
+	*g = NULL;
+}

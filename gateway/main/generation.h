@@ -1,0 +1,42 @@
+/*
+ * A generation: one snapshot of the configuration with everything opened for it. The parent
+ * makes one at start and one for each reload; the processes of a generation see no other.
+ */
+#ifndef MAIN_GENERATION_H
+#define MAIN_GENERATION_H
+
+#include "conf/conf.h"
+#include "policy/policy.h"
+#include "session/process.h"
+
+struct generation {
+	struct generation *next; /* older */
+	unsigned number;         /* from 1 */
+	struct conf *conf;
+	struct arena *arena; /* policies and certificates */
+	struct policy *policy[2];
+	int listen_fds[SESSION_LISTENERS_MOST];
+	struct session_certificate *certificates;
+	size_t n_certificates;
+	int spill_dir;
+	const char *spill_path;
+	const char *user; /* to run as; NULL: as we are */
+	uint8_t ticket_key[80];
+	bool stopping; /* its sessions were told to stop */
+};
+
+/*
+ * Reads and checks everything, opens nothing that `posternd -n` must not: NULL and the report
+ * (and for what is no fault of the file, err with a text). Everything that is wrong is in the
+ * report.
+ */
+struct generation *generation_read(const char *path, struct conf_report *report);
+/*
+ * Opens sockets (those of `old` are taken over where the address is the same), the spill
+ * directory, looks the user up. -1: nothing of `old` has changed.
+ */
+int generation_open(struct generation *g, const struct generation *old, struct err *err);
+/* Closes what no newer generation has taken over. */
+void generation_free(struct generation **g, const struct generation *newer);
+
+#endif

@@ -1,0 +1,101 @@
+/* The kinds of process: how many of each, what each inherits, what it runs. */
+#include "main/kinds.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/must.h"
+#include "io/child.h"
+
+/* What a child runs first: down from root, its name, no way back. */
+struct child_run {
+	enum process_kind kind;
+	const struct kind_start *start;
+};
+
+unsigned
+kind_count(enum process_kind k, const struct generation *g)
+{
+	(void)g;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	switch (k) {
+	case PROCESS_SESSION:
+		return cores < 1                            ? 1
+		       : cores > ACCOUNT_PROCESSES_MOST / 4 ? ACCOUNT_PROCESSES_MOST / 4
+							    : (unsigned)cores;
+	case PROCESS_DELIVERY:
+	case PROCESS_SCANNER:
+	case PROCESS_SIGNER:
+	case PROCESS_AUTH:
+	case PROCESS_ENGINE:
+	case PROCESS_KINDS: break;
+	}
+	return 0;
+}
+
+static int
+run_session(const struct kind_start *s)
+{
+	const struct generation *g = s->generation;
+	struct session_start start = {
+		.conf = g->conf,
+		.policy = {g->policy[INBOUND], g->policy[OUTBOUND]},
+		.listen_fds = g->listen_fds,
+		.certificates = g->certificates,
+		.control_fd = s->control_fd,
+		.spill_dir = g->spill_dir,
+		.spill_path = g->spill_path,
+		.self = s->number,
+		.account = s->account,
+		.has_delivery = kind_count(PROCESS_DELIVERY, g) != 0,
+		.has_scanner = kind_count(PROCESS_SCANNER, g) != 0,
+		.has_signer = kind_count(PROCESS_SIGNER, g) != 0,
+		.has_auth = kind_count(PROCESS_AUTH, g) != 0,
+		.has_engine = kind_count(PROCESS_ENGINE, g) != 0,
+	};
+	for (size_t i = 0; i < sizeof(start.ticket_key); i++)
+		start.ticket_key[i] = g->ticket_key[i];
+	return session_main(&start);
+}
+
+static int
+run_child(void *arg)
+{
+	const struct child_run *r = arg;
+	struct err err;
+	char title[64];
+	log_open(r->start->generation->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR,
+		process_kind_text(r->kind));
+	snprintf(title, sizeof(title), "posternd: %s %u", process_kind_text(r->kind),
+		r->start->index);
+	child_title(title);
+	if (child_drop_user(r->start->generation->user, NULL, &err) < 0 ||
+		child_harden(&err) < 0) {
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+		return 1;
+	}
+	must(r->kind == PROCESS_SESSION);
+	return run_session(r->start);
+}
+
+pid_t
+kind_fork(enum process_kind k, const struct kind_start *start, struct err *err)
+{
+	const struct generation *g = start->generation;
+	struct child_run run = {k, start};
+	int keep[SESSION_LISTENERS_MOST + 2];
+	size_t n = 0;
+	keep[n++] = start->control_fd;
+	if (k == PROCESS_SESSION) {
+		keep[n++] = g->spill_dir;
+		for (size_t i = 0; i < g->conf->n_listeners; i++)
+			keep[n++] = g->listen_fds[i];
+	}
+	struct child_spec spec = {.kind = process_kind_text(k),
+		.keep = keep,
+		.nkeep = n,
+		.run = run_child,
+		.arg = &run};
+	return child_fork(&spec, err);
+}

@@ -1,0 +1,21 @@
+/* Which kinds of process a generation needs, how many, and how each is forked. */
+#ifndef MAIN_KINDS_H
+#define MAIN_KINDS_H
+
+#include <sys/types.h>
+
+#include "io/control.h"
+#include "main/generation.h"
+
+struct kind_start {
+	const struct generation *generation;
+	unsigned index, number;
+	int control_fd;
+	struct account *account;
+	const char *programs;
+};
+
+unsigned kind_count(enum process_kind k, const struct generation *g); /* 0: not needed */
+pid_t kind_fork(enum process_kind k, const struct kind_start *start, struct err *err);
+
+#endif

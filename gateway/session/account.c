@@ -1,0 +1,105 @@
+/* Counts over all session processes, in shared memory; see account.h. */
+#include "session/account.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "base/must.h"
+
+enum { SKETCH = 16384 };
+
+struct part {
+	atomic_uint connections;
+	atomic_llong bytes;
+	atomic_ushort sketch[2][SKETCH];
+};
+
+struct account {
+	struct part parts[ACCOUNT_PROCESSES_MOST];
+};
+
+struct account *
+account_new(struct err *err)
+{
+	struct account *a = mmap(
+		NULL, sizeof(*a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (a == MAP_FAILED) {
+		err_sys(err, "map the shared counters");
+		return NULL;
+	}
+	(void)slice_hash(
+		SLICE("")); /* the key is made here, so that all processes have the same */
+	return a;
+}
+
+void
+account_clear(struct account *a, unsigned self)
+{
+	must(self < ACCOUNT_PROCESSES_MOST);
+	struct part *p = &a->parts[self];
+	atomic_store(&p->connections, 0);
+	atomic_store(&p->bytes, 0);
+	for (size_t row = 0; row < 2; row++)
+		for (size_t i = 0; i < SKETCH; i++)
+			if (atomic_load(&p->sketch[row][i]) != 0)
+				atomic_store(&p->sketch[row][i], 0);
+}
+
+static void
+slots(const struct ip *client, size_t slot_out[2])
+{
+	struct slice key = {(const char *)client->bytes, client->family == 6 ? 8 : 4};
+	uint64_t h = slice_hash(key);
+	slot_out[0] = h % SKETCH;
+	slot_out[1] = (h >> 32) % SKETCH;
+}
+
+unsigned
+account_enter(struct account *a, unsigned self, const struct ip *client)
+{
+	size_t slot[2];
+	unsigned sum[2] = {0, 0};
+	slots(client, slot);
+	atomic_fetch_add(&a->parts[self].connections, 1);
+	for (size_t row = 0; row < 2; row++) {
+		atomic_fetch_add(&a->parts[self].sketch[row][slot[row]], 1);
+		for (size_t i = 0; i < ACCOUNT_PROCESSES_MOST; i++)
+			sum[row] += atomic_load_explicit(
+				&a->parts[i].sketch[row][slot[row]], memory_order_relaxed);
+	}
+	return sum[0] < sum[1] ? sum[0] : sum[1];
+}
+
+void
+account_leave(struct account *a, unsigned self, const struct ip *client)
+{
+	size_t slot[2];
+	slots(client, slot);
+	atomic_fetch_sub(&a->parts[self].connections, 1);
+	for (size_t row = 0; row < 2; row++)
+		atomic_fetch_sub(&a->parts[self].sketch[row][slot[row]], 1);
+}
+
+unsigned
+account_connections(const struct account *a)
+{
+	unsigned sum = 0;
+	for (size_t i = 0; i < ACCOUNT_PROCESSES_MOST; i++)
+		sum += atomic_load_explicit(&a->parts[i].connections, memory_order_relaxed);
+	return sum;
+}
+
+void
+account_bytes(struct account *a, unsigned self, int64_t change)
+{
+	atomic_fetch_add(&a->parts[self].bytes, change);
+}
+
+uint64_t
+account_bytes_all(const struct account *a)
+{
+	long long sum = 0;
+	for (size_t i = 0; i < ACCOUNT_PROCESSES_MOST; i++)
+		sum += atomic_load_explicit(&a->parts[i].bytes, memory_order_relaxed);
+	return sum > 0 ? (uint64_t)sum : 0;
+}

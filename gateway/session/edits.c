@@ -1,0 +1,204 @@
+/*
+ * The header lines that a mail leaves with. They stand above its first field, each a whole line
+ * (SMG-05); what came from outside is cleaned before it is written (SRV-10, HDR-05).
+ */
+#include "session/edits.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/must.h"
+
+enum { PREFIX_MOST = 64 * 1024 };
+
+/* The facts that Authentication-Results tells of. */
+static const char *const told[] = {"spf", "dkim", "dmarc"};
+
+bool
+edits_ready(struct facts *facts, const struct policy *policy)
+{
+	bool ready = true;
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		struct value v = {0};
+		if (policy_uses(policy, told[i]) &&
+			facts_read(facts, told[i], SLICE_NONE, SIZE_MAX, COST_CHEAP, &v) ==
+				FACT_OPEN)
+			ready = false;
+	}
+	return ready;
+}
+
+/* For a comment or an atom in Received: nothing that ends or nests either. */
+static void
+add_clean(struct buf *out, struct slice s)
+{
+	for (size_t i = 0; i < s.n && i < 255; i++) {
+		char c = s.p[i];
+		bool ok = ascii_alpha(c) || ascii_digit(c) || c == '.' || c == '-' ||
+			  c == '_' || c == ':' || c == '[' || c == ']' || c == '@' ||
+			  c == '+' || c == '=' || c == '/';
+		(void)buf_add_byte(out, ok ? c : '?');
+	}
+}
+
+/* RFC 3848, 6531: the protocol's keyword. */
+static const char *
+protocol(const struct edits_input *in)
+{
+	const struct flt_session *s = in->session;
+	bool tls = s->tls_version.n != 0, auth = s->user.n != 0;
+	if (in->mail->params.smtputf8)
+		return tls    ? auth ? "UTF8SMTPSA" : "UTF8SMTPS"
+		       : auth ? "UTF8SMTPA"
+			      : "UTF8SMTP";
+	if (!s->esmtp)
+		return "SMTP";
+	return tls ? auth ? "ESMTPSA" : "ESMTPS" : auth ? "ESMTPA" : "ESMTP";
+}
+
+static void
+add_received(const struct edits_input *in, struct facts *facts, struct buf *out)
+{
+	const struct flt_session *s = in->session;
+	char date[CLOCK_DATE_BYTES], ip[IP_TEXT_BYTES];
+	struct value name = {0};
+	(void)buf_add_text(out, "Received: from ");
+	add_clean(out, s->helo);
+	(void)buf_add_text(out, " (");
+	if (facts_read(facts, "client.name", SLICE_NONE, SIZE_MAX, COST_FREE, &name) ==
+			FACT_KNOWN &&
+		name.text.n != 0) {
+		add_clean(out, name.text);
+		(void)buf_add_byte(out, ' ');
+	}
+	struct slice ip_words = ip_text(&s->client, ip);
+	(void)buf_printf(out, s->client.family == 6 ? "[IPv6:%.*s])\r\n" : "[%.*s])\r\n",
+		SLICE_ARG(ip_words));
+	if (s->tls_version.n != 0) {
+		(void)buf_add_text(out, "\t(using ");
+		add_clean(out, s->tls_version);
+		(void)buf_add_text(out, " with cipher ");
+		add_clean(out, s->tls_cipher);
+		(void)buf_add_text(out, ")\r\n");
+	}
+	(void)buf_printf(out, "\tby %.*s with %s id %s", SLICE_ARG(in->config->conf->hostname),
+		protocol(in), in->id);
+	if (in->mail->n_recipients == 1) {
+		struct slice rcpt = in->mail->recipients[0].address.text;
+		(void)buf_add_text(out, "\r\n\tfor <");
+		if (slice_has(rcpt, '"') ||
+			rcpt.n > 200) /* a quoted local part is nobody's trace */
+			rcpt = in->mail->recipients[0].address.domain;
+		add_clean(out, rcpt);
+		(void)buf_add_text(out, ">");
+	}
+	struct slice when = clock_date(s->wall_ms, date);
+	(void)buf_printf(out, ";\r\n\t%.*s\r\n", SLICE_ARG(when));
+}
+
+/* RFC 6409 8.1, 8.2: submission adds what a client may leave out. */
+static void
+add_missing(const struct edits_input *in, struct buf *out)
+{
+	if (in->config->direction != OUTBOUND)
+		return;
+	char date[CLOCK_DATE_BYTES];
+	if (message_field(in->mail->message, SLICE("Date"), 0) == NULL) {
+		struct slice when = clock_date(in->session->wall_ms, date);
+		(void)buf_printf(out, "Date: %.*s\r\n", SLICE_ARG(when));
+	}
+	if (message_field(in->mail->message, SLICE("Message-ID"), 0) == NULL)
+		(void)buf_printf(out, "Message-ID: <%s.%lld@%.*s>\r\n", in->id,
+			(long long)in->session->wall_ms, SLICE_ARG(in->config->conf->hostname));
+}
+
+/* Whether a field of the incoming mail must go: a rule's `remove header`, or the name of a tag.
+ */
+static bool
+is_removed(const struct verdict *v, struct slice name)
+{
+	for (size_t i = 0; i < v->n_effects; i++) {
+		const struct rule *r = v->effects[i];
+		struct slice head, rest;
+		if (r->action == ACTION_REMOVE_HEADER && slice_eq_nocase(r->text, name))
+			return true;
+		if (r->action != ACTION_TAG)
+			continue;
+		slice_cut(r->text, ':', &head, &rest);
+		if (slice_eq_nocase(slice_trim(head), name))
+			return true;
+	}
+	return false;
+}
+
+static void
+make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
+{
+	const struct message *m = in->mail->message;
+	uint64_t at = 0;
+	e->cuts = arena_array(a, m->n_fields, sizeof(*e->cuts));
+	for (size_t i = 0; i < m->n_fields; i++) {
+		const struct message_field *f = &m->fields[i];
+		at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
+		if (is_removed(in->verdict, f->name))
+			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
+	}
+}
+
+static void
+add_tags(const struct verdict *v, struct buf *out)
+{
+	for (size_t i = 0; i < v->n_effects; i++)
+		if (v->effects[i]->action == ACTION_TAG)
+			(void)buf_printf(out, "%.*s\r\n", SLICE_ARG(v->effects[i]->text));
+}
+
+static void
+note_signers(const struct edits_input *in, struct arena *a, struct edits *e)
+{
+	const struct verdict *v = in->verdict;
+	e->sign = arena_array(a, v->n_effects, sizeof(*e->sign));
+	for (size_t i = 0; i < v->n_effects; i++) {
+		if (v->effects[i]->action != ACTION_SIGN)
+			continue;
+		struct slice domain = v->effects[i]->text;
+		e->sign[e->n_sign++] = domain.n != 0 ? domain : in->mail->message->from_domain;
+	}
+}
+
+void
+edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
+	struct edits *edits_out)
+{
+	struct buf out;
+	buf_init(&out, PREFIX_MOST);
+	*edits_out = (struct edits){0};
+	add_tags(in->verdict, &out);
+	add_received(in, facts, &out);
+	add_missing(in, &out);
+	make_cuts(in, a, edits_out);
+	note_signers(in, a, edits_out);
+	edits_out->prefix = arena_slice(a, buf_slice(&out));
+	buf_fini(&out);
+}
+
+void
+edits_log(const struct verdict *v, const struct log_context *log)
+{
+	struct log_line l;
+	for (size_t i = 0; i < v->n_effects; i++) {
+		if (v->effects[i]->action != ACTION_LOG)
+			continue;
+		log_begin(&l, EV_RULE_LOG, log);
+		log_text(&l, "file", v->effects[i]->at.file);
+		log_number(&l, "line", v->effects[i]->at.line);
+		log_slice(&l, "text", v->effects[i]->text);
+		log_end(&l);
+	}
+	for (size_t i = 0; i < v->n_tries; i++) {
+		log_begin(&l, EV_TRY, log);
+		log_text(&l, "action", action_text(v->tries[i]->action));
+		log_text(&l, "file", v->tries[i]->at.file);
+		log_number(&l, "line", v->tries[i]->at.line);
+		log_end(&l);
+	}
+}

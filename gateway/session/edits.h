@@ -1,0 +1,27 @@
+/*
+ * What is done to the header of an accepted mail: Received, one Authentication-Results of ours,
+ * the rules' tags; fields that go: those of a `tag` or `remove header`, and forged
+ * Authentication-Results (HDR-04). Nothing else changes a byte (MIM-09).
+ */
+#ifndef SESSION_EDITS_H
+#define SESSION_EDITS_H
+
+#include "session/pipeline.h"
+
+struct edits_input {
+	const struct gate_config *config;
+	const struct flt_session *session;
+	const struct flt_mail *mail;
+	const char *id;
+	const struct verdict *verdict;
+};
+
+/* The facts that the header tells of are there, as far as a rule of the block uses them at all.
+ */
+bool edits_ready(struct facts *facts, const struct policy *policy);
+void edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
+	struct edits *edits_out);
+/* The effects `log` and `try`, a line each. */
+void edits_log(const struct verdict *v, const struct log_context *log);
+
+#endif

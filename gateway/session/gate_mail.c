@@ -1,0 +1,321 @@
+/*
+ * A transaction at the gate: who may send (no open relay by construction), one next hop for
+ * each transaction while there is no spool, and the pipeline's decisions as replies.
+ */
+#include <string.h>
+
+#include "base/must.h"
+#include "session/gate_priv.h"
+
+void
+gate_reset(struct gate *g)
+{
+	if (g->wait == GATE_TRANSFER)
+		return; /* it holds the mail; gate_transferred comes here again */
+	if (g->wait == GATE_FACTS)
+		g->wait = GATE_IDLE;
+	g->in_mail = g->in_body = false;
+	g->hops = NULL;
+	g->site = SLICE_NONE;
+	g->rcpt_params = NULL;
+	g->rcpt_room = 0;
+	g->transfer = (struct gate_transfer){0};
+	pipeline_mail_end(g->pipeline);
+}
+
+/* "@d" and "d" stand for all addresses of a domain. */
+static bool
+sends_as(const struct conf_user *u, const struct address *a)
+{
+	for (size_t i = 0; i < u->n_sends_as; i++) {
+		struct slice right = u->sends_as[i], local, domain;
+		if (!slice_cut(right, '@', &local, &domain)) {
+			domain = local;
+			local = SLICE_NONE;
+		}
+		if (slice_eq_nocase(domain, a->domain) &&
+			(local.n == 0 || slice_eq_nocase(local, a->local)))
+			return true;
+	}
+	return false;
+}
+
+/* OUT-13: an account sends only as its own addresses. Networks are judged by the rules alone.
+ */
+static bool
+may_send_as(const struct gate *g, const struct address *a)
+{
+	if (g->session.user.n == 0)
+		return true;
+	const struct conf_user *u = map_get(g->config->conf->users, g->session.user);
+	return u != NULL && (a->is_null || sends_as(u, a));
+}
+
+static bool
+may_send(const struct gate *g)
+{
+	return g->config->direction == INBOUND || g->session.user.n != 0 || g->in_network;
+}
+
+static void
+log_refused(struct gate *g, const struct address *sender, const struct address *rcpt,
+	const struct smtp_reply *r, const struct outcome *o)
+{
+	struct log_line l;
+	log_begin(&l, EV_REJECT, g->in_mail ? pipeline_log(g->pipeline) : &g->log);
+	log_ip(&l, "client", &g->session.client);
+	log_slice(&l, "helo", g->session.helo);
+	log_slice(&l, "sender", sender->text);
+	if (rcpt != NULL)
+		log_slice(&l, "recipient", rcpt->text);
+	if (o != NULL && o->rule != NULL) {
+		log_text(&l, "file", o->rule->at.file);
+		log_number(&l, "line", o->rule->at.line);
+	} else if (o != NULL) {
+		log_text(&l, "rule", o->builtin);
+	}
+	struct arena *a = g->in_mail ? pipeline_arena(g->pipeline) : g->arena;
+	log_slice(&l, "reply", smtp_reply_line(r, a));
+	log_end(&l);
+}
+
+void
+gate_on_mail(struct gate *g, const struct smtp_event *ev)
+{
+	struct smtp_reply no = {0};
+	if (g->config->listener->tls == LISTEN_TLS_REQUIRED && g->session.tls_version.n == 0)
+		no = smtp_reply_of("530 5.7.0 Must issue a STARTTLS command first");
+	else if (!may_send(g))
+		no = smtp_reply_of("530 5.7.0 Authentication required");
+	else if (!may_send_as(g, &ev->address))
+		no = smtp_reply_of("553 5.7.1 This account may not send as this address");
+	if (no.code != 0) {
+		struct outcome o = {.builtin = "sender-rights"};
+		log_refused(g, &ev->address, NULL, &no, &o);
+		gate_reply(g, no);
+		return;
+	}
+	g->in_mail = true;
+	pipeline_mail(g->pipeline, &ev->address, &ev->mail);
+	gate_reply(g, smtp_reply_of("250 2.1.0 Sender ok"));
+}
+
+static void
+refuse_rcpt(struct gate *g, struct smtp_reply r, const char *builtin)
+{
+	struct outcome o = {.builtin = builtin};
+	g->rcpts_refused++;
+	log_refused(g, &pipeline_the_mail(g->pipeline)->sender, &g->rcpt, &r, &o);
+	gate_reply(g, r);
+}
+
+static bool
+same_hop(const struct next_hop *a, const struct next_hop *b)
+{
+	if (a->kind != b->kind || !slice_eq(a->host, b->host) || a->port != b->port ||
+		a->lmtp != b->lmtp || !slice_eq(a->text, b->text) || a->n_items != b->n_items)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (!same_hop(&a->items[i], &b->items[i]))
+			return false;
+	return true;
+}
+
+static bool
+same_hops(const struct hop_list *a, const struct hop_list *b)
+{
+	if (a == b)
+		return true;
+	if (a == NULL || b == NULL || a->n != b->n || a->tls_required != b->tls_required)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!same_hop(&a->hops[i], &b->hops[i]))
+			return false;
+	return true;
+}
+
+static bool
+has_lmtp(const struct hop_list *l)
+{
+	for (size_t i = 0; l != NULL && i < l->n; i++)
+		if (l->hops[i].lmtp || l->hops[i].kind == HOP_LMTP_PATH)
+			return true;
+	return false;
+}
+
+/* Without a spool a transaction has one next hop, and LMTP, which answers for each recipient,
+ * one recipient (POLICY.md). */
+static bool
+fits_transaction(const struct gate *g, const struct hop_list *hops, struct slice site)
+{
+	if (pipeline_the_mail(g->pipeline)->n_recipients == 0)
+		return true;
+	if (has_lmtp(g->hops) || has_lmtp(hops))
+		return false;
+	return same_hops(g->hops, hops) && slice_eq(g->site, site);
+}
+
+/* Where mail without a domain goes: RFC 5321 4.5.1, <postmaster>. */
+static void
+complete_postmaster(const struct gate *g, struct address *a, struct arena *arena)
+{
+	if (a->domain.n != 0 || g->config->conf->n_domains == 0)
+		return;
+	a->domain = g->config->conf->domains[0].name;
+	a->text = a->raw = arena_printf(arena, "postmaster@%.*s", SLICE_ARG(a->domain));
+}
+
+void
+gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
+{
+	const struct conf *conf = g->config->conf;
+	g->rcpt = ev->address;
+	g->rcpt_param = ev->rcpt;
+	complete_postmaster(g, &g->rcpt, pipeline_arena(g->pipeline));
+	g->rcpt_domain = conf_domain_find(conf, g->rcpt.domain);
+	if (g->rcpt_domain == NULL && g->config->direction == INBOUND) {
+		refuse_rcpt(g,
+			smtp_reply_of(
+				"550 5.7.1 Relaying denied: this domain is not served here"),
+			"relay");
+		return;
+	}
+	if (g->rcpt_domain == NULL && conf->send.way == SEND_NONE) {
+		refuse_rcpt(g, smtp_reply_of("550 5.7.1 No way out is configured"), "relay");
+		return;
+	}
+	const struct hop_list *hops = g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
+	struct slice site = hops != NULL ? SLICE_NONE : g->rcpt.domain;
+	if (!fits_transaction(g, hops, site)) {
+		refuse_rcpt(g,
+			smtp_reply_of(
+				"452 4.5.3 Another destination needs a transaction of its own"),
+			"one-next-hop");
+		return;
+	}
+	g->about = ABOUT_RCPT;
+	gate_on_step(g, pipeline_rcpt(g->pipeline, &g->rcpt, g->rcpt_domain));
+}
+
+static void
+keep_rcpt(struct gate *g)
+{
+	struct arena *a = pipeline_arena(g->pipeline);
+	size_t n = pipeline_the_mail(g->pipeline)->n_recipients;
+	if (n > g->rcpt_room) {
+		size_t room = g->rcpt_room != 0 ? g->rcpt_room * 2 : 4;
+		struct smtp_rcpt_params *more = arena_array(a, room, sizeof(*more));
+		if (g->rcpt_room != 0)
+			memcpy(more, g->rcpt_params, g->rcpt_room * sizeof(*more));
+		g->rcpt_params = more;
+		g->rcpt_room = room;
+	}
+	g->rcpt_params[n - 1] = g->rcpt_param;
+	if (n == 1) {
+		g->hops = g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
+		g->site = g->hops != NULL ? SLICE_NONE : g->rcpt.domain;
+	}
+}
+
+static void
+rcpt_decided(struct gate *g, enum step s)
+{
+	if (s == STEP_GO) {
+		keep_rcpt(g);
+		gate_reply(g, smtp_reply_of("250 2.1.5 Recipient ok"));
+		return;
+	}
+	const struct outcome *o = pipeline_outcome(g->pipeline);
+	g->rcpts_refused++;
+	log_refused(g, &pipeline_the_mail(g->pipeline)->sender, &g->rcpt, &o->reply, o);
+	gate_reply(g, o->reply);
+}
+
+static void
+data_decided(struct gate *g, enum step s)
+{
+	if (s == STEP_GO) {
+		g->in_body = true;
+		gate_reply(g, smtp_reply_of("354 End data with <CR><LF>.<CR><LF>"));
+		return;
+	}
+	struct smtp_reply r = pipeline_outcome(g->pipeline)->reply;
+	g->mails_refused++;
+	gate_log_mail(g, action_text(pipeline_outcome(g->pipeline)->action), &r);
+	gate_reply(g, r);
+}
+
+static void
+mail_decided(struct gate *g, enum step s)
+{
+	const struct outcome *o = pipeline_outcome(g->pipeline);
+	if (s == STEP_GO && o->action == ACTION_ACCEPT) {
+		gate_begin_transfer(g);
+		return;
+	}
+	struct smtp_reply r = o->reply;
+	if (s == STEP_GO) { /* discard: taken and dropped, always logged with its rule */
+		r = smtp_reply_text(smtp_reply_of("250 2.0.0 ok"),
+			arena_printf(pipeline_arena(g->pipeline), "Accepted (%s)",
+				pipeline_id(g->pipeline)),
+			pipeline_arena(g->pipeline));
+		g->mails_taken++;
+	} else {
+		g->mails_refused++;
+	}
+	gate_log_mail(g, action_text(o->action), &r);
+	gate_reply(g, r);
+	gate_reset(g);
+}
+
+/* What was being decided: the data is complete, DATA came, or a recipient. */
+void
+gate_on_step(struct gate *g, enum step s)
+{
+	if (s == STEP_WAIT) {
+		g->wait = GATE_FACTS;
+		return;
+	}
+	g->wait = GATE_IDLE;
+	switch (g->about) {
+	case ABOUT_RCPT: rcpt_decided(g, s); break;
+	case ABOUT_DATA: data_decided(g, s); break;
+	case ABOUT_MAIL: mail_decided(g, s); break;
+	}
+}
+
+void
+gate_on_data(struct gate *g)
+{
+	g->about = ABOUT_DATA;
+	gate_on_step(g, pipeline_data(g->pipeline));
+}
+
+/* OUT-13: From is held to the account's rights as the envelope is. */
+static bool
+from_is_allowed(const struct gate *g)
+{
+	const struct message *m = pipeline_the_mail(g->pipeline)->message;
+	for (size_t i = 0; m != NULL && i < m->n_from; i++)
+		if (!may_send_as(g, &m->from[i]))
+			return false;
+	return true;
+}
+
+void
+gate_on_body_end(struct gate *g)
+{
+	enum step s = pipeline_end(g->pipeline);
+	if (!from_is_allowed(g)) {
+		struct smtp_reply r = smtp_reply_of(
+			"550 5.7.1 This account may not send as the address in From");
+		g->wait = GATE_IDLE;
+		g->mails_refused++;
+		gate_log_mail(g, "reject", &r);
+		gate_reply(g, r);
+		gate_reset(g);
+		return;
+	}
+	g->about = ABOUT_MAIL;
+	gate_on_step(g, s);
+}

@@ -1,0 +1,174 @@
+/*
+ * A mail that may go on: handed to the driver with what is added and left out, and the next
+ * hop's answer turned into ours. Inbound keeps no custody: its reply is our reply, and where it
+ * takes some recipients only, nothing is sent (DESIGN.md, "Inbound").
+ */
+#include "base/must.h"
+#include "session/gate_priv.h"
+
+void
+gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply)
+{
+	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
+	const struct outcome *o = pipeline_outcome(g->pipeline);
+	struct log_line l;
+	log_begin(&l, EV_MAIL, pipeline_log(g->pipeline));
+	log_text(&l, "direction", g->config->direction == INBOUND ? "inbound" : "outbound");
+	log_ip(&l, "client", &g->session.client);
+	log_slice(&l, "helo", g->session.helo);
+	if (g->session.user.n != 0)
+		log_slice(&l, "user", g->session.user);
+	log_slice(&l, "sender", m->sender.text);
+	for (size_t i = 0; i < m->n_recipients && i < 20; i++)
+		log_slice(&l, "recipient", m->recipients[i].address.text);
+	log_number(&l, "recipients", (int64_t)m->n_recipients);
+	log_number(&l, "bytes", (int64_t)m->bytes);
+	if (m->message != NULL) {
+		log_slice(&l, "from", m->message->from_domain);
+		log_slice(&l, "message-id", slice_first(m->message->message_id, 200));
+	}
+	log_text(&l, "decision", decision);
+	if (o->rule != NULL) {
+		log_text(&l, "file", o->rule->at.file);
+		log_number(&l, "line", o->rule->at.line);
+	} else if (o->builtin != NULL) {
+		log_text(&l, "rule", o->builtin);
+	}
+	if (g->transfer.hop.n != 0)
+		log_slice(&l, "hop", g->transfer.hop);
+	if (g->transfer.reply.code != 0)
+		log_slice(&l, "words",
+			smtp_reply_line(&g->transfer.reply, pipeline_arena(g->pipeline)));
+	log_slice(&l, "reply", smtp_reply_line(reply, pipeline_arena(g->pipeline)));
+	log_end(&l);
+}
+
+/* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */
+static int
+make_body(struct gate *g, const struct edits *e, struct relay_body *body, struct err *err)
+{
+	struct spill *spill = pipeline_spill(g->pipeline);
+	struct slice bytes;
+	relay_body_init(body, pipeline_arena(g->pipeline));
+	if (spill_memory(spill, &bytes))
+		(void)relay_body_add(body, bytes); /* the first part: there is room */
+	else
+		(void)relay_body_add_file(body, spill_file(spill, err), 0, spill_bytes(spill));
+	for (size_t i = e->n_cuts; i > 0; i--)
+		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0)
+			return err_set(err,
+				"more header fields to leave out than a mail can have pieces");
+	return relay_body_prefix(body, e->prefix);
+}
+
+void
+gate_begin_transfer(struct gate *g)
+{
+	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
+	struct arena *a = pipeline_arena(g->pipeline);
+	struct gate_transfer *t = &g->transfer;
+	struct err err;
+	*t = (struct gate_transfer){.hops = g->hops, .site = g->site};
+	if (make_body(g, &pipeline_outcome(g->pipeline)->edits, &t->body, &err) < 0) {
+		struct smtp_reply r = smtp_reply_of(
+			"550 5.6.0 The header of this mail repeats fields beyond reason");
+		log_error(EV_WARNING, pipeline_log(g->pipeline), &err);
+		g->mails_refused++;
+		gate_log_mail(g, "reject", &r);
+		gate_reply(g, r);
+		gate_reset(g);
+		return;
+	}
+	t->mail = (struct relay_mail){.sender = m->sender,
+		.params = m->params,
+		.rcpts = arena_array(a, m->n_recipients, sizeof(*t->mail.rcpts)),
+		.n_rcpts = m->n_recipients,
+		.all_or_none = true,
+		.body = &t->body,
+		.arena = a,
+		.log = pipeline_log(g->pipeline)};
+	for (size_t i = 0; i < m->n_recipients; i++)
+		t->mail.rcpts[i] = (struct relay_rcpt){
+			.address = m->recipients[i].address, .params = g->rcpt_params[i]};
+	g->wait = GATE_TRANSFER;
+	g->wait_told = false;
+}
+
+struct gate_transfer *
+gate_transfer(struct gate *g)
+{
+	must(g->wait == GATE_TRANSFER);
+	return &g->transfer;
+}
+
+/* The remote's words behind ours, so that the sender's postmaster can read both. */
+static struct smtp_reply
+quote(struct gate *g, const char *ours, const struct smtp_reply *theirs)
+{
+	struct arena *a = pipeline_arena(g->pipeline);
+	struct smtp_reply r = smtp_reply_of(ours);
+	if (theirs->has_enhanced && theirs->code / 100 == r.code / 100) {
+		r.enhanced[1] = theirs->enhanced[1];
+		r.enhanced[2] = theirs->enhanced[2];
+	}
+	if (theirs->code / 100 == r.code / 100 && r.code / 100 == 5)
+		r.code = theirs->code;
+	return smtp_reply_text(r,
+		arena_printf(a, "%.*s (%s): %.*s", SLICE_ARG(r.text), pipeline_id(g->pipeline),
+			SLICE_ARG(theirs->text)),
+		a);
+}
+
+/*
+ * No custody: what happened to all recipients is one reply. Refused for good, all of them: that
+ * is the answer. Else 451, nothing was delivered: the client tries again, and the recipient
+ * cache then refuses those alone that the server does not know (DESIGN.md). In doubt: 451 too
+ * (RFC 1047).
+ */
+static struct smtp_reply
+reply_of_transfer(struct gate *g, bool *taken_out)
+{
+	const struct gate_transfer *t = &g->transfer;
+	size_t taken = 0, refused = 0, doubt = 0;
+	const struct relay_rcpt *worst = &t->mail.rcpts[0];
+	for (size_t i = 0; i < t->mail.n_rcpts; i++) {
+		const struct relay_rcpt *r = &t->mail.rcpts[i];
+		taken += r->fate == RELAY_TAKEN;
+		refused += r->fate == RELAY_REFUSED;
+		doubt += r->fate == RELAY_DOUBT;
+		if (worst->reply.code < 400 ||
+			(worst->fate == RELAY_DEFERRED && r->fate == RELAY_REFUSED))
+			worst = r;
+	}
+	*taken_out = taken == t->mail.n_rcpts;
+	if (*taken_out)
+		return quote(g, "250 2.0.0 Delivered", &t->reply);
+	if (refused == t->mail.n_rcpts)
+		return quote(g,
+			worst->phase == SMTP_CL_RCPT
+				? "550 5.1.1 The destination refuses the recipient"
+				: "554 5.3.0 The destination refuses the mail",
+			&worst->reply);
+	if (doubt != 0)
+		return smtp_reply_of(
+			"451 4.4.2 The destination was lost after the data, try again later");
+	return quote(g, "451 4.3.0 The destination does not take the mail now, try again later",
+		&worst->reply);
+}
+
+void
+gate_transferred(struct gate *g)
+{
+	must(g->wait == GATE_TRANSFER);
+	bool taken;
+	struct smtp_reply r = reply_of_transfer(g, &taken);
+	g->wait = GATE_IDLE;
+	if (taken)
+		g->mails_taken++;
+	else
+		g->mails_refused++;
+	gate_log_mail(g, taken ? "accept" : r.code / 100 == 5 ? "reject" : "defer", &r);
+	gate_reply(g, r);
+	gate_reset(g);
+	gate_run(g);
+}

@@ -1,0 +1,88 @@
+/*
+ * The way of a mail through facts and policy, whatever protocol brought it: SMTP here, the
+ * milter protocol beside it. Each step gives an answer or says WAIT: then the driver takes the
+ * questions (pipeline_question), asks the world, puts the answers in and calls pipeline_again.
+ *
+ * No I/O but the spill file; time is told (session->wall_ms). One object per session; all that
+ * belongs to a mail is gone at pipeline_mail_end, so that nothing of one reaches the next
+ * (SRV-04).
+ */
+#ifndef SESSION_PIPELINE_H
+#define SESSION_PIPELINE_H
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "filters/facts.h"
+#include "session/spill.h"
+
+struct gate_config { /* of one listener in one generation; shared, not owned */
+	const struct conf *conf;
+	const struct conf_listener *listener;
+	const struct policy *policy; /* of the listener's block */
+	enum direction direction;
+	int spill_dir;
+};
+
+enum step { STEP_WAIT, STEP_GO, STEP_REFUSE };
+
+/* Bytes of the mail as it came that are left out. */
+struct cut {
+	uint64_t at, bytes;
+};
+
+/* What is done to the header of a mail that goes on. */
+struct edits {
+	struct slice prefix; /* whole lines with CRLF, to stand before the first field */
+	struct cut *cuts;    /* whole fields, ascending */
+	size_t n_cuts;
+	struct slice *sign; /* domains to sign as */
+	size_t n_sign;
+};
+
+struct outcome {
+	enum action action;      /* accept, reject, defer, discard */
+	struct smtp_reply reply; /* reject, defer: what to say */
+	const struct rule *rule; /* NULL: a rule that is built in, or failed facts */
+	const char *builtin;     /* its name, where rule is NULL */
+	struct edits edits;      /* accept */
+};
+
+struct pipeline;
+
+/* session is borrowed; it changes as the protocol goes on. log: the session's context. */
+struct pipeline *pipeline_new(const struct gate_config *config,
+	const struct flt_session *session, const struct log_context *log);
+void pipeline_free(struct pipeline **p);
+void pipeline_helo(struct pipeline *p); /* HELO, EHLO, or TLS started */
+void pipeline_mail(struct pipeline *p, const struct address *sender,
+	const struct smtp_mail_params *params);
+/*
+ * One recipient. domain: its declaration, or NULL (outbound, to elsewhere). Once a step has not
+ * said WAIT, pipeline_outcome tells its reply, rule and action.
+ */
+enum step
+pipeline_rcpt(struct pipeline *p, const struct address *rcpt, const struct conf_domain *domain);
+/* The last recipient is not taken after all (another reason than policy). */
+void pipeline_rcpt_drop(struct pipeline *p);
+enum step pipeline_data(struct pipeline *p);
+/* A piece of the mail; header and body are told apart here. */
+void pipeline_body(struct pipeline *p, struct slice piece);
+/* The mail is complete. GO: accept or discard. */
+enum step pipeline_end(struct pipeline *p);
+/* The step that said WAIT, tried again. */
+enum step pipeline_again(struct pipeline *p);
+const struct outcome *pipeline_outcome(const struct pipeline *p);
+/* The transaction is over, however it ended. */
+void pipeline_mail_end(struct pipeline *p);
+
+struct question *pipeline_question(struct pipeline *p, struct questions **scope_out);
+
+/* What a driver needs to carry a mail on and to tell of it. */
+struct facts *pipeline_facts(struct pipeline *p);
+struct spill *pipeline_spill(struct pipeline *p);
+const struct flt_mail *pipeline_the_mail(const struct pipeline *p);
+struct arena *pipeline_arena(struct pipeline *p);  /* of the mail */
+const char *pipeline_id(const struct pipeline *p); /* of the mail: in Received and logs */
+const struct log_context *pipeline_log(const struct pipeline *p);
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * A session process from its fork to its end: what it opens, its sandbox, its listeners, and
+ * how it stops: no new clients, 421 to those between mails, at most ten minutes for the rest.
+ */
+#include "session/process.h"
+
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "io/sandbox.h"
+#include "session/process_priv.h"
+
+enum { STOP_MS = 10 * 60 * 1000, DNS_CACHE = 20000 };
+
+void
+process_connection_gone(struct process *p)
+{
+	if (p->stopping && p->n_connections == 0)
+		loop_stop(p->loop);
+}
+
+static void
+on_stop_time(void *arg)
+{
+	struct process *p = arg;
+	loop_stop(p->loop);
+}
+
+static void
+on_stop(void *arg)
+{
+	struct process *p = arg;
+	struct connection *c, *next;
+	if (p->stopping)
+		return;
+	p->stopping = true;
+	for (size_t i = 0; i < p->n_fronts; i++)
+		listener_free(&p->fronts[i].listener);
+	for (c = TAILQ_FIRST(&p->connections); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		connection_stop(c);
+	}
+	loop_timer_set(&p->stop_timer, STOP_MS);
+	process_connection_gone(p);
+}
+
+static void
+on_peer(void *arg, enum process_kind kind, int fd)
+{
+	struct process *p = arg;
+	if (p->peers[kind] == NULL)
+		close(fd); /* a service that this generation does not use */
+	else
+		peer_attach(p->peers[kind], fd);
+}
+
+static void
+on_accept(void *arg, int fd, const struct stream_addr *peer)
+{
+	connection_accept(arg, fd, peer);
+}
+
+static void
+on_accept_error(void *arg, const struct err *err)
+{
+	(void)arg;
+	log_error(EV_SYSTEM_ERROR, NULL, err);
+}
+
+static int
+open_dns(struct process *p, struct err *err)
+{
+	const struct conf_resolver *r = &p->conf->resolver;
+	struct dns_config dc = {.insecure = r->insecure, .cache_max = DNS_CACHE};
+	if (r->trust.n != 0)
+		dc.trust_file = arena_text(p->conf->arena, r->trust);
+	for (size_t i = 0; i < r->n_servers && i < DNS_SERVERS_MOST; i++)
+		dc.servers[dc.n++] = (struct dns_server){r->servers[i].ip, r->servers[i].port};
+	p->dns = dns_open(p->loop, &dc, err);
+	return p->dns != NULL ? 0 : -1;
+}
+
+static int
+open_pool(struct process *p, struct err *err)
+{
+	p->tls = tls_client_new(SLICE_NONE, err);
+	if (p->tls == NULL)
+		return -1;
+	p->pool = relay_pool_new(&(struct relay_config){
+		.loop = p->loop, .dns = p->dns, .hostname = p->conf->hostname, .tls = p->tls});
+	return 0;
+}
+
+static struct tls_server *
+front_tls(
+	struct process *p, const struct conf_listener *l, size_t *certificate, struct err *err)
+{
+	struct tls_server *t = tls_server_new(err);
+	if (t == NULL)
+		return NULL;
+	for (size_t i = 0; i < l->n_certificates; i++) {
+		const struct session_certificate *c = &p->start->certificates[(*certificate)++];
+		if (tls_server_add(t, c->cert_pem, c->cert_path, c->key_pem, c->key_path, err) <
+			0) {
+			tls_server_free(&t);
+			return NULL;
+		}
+	}
+	tls_server_tickets(t, p->start->ticket_key, NULL);
+	return t;
+}
+
+static int
+open_fronts(struct process *p, struct err *err)
+{
+	static const struct listen_calls calls = {
+		.on_accept = on_accept, .on_error = on_accept_error};
+	size_t certificate = 0;
+	for (size_t i = 0; i < p->conf->n_listeners; i++) {
+		const struct conf_listener *l = &p->conf->listeners[i];
+		struct front *f = &p->fronts[p->n_fronts++];
+		enum direction d = l->kind == LISTEN_OUTBOUND ? OUTBOUND : INBOUND;
+		f->process = p;
+		f->gate = (struct gate_config){.conf = p->conf,
+			.listener = l,
+			.policy = p->start->policy[d],
+			.direction = d,
+			.spill_dir = p->start->spill_dir};
+		if (l->n_certificates != 0 &&
+			(f->tls = front_tls(p, l, &certificate, err)) == NULL)
+			return -1;
+		f->listener = listener_new(p->loop, p->start->listen_fds[i], &calls, f);
+	}
+	return 0;
+}
+
+static void
+open_peers(struct process *p)
+{
+	const struct session_start *s = p->start;
+	const bool has[PROCESS_KINDS] = {[PROCESS_DELIVERY] = s->has_delivery,
+		[PROCESS_SCANNER] = s->has_scanner,
+		[PROCESS_SIGNER] = s->has_signer,
+		[PROCESS_AUTH] = s->has_auth,
+		[PROCESS_ENGINE] = s->has_engine};
+	for (unsigned k = 0; k < PROCESS_KINDS; k++)
+		if (has[k])
+			p->peers[k] = peer_new(
+				p->loop, process_kind_text((enum process_kind)k), 4096);
+}
+
+static int
+process_open(struct process *p, struct err *err)
+{
+	static const struct control_calls calls = {.on_peer = on_peer, .on_stop = on_stop};
+	p->loop = loop_new(err);
+	if (p->loop == NULL)
+		return -1;
+	loop_timer_init(&p->stop_timer, p->loop, on_stop_time, p);
+	open_peers(p);
+	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
+	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
+		return -1;
+	return open_fronts(p, err);
+}
+
+static int
+enter_sandbox(struct process *p, struct err *err)
+{
+	struct sandbox_spec spec;
+	struct sandbox_missing missing;
+	/* unix sockets of LMTP hops are connected to by path, which Landlock does not forbid */
+	const char *writable[] = {p->start->spill_path, NULL};
+	const char *readable[] = {"/etc/resolv.conf", "/etc/hosts", NULL};
+	sandbox_spec_of(SANDBOX_SESSION, &spec);
+	spec.readable = readable;
+	spec.writable = p->start->spill_path != NULL ? writable : NULL;
+	if (sandbox_enter(&spec, &missing, err) < 0)
+		return -1;
+	if (missing.text[0] != '\0') {
+		struct log_line l;
+		log_begin(&l, EV_SANDBOX, NULL);
+		log_text(&l, "missing", missing.text);
+		log_end(&l);
+	}
+	return 0;
+}
+
+static void
+process_close(struct process *p)
+{
+	struct connection *c;
+	for (size_t i = 0; i < p->n_fronts; i++)
+		listener_free(&p->fronts[i].listener);
+	p->stopping = false; /* no more loop_stop on the way out */
+	while ((c = TAILQ_FIRST(&p->connections)) != NULL)
+		connection_kill(c);
+	for (size_t i = 0; i < p->n_fronts; i++)
+		tls_server_free(&p->fronts[i].tls);
+	relay_pool_free(&p->pool);
+	for (unsigned k = 0; k < PROCESS_KINDS; k++)
+		peer_free(&p->peers[k]);
+	dns_close(&p->dns);
+	tls_client_free(&p->tls);
+	control_free(&p->control);
+	loop_timer_clear(&p->stop_timer);
+	loop_free(&p->loop);
+}
+
+int
+session_main(void *arg)
+{
+	struct err err;
+	struct process *p = MEM_NEW(struct process);
+	p->start = arg;
+	p->conf = p->start->conf;
+	TAILQ_INIT(&p->connections);
+	account_clear(p->start->account, p->start->self);
+	int result = process_open(p, &err);
+	if (result == 0)
+		result = enter_sandbox(p, &err);
+	if (result == 0) {
+		control_ready(p->control);
+		result = loop_run(p->loop, &err);
+	}
+	if (result < 0)
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+	process_close(p);
+	mem_free(p);
+	return result < 0 ? 1 : 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * The session process: one event loop with the listeners, the sessions and the connections to
+ * the protected servers. It is forked by the parent with everything open that it will need,
+ * enters its sandbox, and lives until it is told to stop or the parent is gone.
+ */
+#ifndef SESSION_PROCESS_H
+#define SESSION_PROCESS_H
+
+#include "conf/conf.h"
+#include "policy/policy.h"
+#include "session/account.h"
+
+enum { SESSION_LISTENERS_MOST = 64, SESSION_CERTIFICATES_MOST = 64 };
+
+/* A certificate and key in memory, read by the parent, with its paths for messages. */
+struct session_certificate {
+	struct slice cert_pem, key_pem;
+	const char *cert_path, *key_path;
+};
+
+struct session_start {
+	const struct conf *conf;
+	const struct policy *policy[2]; /* by enum direction; NULL where no listener needs it */
+	const int *listen_fds;          /* by listener of conf */
+	struct session_certificate *certificates; /* of all listeners, in their order */
+	uint8_t ticket_key[80];
+	int control_fd;
+	int spill_dir;          /* or -1 */
+	const char *spill_path; /* for the sandbox */
+	unsigned self;          /* its number, for the shared counters */
+	struct account *account;
+	/* which services there are: a peer that never comes is not waited for */
+	bool has_auth, has_signer, has_delivery, has_scanner, has_engine;
+};
+
+/* Runs in the child: the exit status. arg is a struct session_start. */
+int session_main(void *arg);
+
+#endif

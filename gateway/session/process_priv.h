@@ -1,0 +1,88 @@
+/* Shared by the files of the session process; nobody else includes it. */
+#ifndef SESSION_PROCESS_PRIV_H
+#define SESSION_PROCESS_PRIV_H
+
+#include <sys/queue.h>
+
+#include "io/control.h"
+#include "io/dns.h"
+#include "io/listen.h"
+#include "io/peer.h"
+#include "io/stream.h"
+#include "relay/relay.h"
+#include "session/gate.h"
+#include "session/process.h"
+
+struct process;
+
+struct front { /* a listener of the configuration */
+	struct process *process;
+	struct gate_config gate;
+	struct listener *listener;
+	struct tls_server *tls; /* NULL: none */
+};
+
+enum connection_phase {
+	CONNECTION_PROXY, /* the PROXY header is due */
+	CONNECTION_TLS,   /* implicit TLS: the handshake is under way, no gate yet */
+	CONNECTION_GATE,
+	CONNECTION_ENDING, /* the client is gone or sent away; a final dot may still be out */
+};
+
+struct connection {
+	TAILQ_ENTRY(connection) link;
+	struct process *process;
+	struct front *front;
+	enum connection_phase phase;
+	struct stream *stream;
+	struct gate *gate;
+	struct gate_client client;
+	char id[17];
+	struct loop_timer timer; /* what the client owes us */
+	struct loop_task task;   /* answers came: go on; or end */
+	struct relay_transfer *transfer;
+	uint32_t delivery_id, auth_id;
+	bool counted; /* in the account */
+	uint64_t bytes_counted;
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+struct process {
+	const struct session_start *start;
+	const struct conf *conf;
+	struct loop *loop;
+	struct control *control;
+	struct dns *dns;
+	struct relay_pool *pool;
+	struct tls_client *tls;
+	struct peer *peers[PROCESS_KINDS]; /* NULL where this configuration has none */
+	struct front fronts[SESSION_LISTENERS_MOST];
+	size_t n_fronts;
+	struct connection_list connections;
+	size_t n_connections;
+	bool stopping;
+	struct loop_timer stop_timer;
+};
+
+/* connection.c */
+void connection_accept(struct front *f, int fd, const struct stream_addr *peer);
+void connection_wake(struct connection *c); /* later in this turn: answers in, output out */
+void connection_stop(struct connection *c); /* the gateway ends: 421 when it may */
+void connection_kill(struct connection *c); /* at once */
+
+/* ask.c: a filter's question, asked of the world on behalf of a session. */
+void ask_world(struct connection *c, struct question *q, struct questions *scope);
+
+/* carry.c: a mail on its way to its next hop. */
+void carry_begin(struct connection *c);
+/* The client is gone: true where nothing holds the mail any more. */
+bool carry_cancel(struct connection *c);
+
+/* auth.c: one step of AUTH, by the process that reads the users' file. */
+void authenticate(struct connection *c);
+
+/* process.c */
+void process_connection_gone(struct process *p);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * What a refusal says where the administrator wrote no words: the reason, by the fact that the
+ * rule asks for, with the enhanced code that fits (RFC 3463, 7372), and the mail's id to ask
+ * about.
+ */
+#ifndef SESSION_REFUSAL_H
+#define SESSION_REFUSAL_H
+
+#include "filters/facts.h"
+#include "smtp/reply.h"
+
+/* v: decided, reject or defer. The reply's words live in the arena. */
+struct smtp_reply
+refusal_reply(const struct verdict *v, struct facts *facts, const char *id, struct arena *a);
+
+#endif
