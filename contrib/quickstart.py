@@ -48,7 +48,7 @@ def play(row, gate, servers):
     with smtp.Client(GATE, source=row.source) as client:
         answer = client.mail(row.sender, [row.to], message, helo="mail.sender.example").last
         client.command("QUIT")
-    decided = [e["rule"] for e in gate.events()[before:] if "rule" in e]
+    decided = [e.rule for e in gate.events()[before:] if e.rule]
     found = {}
     for name, server in servers.items():
         if name == row.arrives and answer.code == 250:

@@ -14,6 +14,7 @@ from . import proc
 
 _FIELD = re.compile(r' ([a-z][a-z0-9._-]*)=("(?:[^"\\]|\\.)*"|[^ ]*)')
 _ESCAPE = re.compile(r'\\(x[0-9a-f]{2}|.)')
+_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
 _number = itertools.count(1)
 READY_S = 20.0
 
@@ -22,12 +23,30 @@ def binary(name="posternd"):
     return proc.build_dir() / "bin" / name
 
 
+class Event(dict):
+    """A log line's fields, unescaped. A key may stand more than once: all() gives every value."""
+
+    def __init__(self, fields):
+        super().__init__(fields)
+        self.fields = fields
+
+    def all(self, key):
+        return [value for name, value in self.fields if name == key]
+
+    @property
+    def rule(self):
+        """Who decided: file:line of a rule, or the name of one that is built in."""
+        if "file" in self:
+            return f"{pathlib.Path(self['file']).name}:{self.get('line')}"
+        return self.get("rule", "")
+
+
 def parse_event(line):
-    """A log line's fields as {key: value}, unescaped; None where it is no event."""
+    """None where the line is no event."""
     if "event=" not in line:
         return None
-    return {key: _ESCAPE.sub(_unescape, value[1:-1]) if value.startswith('"') else value
-            for key, value in _FIELD.findall(" " + line)}
+    return Event([(key, _ESCAPE.sub(_unescape, value[1:-1]) if value.startswith('"') else value)
+                  for key, value in _FIELD.findall(" " + line)])
 
 
 def _unescape(match):
@@ -117,7 +136,7 @@ class Postern:
                         "event=ready of posternd", READY_S)
         if self.process.poll() is not None:
             raise AssertionError(f"posternd ended with {self.process.returncode} instead of "
-                                 f"event=ready\n{self.log()}{self._report_text()}")
+                                 f"event=ready\n{self.log()}{self.sanitizer_reports()}")
         return self
 
     def log(self):
@@ -153,11 +172,13 @@ class Postern:
         self.process.send_signal(signal.SIGHUP)
 
     def sanitizer_reports(self):
-        return sorted(self.reports.iterdir())
-
-    def _report_text(self):
-        return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[:6000]}"
-                       for path in self.sanitizer_reports())
+        """The text of every report; "" if there is none."""
+        text = "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[:6000]}"
+                       for path in sorted(self.reports.iterdir()))
+        # A process that was started with an empty environment reports to stderr.
+        log = self.log()
+        found = _REPORT.search(log)
+        return text + (f"\n--- in the log\n{log[found.start():][:6000]}" if found else "")
 
     def stop(self, timeout=20.0):
         """SIGTERM; raises AssertionError unless everything ended cleanly."""
@@ -170,7 +191,8 @@ class Postern:
             raise AssertionError(f"{e}\n{self.log()[-3000:]}") from None
         finally:
             self.process = None
-        assert not self.sanitizer_reports(), "a sanitizer reported" + self._report_text()
+        reports = self.sanitizer_reports()
+        assert not reports, "a sanitizer reported" + reports
         assert status == 0, f"posternd ended with status {status}\n{self.log()[-3000:]}"
         left = [pid for pid in children if _alive(pid)]
         assert not left, f"processes outlived posternd: { {p: children[p] for p in left} }"
