@@ -160,6 +160,31 @@ def test_a_local_looking_sender_opens_nothing(gate, sender):
         assert said.last.code // 100 == 5
 
 
+@pytest.mark.parametrize("source, served", [
+    ("192.0.2.70", True), ("192.0.2.127", True), ("192.0.2.128", False), ("198.51.100.70", False),
+    ("2001:db8::70", False), ("2001:db8:1::70", True)])
+def test_outbound_serves_its_networks_only(gateway, source, served):
+    """The other direction: who is in none of the listed networks sends nothing to anybody."""
+    gate = "2001:db8::26" if ":" in source else "192.0.2.26"
+    with smtp.Server("198.51.100.6") as relay:
+        gateway("""\
+            hostname "mx.example.com"
+            resolver "192.0.2.53:53" trust "trust.key"
+            listen outbound on "192.0.2.26:25" from { 192.0.2.64/26 2001:db8:1::/48 }
+            listen outbound on "[2001:db8::26]:25" from { 192.0.2.64/26 2001:db8:1::/48 }
+            domain "example.com" deliver to "198.51.100.99:25"
+            send smarthost "198.51.100.6:25"
+            outbound { accept }
+            """)
+        with smtp.Client(gate, source=source) as client:
+            said = client.mail("alice@example.com", ["bob@other.example"], smtp.message("out"))
+        if served:
+            assert [r.code for r in said.recipients] == [250]
+        else:
+            assert said.last.code // 100 == 5 or said.last.code == 0, said
+            assert relay.sessions == []
+
+
 def test_server_down_is_451(gateway, first_gate):
     """Nothing listens behind the gate: a temporary refusal, and the mail stays with its sender."""
     gateway(first_gate.replace(GATE, "192.0.2.26").replace(SERVER, "198.51.100.99"))

@@ -194,11 +194,11 @@ class Postern:
         reports = self.sanitizer_reports()
         assert not reports, "a sanitizer reported" + reports
         assert status == 0, f"posternd ended with status {status}\n{self.log()[-3000:]}"
-        left = [pid for pid in children if _alive(pid)]
+        left = [pid for pid in children if alive(pid)]
         assert not left, f"processes outlived posternd: { {p: children[p] for p in left} }"
 
 
-def _alive(pid):
+def alive(pid):
     try:
         # A zombie that process 1 has not reaped yet is no survivor.
         state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
