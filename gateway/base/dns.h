@@ -3,7 +3,8 @@
  * (RFC 1035 4.1, bounded, no recursion). No I/O here: gateway/io asks, filters only read.
  *
  * Names are text without the final dot, as they came on the wire with bytes outside printable
- * ASCII, '.', '\' and '"' inside a label written \DDD; at most 253 octets are ever asked.
+ * ASCII, '.', '\' and '"' inside a label written \DDD; at most 253 octets are ever asked. The root is
+ * the empty name (RFC 7505: a null MX).
  */
 #ifndef BASE_DNS_H
 #define BASE_DNS_H
@@ -44,6 +45,7 @@ struct dns_answer {
 };
 
 enum { DNS_RR_MOST = 256 };  /* records taken from one answer; the rest is passed over */
+enum { DNS_ARENA_BYTES = 512 * 1024 }; /* what one answer can take at the very most */
 
 /*
  * Decodes the answer section for `type`, following CNAMEs from `name` (at most 16). Everything is
@@ -56,5 +58,21 @@ const char *dns_type_text(enum dns_type type);          /* "TXT" */
 const char *dns_status_text(enum dns_status status);    /* "nxdomain" */
 /* A name that may be asked: 1 to 253 octets, labels of 1 to 63, one final dot allowed. */
 bool dns_name_ok(struct slice name);
+
+enum { DNS_WIRE_BYTES = 255, DNS_TEXT_BYTES = 4 * DNS_WIRE_BYTES + 1 };
+
+/* A name as on the wire, uncompressed, with the root's zero byte. */
+struct dns_wire {
+	uint8_t bytes[DNS_WIRE_BYTES];
+	uint8_t n;
+};
+
+/* False: not dns_name_ok. \DDD is one octet; a backslash without three digits stands for itself. */
+bool dns_name_to_wire(struct slice name, struct dns_wire *wire_out);
+/* The name at offset `at` of a packet, compression followed backwards only (RFC 1035 4.1.4). *end_out:
+ * behind it. False: not well formed. */
+bool dns_wire_read(struct slice packet, size_t at, struct dns_wire *wire_out, size_t *end_out);
+bool dns_wire_eq(const struct dns_wire *a, const struct dns_wire *b); /* ASCII case is the same */
+struct slice dns_wire_text(const struct dns_wire *wire, char buf[DNS_TEXT_BYTES]);
 
 #endif
