@@ -4,13 +4,26 @@
  *   feed bytes -> take events, one by one -> answer those that want it -> write the output
  *
  * While an event has not been taken or a reply is owed, feed takes no bytes: that is the
- * back-pressure. Slices in an event are valid until the next feed, or until smtp_server_reply for
- * an event that owes one. The machine keeps the order of the protocol, the limits, and answers by
- * itself what needs no decision (NOOP, RSET, VRFY, HELP, bad syntax, wrong order, bare CR or LF).
- * It has no clock: the driver holds the deadlines and calls smtp_server_close with a 421.
+ * back-pressure. The machine keeps the order of the protocol, the limits, and answers by itself
+ * what needs no decision (NOOP, RSET, VRFY, HELP, bad syntax, wrong order, bare CR or LF). It has
+ * no clock: the driver holds the deadlines and calls smtp_server_close with a 421.
  *
- * Bare CR, bare LF and NUL have no lenient path: in a command 500 5.5.2; in the data the mail is
- * read to its true end, refused with 550 5.6.0 and never handed on whole (SMTP_EV_BODY_BAD).
+ * Slices in an event: what a HELO, AUTH or AUTH_DATA says lives until the reply; MAIL's and RCPT's
+ * until the transaction ends; `data` of BODY and REFUSED points into the bytes fed: take the event
+ * before you let go of them.
+ *
+ * Early talkers (SRV-03): give feed what was read even when a reply is owed. It takes nothing then,
+ * but so the machine learns that input was there behind a command that may not be pipelined (or
+ * before the greeting), until its reply is written: the driver's reply is replaced by 503 or 554 and
+ * CLOSE follows. So call smtp_server_written as soon as bytes are handed on, before the next read.
+ * Clients that have authenticated are spared, except around STARTTLS.
+ *
+ * To coalesce the replies to pipelined commands, write when feed has taken all there is, or when an
+ * event waits for something slow.
+ *
+ * Bare CR, bare LF and NUL have no lenient path: in a command 500 5.5.2, once, where it is met, and
+ * the rest up to CRLF is passed over; in the data the mail is read to its true end, refused with 550
+ * 5.6.0 and never handed on whole (SMTP_EV_BODY_BAD).
  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
@@ -22,10 +35,13 @@
 enum smtp_event_type {
 	SMTP_EV_NONE,
 	/* these owe a reply */
-	SMTP_EV_CONNECT,   /* first of all: 220, 421, 554 (then only QUIT is taken) */
-	SMTP_EV_HELO,      /* name, esmtp; a 250 is completed by the machine (name, extensions) */
+	SMTP_EV_CONNECT,   /* first of all: 220 ("220 hostname ESMTP words" is made of it), 4yz: the
+	                      end, 5yz: only QUIT is taken */
+	SMTP_EV_HELO,      /* name, esmtp; a 250 is completed: "hostname words", extensions. Another
+	                      reply forgets an earlier EHLO too */
 	SMTP_EV_STARTTLS,  /* 220 or 454; after 220 see smtp_server_tls_wanted */
-	SMTP_EV_AUTH,      /* mechanism in upper case, initial response in `data` (has_data) */
+	SMTP_EV_AUTH,      /* mechanism in upper case, initial response in `data` (has_data), base64,
+	                      "=" made empty; 235, 334 and base64, or a refusal */
 	SMTP_EV_AUTH_DATA, /* the client's answer to our 334, base64 still; "*": cancelled */
 	SMTP_EV_MAIL,
 	SMTP_EV_RCPT,
@@ -33,8 +49,9 @@ enum smtp_event_type {
 	SMTP_EV_BODY_END,  /* the data is complete and clean: the reply to the mail */
 	/* these owe none */
 	SMTP_EV_BODY,      /* `data`: bytes of the mail, dots unstuffed, in order */
-	SMTP_EV_BODY_BAD,  /* the mail was refused by the machine (reason in `reply`): drop it */
-	SMTP_EV_RESET,     /* the transaction is gone (RSET, HELO, a refusal): drop all of it */
+	SMTP_EV_BODY_BAD,  /* at the end of the data: refused by the machine (`reply`): drop it */
+	SMTP_EV_RESET,     /* the transaction is gone: drop all of it. Once for each MAIL event, last:
+	                      after RSET, HELO, a refusal, the reply to BODY_END, before CLOSE */
 	SMTP_EV_REFUSED,   /* the machine refused a command by itself: `reply`, `data` the line */
 	SMTP_EV_CLOSE,     /* flush the output, then close; `reply` what was last said */
 };
@@ -52,13 +69,14 @@ struct smtp_event {
 };
 
 struct smtp_server_limits {
-	size_t   command_bytes;   /* 512 (RFC 5321 4.5.3.1.4), 12288 for AUTH's lines */
+	size_t   command_bytes;   /* 512 with CRLF (RFC 5321 4.5.3.1.4); MAIL and RCPT get more by the
+	                             extensions on offer, AUTH and its answers 12288 */
 	size_t   recipients;      /* at least 100; beyond 452 4.5.3 */
 	uint64_t mail_bytes;      /* 552 5.3.4 */
 	size_t   text_line_bytes; /* 998 and CRLF; longer lines refuse the mail (SRV-05) */
-	unsigned commands;        /* in a session; then 421 4.7.0 */
-	unsigned errors;          /* in a session; then 421 4.7.0 */
-	unsigned transactions;    /* in a session; then 421 */
+	unsigned commands;        /* in a session; the next gets 421 4.7.0 (QUIT never does) */
+	unsigned errors;          /* 5yz replies in a session; the next command gets 421 4.7.0 */
+	unsigned transactions;    /* in a session; the next MAIL gets 421 4.7.0 */
 };
 extern const struct smtp_server_limits smtp_server_limits_default;
 
@@ -70,7 +88,10 @@ struct smtp_server *smtp_server_new(struct slice hostname, const struct smtp_ser
 void   smtp_server_free(struct smtp_server **s);
 size_t smtp_server_feed(struct smtp_server *s, struct slice in); /* bytes taken */
 bool   smtp_server_event(struct smtp_server *s, struct smtp_event *ev_out);
-/* r's text is copied. Wrong to call when none is owed (must). */
+/*
+ * r's text is copied; a missing enhanced code becomes X.0.0. Wrong to call when none is owed, or the
+ * event was not taken (must). 421 and 521 close.
+ */
 void   smtp_server_reply(struct smtp_server *s, const struct smtp_reply *r);
 struct slice smtp_server_output(const struct smtp_server *s);
 void   smtp_server_written(struct smtp_server *s, size_t n);
@@ -85,7 +106,6 @@ bool   smtp_server_tls_wanted(const struct smtp_server *s);
 void   smtp_server_tls_started(struct smtp_server *s);
 /* From outside: deadline, overload, shutdown. Says r (4yz) once, then SMTP_EV_CLOSE. */
 void   smtp_server_close(struct smtp_server *s, const struct smtp_reply *r);
-/* Bytes came before our greeting, or behind a command that may not be pipelined (SRV-03). */
 bool   smtp_server_is_idle(const struct smtp_server *s); /* between commands, no transaction */
 bool   smtp_server_in_data(const struct smtp_server *s);
 /* Owed and not yet given. */

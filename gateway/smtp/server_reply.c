@@ -1,0 +1,154 @@
+/*
+ * What the driver's replies do to the state, and the watch over clients that speak out of turn
+ * (SRV-03). A reply ends an event; a refusal of MAIL, DATA or the mail ends the transaction
+ * (SRV-04).
+ */
+#include "base/must.h"
+#include "smtp/server_priv.h"
+
+/* Commands whose reply a client must await (RFC 2920 3.1, 3207 4, 4954 4, 5321 3.1). */
+static bool
+must_be_awaited(enum smtp_event_type type)
+{
+	return type == SMTP_EV_CONNECT || type == SMTP_EV_HELO || type == SMTP_EV_STARTTLS ||
+	       type == SMTP_EV_AUTH || type == SMTP_EV_AUTH_DATA || type == SMTP_EV_DATA;
+}
+
+bool
+server_awaits_silence(const struct smtp_server *s)
+{
+	/* A user who has shown who he is may be sloppy, but never around STARTTLS (SMG-07). */
+	if (s->authenticated && s->owed != SMTP_EV_STARTTLS && s->state != SMTP_ST_TLS)
+		return false;
+	return s->state != SMTP_ST_CLOSED && (s->sync || must_be_awaited(s->owed));
+}
+
+void
+server_violated(struct smtp_server *s)
+{
+	s->sync = s->stuffed = false;
+	server_refuse_and_close(s,
+		s->commands == 0
+			? "554 5.5.0 You spoke before the greeting"
+			: "503 5.5.0 Commands came before the reply that they had to wait for",
+		SLICE_NONE);
+}
+
+/* "host words" and a line for each extension (RFC 5321 4.1.1.1), without enhanced codes. */
+static void
+say_hello(struct smtp_server *s, const struct smtp_reply *r, const char *protocol)
+{
+	const struct smtp_offer *o = &s->offer;
+	struct buf text;
+	struct smtp_reply hello = {.code = r->code};
+	buf_init(&text, SMTP_REPLY_BYTES_MOST);
+	int full = buf_add(&text, s->hostname);
+	full |= buf_add_text(&text, protocol);
+	if (r->text.n > 0)
+		full |= buf_printf(&text, " %.*s", SLICE_ARG(slice_first(r->text, 200)));
+	if (s->owed == SMTP_EV_HELO && s->esmtp) {
+		full |= buf_add_text(&text, "\nPIPELINING\nENHANCEDSTATUSCODES\nSIZE");
+		if (o->size != 0)
+			full |= buf_printf(&text, " %llu", (unsigned long long)o->size);
+		full |= buf_add_text(&text, o->eightbit ? "\n8BITMIME" : "");
+		full |= buf_add_text(&text, o->smtputf8 ? "\nSMTPUTF8" : "");
+		full |= buf_add_text(&text, o->dsn ? "\nDSN" : "");
+		full |= buf_add_text(&text, o->tls && !s->tls ? "\nSTARTTLS" : "");
+		if (o->auth != NULL)
+			full |= buf_printf(&text, "\nAUTH %s", o->auth);
+	}
+	must(full == 0);
+	hello.text = buf_slice(&text);
+	full = smtp_reply_write(&hello, &s->out);
+	must(full == 0);
+	buf_fini(&text);
+}
+
+static void
+replied_connect(struct smtp_server *s, const struct smtp_reply *r)
+{
+	must(r->code == 220 || smtp_reply_class(r) >= 4);
+	if (r->code == 220) {
+		say_hello(s, r, " ESMTP");
+	} else if (smtp_reply_class(r) == 4) {
+		server_close_with(s, *r);
+	} else {
+		server_say(s, *r);
+		s->state = SMTP_ST_REFUSED;
+	}
+}
+
+static void
+replied_helo(struct smtp_server *s, const struct smtp_reply *r)
+{
+	if (r->code != 250) {
+		server_say(s, *r);
+		return;
+	}
+	say_hello(s, r, "");
+	s->state = SMTP_ST_READY;
+}
+
+static void
+replied_data(struct smtp_server *s, const struct smtp_reply *r)
+{
+	must(r->code == 354 || smtp_reply_class(r) >= 4);
+	server_say(s, *r);
+	if (r->code != 354) {
+		server_end_transaction(s);
+		return;
+	}
+	dot_reader_init(&s->t->dot, s->limits->text_line_bytes, s->limits->mail_bytes);
+	s->state = SMTP_ST_DATA;
+}
+
+static void
+replied(struct smtp_server *s, enum smtp_event_type type, const struct smtp_reply *r)
+{
+	bool taken = smtp_reply_class(r) == 2;
+	if (type == SMTP_EV_CONNECT) {
+		replied_connect(s, r);
+	} else if (type == SMTP_EV_HELO) {
+		replied_helo(s, r);
+	} else if (type == SMTP_EV_DATA) {
+		replied_data(s, r);
+	} else if (type == SMTP_EV_AUTH || type == SMTP_EV_AUTH_DATA) {
+		server_say(s, *r);
+		server_auth_replied(s, r);
+	} else {
+		server_say(s, *r);
+		if (type == SMTP_EV_STARTTLS && taken)
+			s->state = SMTP_ST_TLS;
+		if (type == SMTP_EV_MAIL && taken)
+			s->state = SMTP_ST_MAIL;
+		if (type == SMTP_EV_RCPT && taken) {
+			s->state = SMTP_ST_RCPT;
+			s->t->recipients++;
+		}
+		if ((type == SMTP_EV_MAIL && !taken) || type == SMTP_EV_BODY_END)
+			server_end_transaction(s);
+	}
+}
+
+void
+smtp_server_reply(struct smtp_server *s, const struct smtp_reply *r)
+{
+	enum smtp_event_type type = s->owed;
+	must(type != SMTP_EV_NONE && s->n_events == 0);
+	if (s->stuffed) {
+		s->owed = SMTP_EV_NONE;
+		server_violated(s);
+		return;
+	}
+	if (r->code == 421 || r->code == 521) {
+		s->owed = SMTP_EV_NONE;
+		server_close_with(s, *r);
+		return;
+	}
+	replied(s, type, r);
+	s->owed = SMTP_EV_NONE;
+	s->sync = s->state != SMTP_ST_CLOSED && must_be_awaited(type);
+	s->errors += smtp_reply_class(r) == 5 && type != SMTP_EV_CONNECT;
+	if (s->state != SMTP_ST_CLOSED)
+		buf_clear(&s->words);
+}
