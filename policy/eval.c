@@ -1,0 +1,328 @@
+/*
+ * The evaluator (POLICY.md, "Three values, one order"). It walks the rules from the top to the
+ * first one that is true and ends, at rising costs: what is free, the cheap questions of all
+ * rules together, reservations where all else in their rule is settled, then the dear ones.
+ * Before anything but a cheap question is asked it looks whether an answer could let it decide
+ * at this stage: what hangs below a rule that only a later stage settles is left alone until
+ * then.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "policy/eval_priv.h"
+
+enum { FAILED_NAMES_MOST = 8 };
+
+/* --- one walk */
+
+static void
+add_score(struct run *r, const struct rule *rule, logic v)
+{
+	const logic settles = LOGIC_NOW_TRUE | LOGIC_NOW_FALSE;
+	if (logic_true(v))
+		r->score += rule->number;
+	if (logic_known(v))
+		return;
+	logic now = (v & settles) != 0 ? settles : 0;
+	if ((v & LOGIC_NOW_FAILED) != 0)
+		now |= LOGIC_NOW_FAILED;
+	if (r->score_open == 0)
+		r->score_open = LOGIC_UNKNOWN | now | (v & LOGIC_WHY);
+	else /* the sum settles only if all its parts do */
+		r->score_open = logic_and(r->score_open, LOGIC_UNKNOWN | now | (v & LOGIC_WHY));
+}
+
+static bool
+may_ask(const struct run *r, size_t i, enum fact_cost level)
+{
+	if (r->policy->rules[i].try_only)
+		return level == COST_CHEAP;
+	if (level == COST_RESERVE &&
+		(r->rules[i] & LOGIC_WHY & ~(logic)(LOGIC_UNASKED_RESERVE | LOGIC_FAILED)) != 0)
+		return false;
+	return level <= COST_CHEAP || r->useful[i];
+}
+
+static void
+walk(struct run *r, enum fact_cost level, bool postmaster)
+{
+	const struct policy *p = r->policy;
+	r->score = 0;
+	r->score_open = 0;
+	for (r->end = 0; r->end < p->n_rules; r->end++) {
+		size_t i = r->end;
+		const struct policy_rule *rule = &p->rules[i];
+		if (postmaster && rule->passes_postmaster) {
+			r->rules[i] = LOGIC_FALSE;
+			continue;
+		}
+		if (!logic_known(r->rules[i])) {
+			r->rules[i] = cond_value(r, rule->root);
+			r->reserved = false;
+			if (!logic_known(r->rules[i]) && level != COST_FREE &&
+				may_ask(r, i, level))
+				r->rules[i] = cond_settle(r, rule->root, level);
+		}
+		if (rule->rule->action == ACTION_SCORE && !rule->try_only)
+			add_score(r, rule->rule, r->rules[i]);
+		if (rule->ends && logic_true(r->rules[i]))
+			break;
+	}
+}
+
+/* --- what could decide now */
+
+/*
+ * A rule that only a later stage settles holds back what stands below it: an ending one that is
+ * no reject all decisions, any other those that are no reject.
+ */
+struct hold {
+	bool all, not_rejects;
+};
+
+static void
+hold_by(struct hold *h, const struct policy_rule *rule, logic v)
+{
+	logic passes = LOGIC_NOW_FALSE | LOGIC_NOW_FAILED;
+	if (!rule->ends)
+		passes |= LOGIC_NOW_TRUE;
+	if (rule->try_only || logic_known(v) || (v & passes) != 0)
+		return;
+	h->not_rejects = true;
+	if (rule->ends && rule->rule->action != ACTION_REJECT)
+		h->all = true;
+}
+
+static bool
+can_decide(const struct hold *h, const struct policy_rule *rule, logic v)
+{
+	if (!rule->ends || (v & LOGIC_NOW_TRUE) == 0)
+		return false;
+	return rule->rule->action == ACTION_REJECT ? !h->all : !h->not_rejects;
+}
+
+static void
+find_useful(struct run *r)
+{
+	const struct policy *p = r->policy;
+	struct hold h = {0};
+	bool below = false, reject_below = false;
+	for (size_t i = 0; i < p->n_rules; i++) {
+		r->useful[i] = i <= r->end && can_decide(&h, &p->rules[i], r->rules[i]);
+		if (i < r->end)
+			hold_by(&h, &p->rules[i], r->rules[i]);
+	}
+	if (r->end == p->n_rules)
+		below = !h.not_rejects;
+	/* upwards: a rule is useful too where one below it, that can decide, waits for it */
+	for (size_t i = r->end < p->n_rules ? r->end + 1 : r->end; i-- > 0;) {
+		const struct policy_rule *rule = &p->rules[i];
+		bool decides = r->useful[i], rejects = rule->rule->action == ACTION_REJECT;
+		bool holds_rejects =
+			rule->rule->action == ACTION_SCORE || (rule->ends && !rejects);
+		r->useful[i] |= below || (reject_below && holds_rejects);
+		below |= decides && !rejects;
+		reject_below |= decides && rejects;
+	}
+}
+
+/* Some useful rule is unknown for one of these reasons. Effects decide nothing, scores may. */
+static bool
+any_useful(const struct run *r, logic why, bool effects)
+{
+	for (size_t i = 0; i < r->end; i++) {
+		const struct policy_rule *rule = &r->policy->rules[i];
+		if (rule->try_only || !r->useful[i] || (r->rules[i] & why) == 0 ||
+			logic_known(r->rules[i]))
+			continue;
+		if (effects || rule->ends || rule->rule->action == ACTION_SCORE)
+			return true;
+	}
+	return false;
+}
+
+/* --- the decision */
+
+struct above {
+	bool open, failed, open_not_reject;
+};
+
+static struct above
+look_above(const struct run *r)
+{
+	struct above a = {0};
+	for (size_t i = 0; i < r->end; i++) {
+		const struct policy_rule *rule = &r->policy->rules[i];
+		if (rule->try_only || logic_known(r->rules[i]))
+			continue;
+		bool failed = (r->rules[i] & LOGIC_WHY) == LOGIC_FAILED;
+		a.failed |= failed;
+		a.open |= !failed;
+		a.open_not_reject |= rule->ends && rule->rule->action != ACTION_REJECT;
+	}
+	return a;
+}
+
+/* "451 4.7.1 Cannot find out now: virus, client.name; try again later" */
+static struct slice
+failed_reply(struct run *r)
+{
+	const struct policy *p = r->policy;
+	bool *failed = arena_array(r->arena, p->n_facts, sizeof(*failed));
+	struct slice names = SLICE_NONE;
+	size_t n = 0;
+	for (size_t i = 0; i < r->end; i++)
+		if (!logic_known(r->rules[i]) && !p->rules[i].try_only)
+			cond_failed(r, p->rules[i].root, failed);
+	for (size_t i = 0; i < p->n_facts && n < FAILED_NAMES_MOST; i++) {
+		if (!failed[i])
+			continue;
+		names = arena_printf(r->arena, "%.*s%s%.60s", SLICE_ARG(names),
+			n++ != 0 ? ", " : "", p->facts[i].decl->name);
+	}
+	return arena_printf(r->arena, "451 4.7.1 Cannot find out now: %.*s; try again later",
+		SLICE_ARG(names));
+}
+
+static bool
+decide(struct run *r, struct verdict *v)
+{
+	const struct policy *p = r->policy;
+	struct above a = look_above(r);
+	/* postmaster@ has passed the last rule too */
+	bool fell_through = r->end == p->n_rules;
+	const struct rule *rule = p->rules[fell_through ? p->n_rules - 1 : r->end].rule;
+	enum action action = fell_through ? ACTION_ACCEPT : rule->action;
+	bool early = action == ACTION_REJECT && !a.open_not_reject;
+	if (!early && a.open)
+		return false;
+	v->decided = true;
+	if (!early && a.failed) {
+		v->action = ACTION_DEFER;
+		v->reply = failed_reply(r);
+		return true;
+	}
+	v->action = action;
+	v->rule = rule;
+	if (action == ACTION_REJECT || action == ACTION_DEFER)
+		v->reply = rule->text;
+	return true;
+}
+
+/* --- the verdict */
+
+static enum tri
+tri_of(logic v)
+{
+	if (logic_known(v))
+		return logic_true(v) ? TRI_TRUE : TRI_FALSE;
+	return (v & LOGIC_WHY) == LOGIC_FAILED ? TRI_FAILED : TRI_OPEN;
+}
+
+static bool
+is_effect(const struct run *r, size_t i)
+{
+	const struct policy_rule *rule = &r->policy->rules[i];
+	return !rule->try_only && !rule->ends && logic_true(r->rules[i]);
+}
+
+static bool
+is_try(const struct run *r, size_t i)
+{
+	return r->policy->rules[i].try_only && logic_true(r->rules[i]);
+}
+
+static const struct rule **
+collect(const struct run *r, bool (*want)(const struct run *, size_t), size_t *n_out)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->end; i++)
+		n += want(r, i);
+	*n_out = n;
+	if (n == 0)
+		return NULL;
+	const struct rule **rules = arena_array(r->arena, n, sizeof(*rules));
+	n = 0;
+	for (size_t i = 0; i < r->end; i++)
+		if (want(r, i))
+			rules[n++] = r->policy->rules[i].rule;
+	return rules;
+}
+
+static void
+fill(struct run *r, struct verdict *v)
+{
+	const struct policy *p = r->policy;
+	v->states = arena_array(r->arena, p->n_rules, sizeof(*v->states));
+	for (size_t i = 0; i < p->n_rules; i++)
+		v->states[i] = i <= r->end ? tri_of(r->rules[i]) : TRI_OPEN;
+	v->tries = collect(r, is_try, &v->n_tries);
+	bool takes = v->action == ACTION_ACCEPT || v->action == ACTION_QUARANTINE ||
+		     v->action == ACTION_HOLD;
+	if (v->decided && takes)
+		v->effects = collect(r, is_effect, &v->n_effects);
+	v->score = r->score;
+	v->score_known = r->score_open == 0;
+	if (v->decided)
+		return;
+	v->asked = r->asked;
+	v->waits = any_useful(r, LOGIC_WAITS, true);
+}
+
+/* Each fact is fetched at most once at each level, so this ends. */
+static void
+evaluate(struct run *r, bool postmaster, struct verdict *v)
+{
+	walk(r, COST_FREE, postmaster);
+	if (decide(r, v))
+		return;
+	for (;;) {
+		walk(r, COST_CHEAP, postmaster);
+		if (decide(r, v))
+			return;
+		find_useful(r);
+		if (any_useful(r, LOGIC_WAITS_CHEAP, false))
+			return;
+		r->changed = false;
+		walk(r, COST_RESERVE, postmaster);
+		if (decide(r, v))
+			return;
+		if (r->changed)
+			continue;
+		if (any_useful(r, LOGIC_WAITS_RESERVE, true))
+			return;
+		walk(r, COST_DEAR, postmaster);
+		if (decide(r, v) || !r->changed)
+			return;
+	}
+}
+
+void
+policy_eval(const struct policy *p, const struct policy_subject *subject,
+	struct fact_source source, struct arena *a, struct verdict *verdict_out)
+{
+	struct run r = {.policy = p, .source = source, .arena = a};
+	r.facts = arena_array(a, p->n_facts, sizeof(*r.facts));
+	r.tests = arena_array(a, p->n_tests, sizeof(*r.tests));
+	r.rules = arena_array(a, p->n_rules, sizeof(*r.rules));
+	r.useful = arena_array(a, p->n_rules, sizeof(*r.useful));
+	for (size_t i = 0; i < p->n_rules; i++)
+		r.rules[i] = LOGIC_UNKNOWN;
+	*verdict_out = (struct verdict){0};
+	evaluate(&r, subject->postmaster, verdict_out);
+	fill(&r, verdict_out);
+}
+
+bool
+policy_same_open(const struct policy *p, const struct verdict *a, const struct verdict *b)
+{
+	if (a->decided != b->decided || (a->decided && a->action != b->action))
+		return false;
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct policy_rule *rule = &p->rules[i];
+		if (!rule->try_only && rule->rule->action != ACTION_LOG &&
+			a->states[i] != b->states[i])
+			return false;
+	}
+	return true;
+}

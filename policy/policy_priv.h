@@ -1,0 +1,119 @@
+/*
+ * The insides of a compiled policy: flat arrays that evaluation walks. Rules have a tree of nodes
+ * (children and siblings by index), leaves are tests of one fact each, facts are distinct uses.
+ */
+#ifndef POLICY_POLICY_PRIV_H
+#define POLICY_POLICY_PRIV_H
+
+#include "policy/glob.h"
+#include "policy/pattern.h"
+#include "policy/policy.h"
+
+enum {
+	POLICY_NODES_MOST = 60000,
+	POLICY_RULES_MOST = 10000,
+	POLICY_DEPTH_MOST = 200, /* of parentheses; chains of `and` and `or` are flat */
+	POLICY_NONE = 0xffff,
+};
+
+enum match_kind {
+	MATCH_FLAG,
+	MATCH_NUMBER,     /* op, number */
+	MATCH_TEXT,       /* equal to one of texts, without case */
+	MATCH_WORD,       /* the same, by bytes */
+	MATCH_DOMAIN,     /* one of texts, A-labels in lower case; "*.d" is all below d */
+	MATCH_ADDRESS,    /* one of texts: "l@d", "@d" (all of d), or "" for <> */
+	MATCH_NETWORK,    /* in one of nets */
+	MATCH_OWN_DOMAIN, /* declared by a `domain` statement */
+	MATCH_TABLE,
+	MATCH_PART,       /* holds one of texts, without case */
+	MATCH_GLOB,
+	MATCH_PATTERN,
+};
+
+/* What one value, or one element of a list, is held against. */
+struct match {
+	enum match_kind          kind;
+	enum cond_op             op;
+	double                   number;
+	struct slice            *texts;
+	struct ip_net           *nets;
+	size_t                   n;
+	const struct conf_table *table;
+	const struct glob       *glob;
+	const struct pattern    *pattern;
+};
+
+struct test {
+	struct match   match;
+	uint16_t       fact;    /* POLICY_NONE: the fact `score` */
+	bool           list;    /* any element; `every`: all, and there is one */
+	bool           every;
+	enum fact_type type;    /* of an element */
+};
+
+enum node_kind {
+	NODE_TRUE,
+	NODE_TEST,
+	NODE_AND, NODE_OR,      /* children from `first` on */
+	NODE_ANY, NODE_ALL,     /* one child, for each element of the lists its tests use */
+};
+
+struct node {
+	uint8_t  kind;
+	bool     negated;       /* TEST */
+	uint16_t test;          /* TEST */
+	uint16_t first, next;   /* child, sibling; POLICY_NONE ends */
+};
+
+struct policy_rule {
+	const struct rule *rule;
+	uint16_t           root;
+	bool               try_only;
+	bool               ends;
+	bool               passes_postmaster; /* a refusal that uses neither virus nor rate */
+};
+
+struct policy {
+	const struct conf           *conf;
+	enum direction               direction;
+	struct policy_rule          *rules;
+	size_t                       n_rules;
+	struct node                 *nodes;
+	size_t                       n_nodes, room_nodes;
+	struct test                 *tests;
+	size_t                       n_tests, room_tests;
+	struct fact_ref             *facts;
+	bool                        *skip;    /* of each fact: on failure skip */
+	size_t                       n_facts, room_facts;
+	const struct conf_pattern  **patterns;
+	size_t                       n_patterns, room_patterns;
+};
+
+/* What policy_compile hands through its files. */
+struct compile {
+	struct policy                  *policy;
+	const struct conf              *conf;
+	const struct fact_decl *const  *decls;
+	struct arena                   *arena;
+	struct conf_report             *report;
+};
+
+/* --- compile_cond.c: the root of the condition's nodes, or POLICY_NONE with an error reported. */
+uint16_t compile_cond(struct compile *c, const struct cond *cond);
+/* --- compile_match.c: the operand of a test, checked against its type. False: reported. */
+bool compile_match(struct compile *c, const struct cond *cond, struct test *test);
+/* --- compile.c: room for one more; grows by doubling inside the arena. */
+void *compile_room(struct compile *c, void *items, size_t n, size_t *room, size_t bytes);
+
+static inline bool
+fact_type_is_list(enum fact_type t)
+{
+	return t >= FACT_LIST_TEXT;
+}
+
+/* --- match.c */
+enum pattern_result match_value(const struct policy *p, const struct match *m, enum fact_type type,
+	const struct value *v, struct arena *scratch);
+
+#endif
