@@ -120,33 +120,16 @@ answer(const struct zone *zone, struct dkim_verify *v, size_t i)
 	dkim_verify_key(v, i, &a);
 }
 
-static size_t
-split(struct slice mail, struct message_field *fields, size_t most, struct slice *body_out)
-{
-	size_t n = 0;
-	while (mail.n > 0 && !slice_starts(mail, SLICE("\r\n"))) {
-		size_t end = 0;
-		do
-			end += slice_find_slice(slice_from(mail, end), SLICE("\r\n")) + 2;
-		while (end < mail.n && (mail.p[end] == ' ' || mail.p[end] == '\t'));
-		struct message_field *f = &fields[n++];
-		assert_true(n < most && end <= mail.n);
-		f->raw = slice_first(mail, end);
-		assert_true(slice_cut(slice_first(f->raw, end - 2), ':', &f->name, &f->value));
-		mail = slice_from(mail, end);
-	}
-	*body_out = slice_from(mail, 2);
-	return n;
-}
-
 static enum dkim_result
 verify(struct slice mail, const struct zone *zone, size_t step)
 {
 	struct arena *a = arena_new(1 << 20);
-	static struct message_field fields[400];
-	struct slice body;
-	size_t n = split(mail, fields, 400, &body);
-	struct dkim_verify *v = dkim_verify_begin(fields, n, false, WALL_S, a);
+	struct message m;
+	size_t header = message_header_end(mail, 0);
+	assert_true(header > 0);
+	struct slice body = slice_from(mail, header);
+	message_parse(slice_first(mail, header), SLICE("mx.example.com"), false, a, &m);
+	struct dkim_verify *v = dkim_verify_begin(m.fields, m.n_fields, false, WALL_S, a);
 	for (size_t at = 0; at < body.n; at += step)
 		dkim_verify_body(v, slice_first(slice_from(body, at), step));
 	dkim_verify_body_end(v);
