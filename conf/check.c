@@ -3,8 +3,20 @@
  * exclude each other. Runs once, when all files are read. An outbound listener must ask for an
  * account or a network: the gateway is no open relay by construction.
  */
+#include <string.h>
+
 #include "conf/parse_priv.h"
-#include "conf/words.h"
+
+/* A statement stands in the configuration, right or wrong: what is wrong with it has been said.
+ */
+static bool
+stands(const struct parser *p, const char *name)
+{
+	for (size_t i = 0; i < schema_n_rows; i++)
+		if (schema_rows[i].group[0] == '\0' && strcmp(schema_rows[i].name, name) == 0)
+			return p->seen[i].line != 0;
+	return false;
+}
 
 static bool
 same_place(const struct conf_listener *a, const struct conf_listener *b)
@@ -57,16 +69,16 @@ check_listeners(struct parser *p)
 		outbound = outbound || c->listeners[i].kind == LISTEN_OUTBOUND;
 	}
 	struct conf_at file = {.file = c->file};
-	if (c->n_listeners == 0)
+	if (!stands(p, "listen"))
 		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
-	if (inbound && c->inbound.at.line == 0)
+	if (inbound && !stands(p, "inbound"))
 		parse_fail(p, file, "an inbound listener needs a block inbound { ... }");
-	if (inbound && c->n_domains == 0)
+	if (inbound && !stands(p, "domain"))
 		parse_fail(p, file,
 			"an inbound listener needs a domain \"NAME\" deliver to NEXTHOP");
-	if (outbound && c->outbound.at.line == 0)
+	if (outbound && !stands(p, "outbound"))
 		parse_fail(p, file, "an outbound listener needs a block outbound { ... }");
-	if (outbound && c->send.way == SEND_NONE)
+	if (outbound && !stands(p, "send"))
 		parse_fail(p, file,
 			"an outbound listener needs \"send direct\" or \"send smarthost\"");
 }
@@ -98,32 +110,6 @@ check_domains(struct parser *p)
 	}
 }
 
-/* `sign` without a key would leave mails unsigned and nobody the wiser. */
-static void
-check_signs(struct parser *p, const struct rule_block *b)
-{
-	const struct conf *c = p->conf;
-	for (size_t i = 0; i < b->n_rules; i++) {
-		const struct rule *r = &b->rules[i];
-		bool found = false;
-		if (r->action != ACTION_SIGN)
-			continue;
-		for (size_t j = 0; j < c->n_signs; j++)
-			found = found || r->text.n == 0 ||
-				slice_eq(c->signs[j].domain, r->text);
-		if (!found && r->text.n != 0)
-			parse_fail(p, r->at,
-				"there is no key to sign as \"%.*s\": add sign \"%.*s\" "
-				"selector "
-				"\"NAME\" key \"FILE\"",
-				SLICE_ARG(r->text), SLICE_ARG(r->text));
-		else if (!found)
-			parse_fail(p, r->at,
-				"there is no key to sign with: add sign \"DOMAIN\" selector "
-				"\"NAME\" key \"FILE\"");
-	}
-}
-
 static void
 check_limits(struct parser *p)
 {
@@ -140,13 +126,11 @@ check_limits(struct parser *p)
 void
 conf_cross_check(struct parser *p)
 {
-	if (p->conf->hostname.n == 0)
+	if (!stands(p, "hostname"))
 		parse_fail(p, (struct conf_at){.file = p->conf->file},
 			"the gateway has no name: add hostname \"NAME\"");
 	check_listeners(p);
 	check_domains(p);
-	check_signs(p, &p->conf->inbound);
-	check_signs(p, &p->conf->outbound);
 	check_limits(p);
 	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)
 		parse_fail(p, p->conf->resolver.at,

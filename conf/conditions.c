@@ -248,7 +248,12 @@ parse_term(struct parser *p, unsigned depth)
 	if (c == NULL)
 		return NULL;
 	p->nested--;
-	return parse_kind(p, TOK_RIGHT, "\")\"") ? c : NULL;
+	if (p->tok.kind != TOK_RIGHT) {
+		parse_fail(p, at, "this ( has no closing )");
+		return NULL;
+	}
+	parse_next(p);
+	return c;
 }
 
 static struct cond *

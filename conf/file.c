@@ -67,18 +67,21 @@ file_read(
 }
 
 struct slice
+file_cwd(struct arena *a)
+{
+	char cwd[PATH_MAX];
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		return SLICE("./");
+	return arena_printf(a, "%s%s", cwd, strcmp(cwd, "/") == 0 ? "" : "/");
+}
+
+struct slice
 file_folder(const char *path, struct arena *a)
 {
 	struct slice s = slice_of(path);
 	size_t slash = slice_find_last(s, '/');
 	struct slice folder = slash < s.n ? slice_first(s, slash + 1) : SLICE("");
-	if (folder.n != 0 && folder.p[0] == '/')
-		return arena_slice(a, folder);
-	char cwd[PATH_MAX];
-	if (getcwd(cwd, sizeof(cwd)) == NULL)
-		return arena_slice(a, folder);
-	return arena_printf(
-		a, "%s%s%.*s", cwd, strcmp(cwd, "/") == 0 ? "" : "/", SLICE_ARG(folder));
+	return file_absolute(folder, file_cwd(a), a);
 }
 
 struct slice

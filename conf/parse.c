@@ -78,7 +78,7 @@ parse_expected_word(struct parser *p, const char *what, const char *const *words
 	if (p->tok.kind == TOK_BAD) /* reported where it was read */
 		return false;
 	struct slice hint = SLICE("");
-	if (p->tok.kind == TOK_WORD)
+	if (n != 0 && p->tok.kind == TOK_WORD)
 		hint = words_hint(p->tok.text, words, n, p->arena);
 	struct slice found = token_describe(&p->tok, p->arena);
 	return parse_fail(p, p->tok.at, "expected %s, found %.*s%.*s", what, SLICE_ARG(found),
@@ -111,7 +111,8 @@ parse_string(struct parser *p, const char *what, struct slice *out)
 {
 	struct token tok = p->tok;
 	if (tok.kind == TOK_WORD)
-		return parse_fail(p, tok.at, "expected %s in double quotes, found \"%.*s\"",
+		return parse_fail(p, tok.at,
+			"expected %s, found the word \"%.*s\": strings stand in double quotes",
 			what, SLICE_ARG(slice_first(tok.text, 60)));
 	if (tok.kind != TOK_STRING)
 		return parse_expected(p, what);
@@ -219,12 +220,12 @@ statement(struct parser *p)
 	struct conf_at at = p->tok.at;
 	const struct schema_row *row = parse_row(p, "");
 	bool ok = row != NULL;
-	if (ok && !row->many) {
+	if (ok) {
 		struct conf_at *seen = &p->seen[row - schema_rows];
-		if (seen->line != 0)
+		if (seen->line != 0 && !row->many)
 			ok = parse_fail(p, at, "\"%s\" stands a second time, first at %s:%u",
 				row->name, seen->file, seen->line);
-		else
+		else if (seen->line == 0)
 			*seen = at;
 	}
 	if (ok)
@@ -257,10 +258,10 @@ statements(struct parser *p)
 }
 
 static bool
-is_open_already(const struct parser *p, const char *file)
+is_open_already(const struct parser *p, struct slice path)
 {
 	for (const struct source *s = p->source; s != NULL; s = s->up)
-		if (strcmp(s->file, file) == 0)
+		if (slice_eq(s->path, path))
 			return true;
 	return false;
 }
@@ -270,7 +271,9 @@ parse_file(struct parser *p, struct slice path, struct conf_at at)
 {
 	struct source source = {.up = p->source, .file = arena_text(p->arena, path)};
 	source.depth = p->source != NULL ? p->source->depth + 1 : 0;
-	if (is_open_already(p, source.file))
+	source.folder = file_folder(source.file, p->arena);
+	source.path = file_absolute(path, file_cwd(p->arena), p->arena);
+	if (is_open_already(p, source.path))
 		return parse_fail(p, at, "%s includes itself", source.file);
 	if (source.depth > INCLUDE_DEPTH_MOST)
 		return parse_fail(
@@ -285,7 +288,6 @@ parse_file(struct parser *p, struct slice path, struct conf_at at)
 	if (p->bytes > ALL_BYTES_MOST)
 		return parse_fail(p, at, "all files together are larger than %d MiB",
 			ALL_BYTES_MOST >> 20);
-	source.folder = file_folder(source.file, p->arena);
 	struct tokens tokens, *outer = p->tokens;
 	struct token tok = p->tok;
 	tokens_init(&tokens, p->arena, p->report, source.file, text);

@@ -15,7 +15,8 @@ enum { SET_ITEMS_MOST = 100000, CONF_ROOM_LEAST = 16 << 20 };
 /* The files being read, innermost first: against loops and for relative paths. */
 struct source {
 	const struct source *up;
-	const char          *file;
+	const char          *file;   /* as errors name it */
+	struct slice         path;   /* absolute */
 	struct slice         folder; /* absolute, with its last '/' */
 	unsigned             depth;
 };
@@ -36,7 +37,7 @@ struct parser {
 	struct token         tok;        /* the next one */
 	unsigned             nested;     /* in ( or a set: newlines do not count */
 	unsigned             braces;     /* open { of the statement */
-	struct conf_at       seen[SCHEMA_ROWS_MOST]; /* of statements that stand once */
+	struct conf_at       seen[SCHEMA_ROWS_MOST]; /* where each statement stood first */
 	size_t               files;
 	uint64_t             bytes;
 	struct table_use    *table_uses;

@@ -1,14 +1,13 @@
 /*
  * The blocks `inbound { ... }` and `outbound { ... }`: one rule a line, an action and its
- * condition. Which facts and words there are is policy's affair; what an action must look like
- * is checked here. Actions that take custody of a mail are refused by name until there is a
- * store.
+ * condition. What facts, words and texts mean is policy's affair. Actions that take custody of
+ * a mail, or need what later issues bring, are refused by name.
  */
 #include <string.h>
 
 #include "conf/parse_priv.h"
 
-enum { RULES_MOST = 10000, REPLY_MOST = 400, HEADER_NAME_MOST = 70, HEADER_MOST = 900 };
+enum { RULES_MOST = 10000 };
 
 struct action_row {
 	const char *words;
@@ -17,72 +16,24 @@ struct action_row {
 	const char *later;
 };
 
+/* What the texts must look like is checked by policy, for all who make rules. */
 static bool
 reply_text(struct parser *p, struct rule *r)
 {
-	struct conf_at at = p->tok.at;
-	if (!parse_accept(p, "with"))
-		return true;
-	at = p->tok.at;
-	if (!parse_string(p, "the reply, as in \"550 5.7.1 text\"", &r->text))
-		return false;
-	struct slice t = r->text;
-	char class = r->action == ACTION_REJECT ? '5' : '4';
-	if (t.n < 5 || t.p[0] != class || !ascii_digit(t.p[1]) || t.p[1] > '5' ||
-		!ascii_digit(t.p[2]) || t.p[3] != ' ')
-		return parse_fail(p, at, "a %s begins with a code of its class, as in \"%s\"",
-			action_text(r->action),
-			class == '5' ? "550 5.7.1 text" : "451 4.7.1 text");
-	if (t.n > REPLY_MOST)
-		return parse_fail(p, at, "a reply is at most %d bytes long", REPLY_MOST);
-	/* RFC 5321 4.2: textstring is HTAB, SP and printable ASCII. */
-	for (size_t i = 0; i < t.n; i++)
-		if ((unsigned char)t.p[i] < 0x20 || (unsigned char)t.p[i] > 0x7e)
-			return parse_fail(p, at, "a reply is printable ASCII");
-	/* RFC 2034 4: the class of an enhanced status code is that of the reply. */
-	if (ascii_digit(t.p[4]) && t.n > 5 && t.p[5] == '.' && t.p[4] != class)
-		return parse_fail(
-			p, at, "the enhanced status code has another class than the reply");
-	return true;
-}
-
-static bool
-is_header_name(struct slice name)
-{
-	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] <= 0x20 || name.p[i] == 0x7f || name.p[i] == ':')
-			return false;
-	return name.n != 0 && name.n <= HEADER_NAME_MOST;
+	return !parse_accept(p, "with") ||
+	       parse_string(p, "the reply, as in \"550 5.7.1 text\"", &r->text);
 }
 
 static bool
 tag_text(struct parser *p, struct rule *r)
 {
-	struct conf_at at = p->tok.at;
-	struct slice name, value;
-	if (!parse_string(p, "a header, as in \"X-Name: value\"", &r->text))
-		return false;
-	if (!slice_cut(r->text, ':', &name, &value) || !is_header_name(name))
-		return parse_fail(p, at,
-			"a tag is a header's name, a colon and its value, as in "
-			"\"X-Name: value\"");
-	/* RFC 5322 2.1.1: a line has at most 998 bytes. */
-	if (r->text.n > HEADER_MOST)
-		return parse_fail(p, at, "a tag is at most %d bytes long", HEADER_MOST);
-	for (size_t i = 0; i < value.n; i++)
-		if ((unsigned char)value.p[i] < 0x20 || (unsigned char)value.p[i] > 0x7e)
-			return parse_fail(p, at, "the value of a tag is printable ASCII");
-	return true;
+	return parse_string(p, "a header, as in \"X-Name: value\"", &r->text);
 }
 
 static bool
 remove_name(struct parser *p, struct rule *r)
 {
-	struct conf_at at = p->tok.at;
-	if (!parse_string(p, "the header's name", &r->text))
-		return false;
-	return is_header_name(r->text) ||
-	       parse_fail(p, at, "a header's name is printable ASCII without space and colon");
+	return parse_string(p, "the header's name", &r->text);
 }
 
 static bool

@@ -32,19 +32,50 @@ find_row(const char *group, struct slice name)
 	return NULL;
 }
 
-static const struct schema_row *
-no_row(struct parser *p, const char *group, struct slice name, struct conf_at at)
+/* Words of a group's settings, for hints. */
+static size_t
+group_names(const char *group, const char **names)
 {
-	const char *names[SCHEMA_ROWS_MOST] = {NULL};
 	size_t n = 0;
 	for (size_t i = 0; i < schema_n_rows; i++)
 		if (strcmp(schema_rows[i].group, group) == 0)
 			names[n++] = schema_rows[i].name;
+	return n;
+}
+
+/* What was meant by a name that no row has: `mail 5M`, `per clint 5`, an option on a line
+ * alone. */
+static struct slice
+row_hint(struct parser *p, const char *group, struct slice name)
+{
+	const char *names[SCHEMA_ROWS_MOST] = {NULL};
+	size_t n = group_names(group, names);
 	struct slice hint = words_hint(name, names, n, p->arena);
 	for (size_t i = 0; hint.n == 0 && i < n; i++)
 		if (slice_starts(slice_of(names[i]), name) && names[i][name.n] == ' ')
 			hint = arena_printf(p->arena, " (did you mean \"%s\"?)", names[i]);
+	static const char *const options_of[] = {"domain", "listen", "send"};
+	for (size_t i = 0; hint.n == 0 && group[0] == '\0' && i < 3; i++)
+		if (is_prefix(options_of[i], name))
+			hint = arena_printf(p->arena,
+				" (it belongs to \"%s\": a statement is one line, or goes on "
+				"behind a \\)",
+				options_of[i]);
+	return hint;
+}
+
+static const struct schema_row *
+no_row(struct parser *p, const char *group, struct slice name, struct conf_at at)
+{
 	const char *of = group[0] != '\0' ? group : "postern.conf";
+	if (p->tok.kind == TOK_WORD) {
+		struct slice two = arena_printf(
+			p->arena, "%.*s %.*s", SLICE_ARG(name), SLICE_ARG(p->tok.text));
+		const char *names[SCHEMA_ROWS_MOST] = {NULL};
+		if (words_nearest(two, names, group_names(group, names)) != NULL)
+			name = two;
+	}
+	struct slice hint = row_hint(p, group, name);
 	parse_fail(p, at, "\"%.*s\" is no setting of %s%.*s", SLICE_ARG(slice_first(name, 60)),
 		of, SLICE_ARG(hint));
 	return NULL;

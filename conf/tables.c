@@ -64,7 +64,7 @@ add_item(struct parser *p, void *arg)
 	if (tok.kind == TOK_NET) {
 		text = tok.text;
 		parse_next(p);
-	} else if (!parse_string(p, "an item in double quotes", &text)) {
+	} else if (!parse_string(p, "an item, as in \"name\" or \"*.suffix\"", &text)) {
 		return false;
 	}
 	if (!table_add(p, t, text))
@@ -125,7 +125,7 @@ static bool
 parse_name(struct parser *p, const char *what, struct slice *out)
 {
 	static const char *const taken[] = {"domains", "and", "or", "not", "is", "in", "any",
-		"every", "if", "matches", "contains"};
+		"every", "if", "then", "matches", "contains"};
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
 		if (parse_at(p, taken[i]))
 			return parse_fail(p, p->tok.at,

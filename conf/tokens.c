@@ -11,6 +11,10 @@
 #include "base/must.h"
 #include "conf/number.h"
 
+/* No statement begins or ends with these. */
+static const char *const joints[] = {"and", "or", "then"};
+enum { JOINTS = sizeof(joints) / sizeof(joints[0]) };
+
 void
 tokens_init(struct tokens *t, struct arena *a, struct conf_report *r, const char *file,
 	struct slice text)
@@ -77,22 +81,36 @@ skip_blanks(struct tokens *t)
 	}
 }
 
-/* Whether the next line that says anything begins with a word that goes on with this one. */
+/* Whether the statement goes on: this line ends with a joint, or the next that says anything
+ * begins with one. */
 static bool
 goes_on(const struct tokens *t)
 {
-	static const char *const words[] = {"and", "or", "then"};
+	if (t->open_end)
+		return true;
 	struct tokens ahead = *t;
 	do {
 		ahead.at++;
 		skip_blanks(&ahead);
 	} while (byte_at(&ahead, ahead.at) == '\n');
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		struct slice word = slice_of(words[i]);
+	for (size_t i = 0; i < JOINTS; i++) {
+		struct slice word = slice_of(joints[i]);
 		if (slice_starts(slice_from(ahead.text, ahead.at), word) &&
 			!is_bare(byte_at(&ahead, ahead.at + word.n)))
 			return true;
 	}
+	return false;
+}
+
+/* Words and signs that no statement can end with. */
+static bool
+is_open_end(const struct token *tok)
+{
+	if (tok->kind != TOK_WORD)
+		return tok->kind == TOK_COMMA;
+	for (size_t i = 0; i < JOINTS; i++)
+		if (slice_eq(tok->text, slice_of(joints[i])))
+			return true;
 	return false;
 }
 
@@ -125,11 +143,20 @@ utf8_length(struct slice s)
 	return n;
 }
 
+/* The bytes between the quotes, before escapes are read: as much as the string can need. */
+static size_t
+string_span(const struct tokens *t)
+{
+	size_t at = t->at + 1;
+	while (at < t->text.n && t->text.p[at] != '"' && t->text.p[at] != '\n')
+		at += t->text.p[at] == '\\' ? 2 : 1;
+	return at - t->at;
+}
+
 static enum token_kind
 string(struct tokens *t, struct token *tok)
 {
-	size_t line_left = slice_find(slice_from(t->text, t->at + 1), '\n');
-	char *out = arena_alloc(t->arena, line_left + 1);
+	char *out = arena_alloc(t->arena, string_span(t) + 1);
 	size_t n = 0;
 	enum token_kind kind = TOK_STRING;
 	for (t->at++;;) {
@@ -220,9 +247,15 @@ bare(struct tokens *t, struct token *tok)
 		return TOK_RATE;
 	struct ip_net net;
 	struct slice address;
-	slice_cut(s, '/', &address, &(struct slice){0});
-	if (ip_parse(address, &net.ip))
+	if (ip_net_parse(s, &net))
 		return TOK_NET;
+	slice_cut(s, '/', &address, &(struct slice){0});
+	if (ip_parse(address, &net.ip)) {
+		conf_error(t->report, tok->at,
+			"\"%.*s\" is no network: behind its prefix all bits are 0",
+			SLICE_ARG(slice_first(s, 80)));
+		return TOK_BAD;
+	}
 	if (ascii_digit(s.p[0]))
 		conf_error(t->report, tok->at,
 			"\"%.*s\" is no number, size (25M), duration (10s, 5m), "
@@ -303,6 +336,7 @@ tokens_next(struct tokens *t, struct token *out)
 		out->kind = sign(t);
 	}
 	out->raw = slice_first(slice_from(t->text, start), t->at - start);
+	t->open_end = is_open_end(out);
 }
 
 struct slice

@@ -2,8 +2,8 @@
  * The words of a configuration file. One token at a time, over text that is wholly in memory; what
  * is no token is reported here, where it stands, and comes as TOK_BAD.
  *
- * A newline ends a statement. It does not count behind a backslash, and where the next line that
- * says anything begins with `and`, `or` or `then`: no statement starts with these.
+ * A newline ends a statement. It does not count behind a backslash, behind a comma, and where the
+ * line ends or the next one begins with `and`, `or` or `then`.
  */
 #ifndef CONF_TOKENS_H
 #define CONF_TOKENS_H
@@ -44,6 +44,7 @@ struct tokens {
 	size_t              at, line_start;
 	unsigned            line;
 	bool                begun;  /* a token of this line has been given */
+	bool                open_end; /* the last one joins what follows: and, or, then, a comma */
 };
 
 void tokens_init(struct tokens *t, struct arena *a, struct conf_report *r, const char *file,

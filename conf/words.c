@@ -43,7 +43,8 @@ words_nearest(struct slice word, const char *const *words, size_t n)
 	unsigned best = word.n < 3 ? 0 : word.n < 6 ? 1 : 2;
 	for (size_t i = 0; i < n; i++) {
 		unsigned distance = words_distance(word, slice_of(words[i]));
-		if (distance <= best && (nearest == NULL || distance < best)) {
+		/* The word itself, in a place where it cannot stand, is no hint. */
+		if (distance != 0 && distance <= best && (nearest == NULL || distance < best)) {
 			nearest = words[i];
 			best = distance;
 		}
