@@ -36,9 +36,10 @@ control_message(void *arg, struct ipc_msg *m)
 	}
 	must(m->type == CONTROL_PEER); /* the parent is ours */
 	enum process_kind kind = (enum process_kind)ipc_get_enum(&in, PROCESS_KINDS);
+	unsigned index = ipc_get_u8(&in);
 	int fd = ipc_take_fd(m, 0);
 	must(ipc_in_done(&in) && fd >= 0);
-	c->calls->on_peer(c->arg, kind, fd);
+	c->calls->on_peer(c->arg, kind, index, fd);
 }
 
 static void
@@ -78,10 +79,10 @@ control_ready(struct control *c)
 }
 
 int
-control_send_peer(struct ipc *to, enum process_kind kind, int fd)
+control_send_peer(struct ipc *to, enum process_kind kind, unsigned index, int fd)
 {
-	char payload = (char)kind;
-	return ipc_send_fds(to, CONTROL_PEER, 0, (struct slice){&payload, 1}, &fd, 1);
+	const char payload[2] = {(char)kind, (char)index};
+	return ipc_send_fds(to, CONTROL_PEER, 0, (struct slice){payload, 2}, &fd, 1);
 }
 
 int
@@ -130,12 +131,13 @@ client_gone(void *arg, const struct err *err)
 }
 
 static void
-service_peer(void *arg, enum process_kind kind, int fd)
+service_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 {
 	static const struct ipc_calls calls = {
 		.on_message = client_message, .on_gone = client_gone};
 	struct service *s = arg;
 	(void)kind;
+	(void)index;
 	struct service_client *c = MEM_NEW(struct service_client);
 	c->service = s;
 	c->ipc = ipc_new(s->loop, fd, CLIENT_QUEUE_BYTES, &calls, c);

@@ -3,9 +3,9 @@
  * channels between processes. A child finds its control channel at a descriptor that the parent
  * tells it; when that closes, the parent is gone and the child ends.
  *
- * parent -> child: PEER (a kind, a descriptor: a channel to that kind of process; for a process
- * that serves, the kind of its new client), STOP (end when the work in hand is done). child ->
- * parent: READY once, when it can do its work.
+ * parent -> child: PEER (a kind, a number among them below 256, a descriptor: a channel to it;
+ * for a process that serves, the kind of its new client), STOP (end when the work in hand is
+ * done). child -> parent: READY once, when it can do its work.
  */
 #ifndef IO_CONTROL_H
 #define IO_CONTROL_H
@@ -29,7 +29,8 @@ enum control_type { CONTROL_PEER = 1, CONTROL_STOP, CONTROL_READY };
 struct control;
 
 struct control_calls {
-	void (*on_peer)(void *arg, enum process_kind kind, int fd); /* fd is the callee's */
+	void (*on_peer)(void *arg, enum process_kind kind, unsigned index,
+		int fd); /* fd is the callee's */
 	void (*on_stop)(void *arg);
 };
 
@@ -40,7 +41,7 @@ void control_free(struct control **c);
 void control_ready(struct control *c);
 
 /* The parent's side: sends a channel's end (which stays the parent's to close), or STOP. */
-int control_send_peer(struct ipc *to, enum process_kind kind, int fd);
+int control_send_peer(struct ipc *to, enum process_kind kind, unsigned index, int fd);
 int control_send_stop(struct ipc *to);
 
 /*

@@ -158,8 +158,8 @@ connect_pair(struct member *session, struct member *server)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 		return;
 	}
-	if (control_send_peer(session->control, server->kind, fds[0]) < 0 ||
-		control_send_peer(server->control, session->kind, fds[1]) < 0) {
+	if (control_send_peer(session->control, server->kind, server->index, fds[0]) < 0 ||
+		control_send_peer(server->control, session->kind, session->index, fds[1]) < 0) {
 		err_set(&err, "a control channel is full");
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 	}

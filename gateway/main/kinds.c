@@ -48,12 +48,9 @@ run_session(const struct kind_start *s)
 		.spill_path = g->spill_path,
 		.self = s->number,
 		.account = s->account,
-		.has_delivery = kind_count(PROCESS_DELIVERY, g) != 0,
-		.has_scanner = kind_count(PROCESS_SCANNER, g) != 0,
-		.has_signer = kind_count(PROCESS_SIGNER, g) != 0,
-		.has_auth = kind_count(PROCESS_AUTH, g) != 0,
-		.has_engine = kind_count(PROCESS_ENGINE, g) != 0,
 	};
+	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
+		start.servers[k] = kind_count((enum process_kind)k, g);
 	for (size_t i = 0; i < sizeof(start.ticket_key); i++)
 		start.ticket_key[i] = g->ticket_key[i];
 	return session_main(&start);

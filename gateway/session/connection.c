@@ -146,7 +146,7 @@ on_task(void *arg)
 {
 	struct connection *c = arg;
 	if (c->phase == CONNECTION_ENDING) {
-		if (c->gate == NULL || !gate_in_transfer(c->gate) || c->transfer == NULL)
+		if (c->transfer == NULL && c->delivery == NULL)
 			connection_destroy(c);
 		return;
 	}

@@ -101,6 +101,14 @@ gate_transfer(struct gate *g)
 	return &g->transfer;
 }
 
+int
+gate_body_to_file(struct gate *g, struct err *err)
+{
+	if (spill_file(pipeline_spill(g->pipeline), err) < 0)
+		return -1;
+	return make_body(g, &pipeline_outcome(g->pipeline)->edits, &g->transfer.body, err);
+}
+
 /* The remote's words behind ours, so that the sender's postmaster can read both. */
 static struct smtp_reply
 quote(struct gate *g, const char *ours, const struct smtp_reply *theirs)

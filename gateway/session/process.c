@@ -45,13 +45,13 @@ on_stop(void *arg)
 }
 
 static void
-on_peer(void *arg, enum process_kind kind, int fd)
+on_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 {
 	struct process *p = arg;
-	if (p->peers[kind] == NULL)
+	if (index >= SESSION_SERVERS_MOST || p->peers[kind][index] == NULL)
 		close(fd); /* a service that this generation does not use */
 	else
-		peer_attach(p->peers[kind], fd);
+		peer_attach(p->peers[kind][index], fd);
 }
 
 static void
@@ -137,15 +137,9 @@ open_fronts(struct process *p, struct err *err)
 static void
 open_peers(struct process *p)
 {
-	const struct session_start *s = p->start;
-	const bool has[PROCESS_KINDS] = {[PROCESS_DELIVERY] = s->has_delivery,
-		[PROCESS_SCANNER] = s->has_scanner,
-		[PROCESS_SIGNER] = s->has_signer,
-		[PROCESS_AUTH] = s->has_auth,
-		[PROCESS_ENGINE] = s->has_engine};
 	for (unsigned k = 0; k < PROCESS_KINDS; k++)
-		if (has[k])
-			p->peers[k] = peer_new(
+		for (unsigned i = 0; i < p->start->servers[k]; i++)
+			p->peers[k][i] = peer_new(
 				p->loop, process_kind_text((enum process_kind)k), 4096);
 }
 
@@ -199,7 +193,8 @@ process_close(struct process *p)
 		tls_server_free(&p->fronts[i].tls);
 	relay_pool_free(&p->pool);
 	for (unsigned k = 0; k < PROCESS_KINDS; k++)
-		peer_free(&p->peers[k]);
+		for (unsigned i = 0; i < SESSION_SERVERS_MOST; i++)
+			peer_free(&p->peers[k][i]);
 	dns_close(&p->dns);
 	tls_client_free(&p->tls);
 	control_free(&p->control);

@@ -7,10 +7,11 @@
 #define SESSION_PROCESS_H
 
 #include "conf/conf.h"
+#include "io/control.h"
 #include "policy/policy.h"
 #include "session/account.h"
 
-enum { SESSION_LISTENERS_MOST = 64, SESSION_CERTIFICATES_MOST = 64 };
+enum { SESSION_LISTENERS_MOST = 64, SESSION_CERTIFICATES_MOST = 64, SESSION_SERVERS_MOST = 16 };
 
 /* A certificate and key in memory, read by the parent, with its paths for messages. */
 struct session_certificate {
@@ -29,8 +30,7 @@ struct session_start {
 	const char *spill_path; /* for the sandbox */
 	unsigned self;          /* its number, for the shared counters */
 	struct account *account;
-	/* which services there are: a peer that never comes is not waited for */
-	bool has_auth, has_signer, has_delivery, has_scanner, has_engine;
+	unsigned servers[PROCESS_KINDS]; /* how many of each kind serve this generation */
 };
 
 /* Runs in the child: the exit status. arg is a struct session_start. */

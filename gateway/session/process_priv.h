@@ -41,6 +41,7 @@ struct connection {
 	struct loop_timer timer; /* what the client owes us */
 	struct loop_task task;   /* answers came: go on; or end */
 	struct relay_transfer *transfer;
+	struct peer *delivery; /* a mail is with it, under delivery_id */
 	uint32_t delivery_id, auth_id;
 	bool counted; /* in the account */
 	uint64_t bytes_counted;
@@ -56,7 +57,7 @@ struct process {
 	struct dns *dns;
 	struct relay_pool *pool;
 	struct tls_client *tls;
-	struct peer *peers[PROCESS_KINDS]; /* NULL where this configuration has none */
+	struct peer *peers[PROCESS_KINDS][SESSION_SERVERS_MOST]; /* NULL: there is none */
 	struct front fronts[SESSION_LISTENERS_MOST];
 	size_t n_fronts;
 	struct connection_list connections;
