@@ -62,6 +62,7 @@ connection_end(struct connection *c)
 		return;
 	c->phase = CONNECTION_ENDING;
 	loop_timer_clear(&c->timer);
+	sign_cancel(c);
 	if (c->gate != NULL) {
 		gate_gone(c->gate);
 		if (gate_in_transfer(c->gate) && !carry_cancel(c))
@@ -123,6 +124,7 @@ serve_wants(struct connection *c)
 	switch (gate_wants(c->gate)) {
 	case GATE_WANT_NOTHING: break;
 	case GATE_WANT_TRANSFER: carry_begin(c); break;
+	case GATE_WANT_SIGN: sign_mail(c); break;
 	case GATE_WANT_AUTH: authenticate(c); break;
 	case GATE_WANT_TLS: stream_start_tls_server(c->stream, c->front->tls, TLS_MS); break;
 	case GATE_WANT_CLOSE: close_politely(c); return false;
@@ -263,6 +265,8 @@ static void
 on_time(void *arg)
 {
 	struct connection *c = arg;
+	if (c->gate != NULL && sign_retry(c))
+		return;
 	if (c->gate == NULL || stream_unsent(c->stream) != 0) {
 		connection_end(c);
 		return;

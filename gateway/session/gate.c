@@ -229,9 +229,12 @@ gate_clock(struct gate *g, int64_t now_ms)
 enum gate_want
 gate_wants(struct gate *g)
 {
-	if ((g->wait == GATE_TRANSFER || g->wait == GATE_AUTH) && !g->wait_told) {
+	static const enum gate_want wants[] = {[GATE_SIGN] = GATE_WANT_SIGN,
+		[GATE_TRANSFER] = GATE_WANT_TRANSFER,
+		[GATE_AUTH] = GATE_WANT_AUTH};
+	if (g->wait >= GATE_SIGN && !g->wait_told) {
 		g->wait_told = true;
-		return g->wait == GATE_TRANSFER ? GATE_WANT_TRANSFER : GATE_WANT_AUTH;
+		return wants[g->wait];
 	}
 	if (smtp_server_tls_wanted(g->server))
 		return GATE_WANT_TLS;
@@ -363,6 +366,12 @@ gate_gone(struct gate *g)
 		g->wait = GATE_IDLE;
 		gate_reset(g);
 	}
+}
+
+bool
+gate_in_signing(const struct gate *g)
+{
+	return g->wait == GATE_SIGN;
 }
 
 bool

@@ -14,6 +14,7 @@
 
 #include "relay/relay.h"
 #include "session/pipeline.h"
+#include "session/sign.h"
 #include "smtp/server.h"
 
 struct gate;
@@ -28,6 +29,7 @@ enum gate_want {
 	GATE_WANT_NOTHING,
 	GATE_WANT_TRANSFER, /* carry the mail on: gate_transfer, then gate_transferred */
 	GATE_WANT_AUTH,     /* one step of AUTH: gate_auth, then gate_auth_... */
+	GATE_WANT_SIGN,     /* have the digests signed: gate_signs, then gate_signed */
 	GATE_WANT_TLS,      /* the output is written: shake hands, then gate_tls_started */
 	GATE_WANT_CLOSE,    /* write the output, then close */
 };
@@ -73,6 +75,11 @@ struct gate_transfer *gate_transfer(struct gate *g);
 int gate_body_to_file(struct gate *g, struct err *err);
 void gate_transferred(struct gate *g);
 
+/* In their order; NULL: nobody could sign. The mail then waits at its sender, never unsigned.
+ */
+const struct sign_request *gate_signs(const struct gate *g, size_t *n_out);
+void gate_signed(struct gate *g, const struct slice *signatures);
+
 const struct gate_auth_step *gate_auth(const struct gate *g);
 void gate_auth_challenge(struct gate *g, struct slice base64);   /* 334 */
 void gate_auth_done(struct gate *g, bool ok, struct slice user); /* 235, 535 */
@@ -91,5 +98,6 @@ void gate_stop(struct gate *g);
 /* The client is gone: what is under way is dropped. A transfer under way is still awaited. */
 void gate_gone(struct gate *g);
 bool gate_in_transfer(const struct gate *g);
+bool gate_in_signing(const struct gate *g);
 
 #endif

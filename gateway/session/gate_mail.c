@@ -12,7 +12,7 @@ gate_reset(struct gate *g)
 {
 	if (g->wait == GATE_TRANSFER)
 		return; /* it holds the mail; gate_transferred comes here again */
-	if (g->wait == GATE_FACTS)
+	if (g->wait == GATE_FACTS || g->wait == GATE_SIGN)
 		g->wait = GATE_IDLE;
 	g->in_mail = g->in_body = false;
 	g->hops = NULL;
@@ -20,6 +20,7 @@ gate_reset(struct gate *g)
 	g->rcpt_params = NULL;
 	g->rcpt_room = 0;
 	g->transfer = (struct gate_transfer){0};
+	g->signatures = SLICE_NONE;
 	pipeline_mail_end(g->pipeline);
 }
 
@@ -250,7 +251,12 @@ mail_decided(struct gate *g, enum step s)
 {
 	const struct outcome *o = pipeline_outcome(g->pipeline);
 	if (s == STEP_GO && o->action == ACTION_ACCEPT) {
-		gate_begin_transfer(g);
+		if (o->n_signs != 0) {
+			g->wait = GATE_SIGN;
+			g->wait_told = false;
+		} else {
+			gate_begin_transfer(g);
+		}
 		return;
 	}
 	struct smtp_reply r = o->reply;

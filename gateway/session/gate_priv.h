@@ -5,7 +5,7 @@
 #include "session/gate.h"
 
 /* What the gate waits for before it can answer the client. */
-enum gate_wait { GATE_IDLE, GATE_FACTS, GATE_TRANSFER, GATE_AUTH };
+enum gate_wait { GATE_IDLE, GATE_FACTS, GATE_SIGN, GATE_TRANSFER, GATE_AUTH };
 /* What is being decided. */
 enum gate_about { ABOUT_RCPT, ABOUT_DATA, ABOUT_MAIL };
 
@@ -35,6 +35,7 @@ struct gate {
 	bool in_body;
 	struct gate_transfer transfer;
 	struct gate_auth_step auth;
+	struct slice signatures; /* the fields that stand on top of the mail */
 	unsigned auth_failures;
 	/* counts for the closing line */
 	unsigned mails_taken, mails_refused, rcpts_refused;

@@ -58,7 +58,9 @@ make_body(struct gate *g, const struct edits *e, struct relay_body *body, struct
 		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0)
 			return err_set(err,
 				"more header fields to leave out than a mail can have pieces");
-	return relay_body_prefix(body, e->prefix);
+	if (relay_body_prefix(body, e->prefix) < 0)
+		return err_set(err, "no piece is left for our header lines");
+	return g->signatures.n != 0 ? relay_body_prefix(body, g->signatures) : 0;
 }
 
 void
@@ -92,6 +94,40 @@ gate_begin_transfer(struct gate *g)
 			.address = m->recipients[i].address, .params = g->rcpt_params[i]};
 	g->wait = GATE_TRANSFER;
 	g->wait_told = false;
+}
+
+const struct sign_request *
+gate_signs(const struct gate *g, size_t *n_out)
+{
+	*n_out = pipeline_outcome(g->pipeline)->n_signs;
+	return pipeline_outcome(g->pipeline)->signs;
+}
+
+void
+gate_signed(struct gate *g, const struct slice *signatures)
+{
+	const struct outcome *o = pipeline_outcome(g->pipeline);
+	struct arena *a = pipeline_arena(g->pipeline);
+	must(g->wait == GATE_SIGN);
+	g->wait = GATE_IDLE;
+	if (signatures == NULL) {
+		struct smtp_reply r = smtp_reply_of(
+			"451 4.3.0 The mail cannot be signed now, try again later");
+		g->mails_refused++;
+		gate_log_mail(g, "defer", &r);
+		gate_reply(g, r);
+		gate_reset(g);
+	} else {
+		g->signatures = SLICE_NONE;
+		for (size_t i = 0; i < o->n_signs; i++) {
+			struct slice field =
+				dkim_sign_field(&o->signs[i].dkim, signatures[i], a);
+			g->signatures = arena_printf(
+				a, "%.*s%.*s", SLICE_ARG(g->signatures), SLICE_ARG(field));
+		}
+		gate_begin_transfer(g);
+	}
+	gate_run(g);
 }
 
 struct gate_transfer *

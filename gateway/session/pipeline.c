@@ -13,6 +13,7 @@
 #include "base/must.h"
 #include "session/edits.h"
 #include "session/refusal.h"
+#include "session/sign.h"
 
 enum { MAIL_ARENA_MOST = 8 * 1024 * 1024, EVAL_ARENA_MOST = 1024 * 1024 };
 
@@ -24,6 +25,7 @@ struct pipeline {
 	const struct log_context *session_log;
 	struct facts *facts;
 	struct arena *eval; /* of one evaluation */
+	bool signs;         /* a rule of the block signs */
 	unsigned mails;
 	enum pending pending;
 	struct outcome outcome;
@@ -40,6 +42,7 @@ struct pipeline {
 	struct buf header; /* until the blank line */
 	bool header_done, header_too_large;
 	struct message message;
+	struct dkim_sign *sign; /* where a rule signs: the body's hash */
 };
 
 struct pipeline *
@@ -51,6 +54,7 @@ pipeline_new(const struct gate_config *config, const struct flt_session *session
 	p->session = session;
 	p->session_log = log;
 	p->eval = arena_new(EVAL_ARENA_MOST);
+	p->signs = sign_is_used(config->policy);
 	p->facts = facts_new(config->conf, config->policy, session);
 	facts_prefetch(p->facts);
 	return p;
@@ -104,6 +108,7 @@ pipeline_mail_end(struct pipeline *p)
 	p->first = (struct verdict){0};
 	p->header_done = p->header_too_large = p->spill_failed = false;
 	p->outcome = (struct outcome){0};
+	p->sign = NULL;
 }
 
 static bool
@@ -282,6 +287,14 @@ pipeline_data(struct pipeline *p)
 	return pipeline_again(p);
 }
 
+static void
+body_piece(struct pipeline *p, struct slice piece)
+{
+	facts_body(p->facts, piece);
+	if (p->sign != NULL)
+		dkim_sign_body(p->sign, piece);
+}
+
 /* The header is whole: parsed once, from a copy that does not move. */
 static void
 header_complete(struct pipeline *p, size_t header_bytes)
@@ -292,9 +305,11 @@ header_complete(struct pipeline *p, size_t header_bytes)
 		&p->message);
 	p->mail.message = &p->message;
 	p->header_done = true;
+	if (p->signs)
+		p->sign = dkim_sign_begin(p->arena);
 	facts_header(p->facts);
 	if (seen.n > header_bytes)
-		facts_body(p->facts, slice_from(seen, header_bytes));
+		body_piece(p, slice_from(seen, header_bytes));
 	buf_fini(&p->header);
 	/* Cheap questions about the header travel while the body is still coming. */
 	struct verdict v;
@@ -312,7 +327,7 @@ header_add(struct pipeline *p, struct slice piece)
 	if (end != 0) {
 		header_complete(p, end);
 		if (take.n < piece.n)
-			facts_body(p->facts, slice_from(piece, take.n));
+			body_piece(p, slice_from(piece, take.n));
 	} else if (take.n < piece.n) {
 		p->header_too_large = true;
 	}
@@ -330,7 +345,7 @@ pipeline_body(struct pipeline *p, struct slice piece)
 	}
 	p->mail.bytes += piece.n;
 	if (p->header_done)
-		facts_body(p->facts, piece);
+		body_piece(p, piece);
 	else
 		header_add(p, piece);
 }
@@ -356,6 +371,9 @@ step_end(struct pipeline *p)
 	outcome_take(p, &v);
 	struct edits_input in = {p->config, p->session, &p->mail, p->log.value, &v};
 	edits_make(&in, p->facts, p->arena, &p->outcome.edits);
+	if (p->outcome.edits.n_sign != 0)
+		p->outcome.n_signs = sign_make(p->sign, p->config, &p->mail, &p->outcome.edits,
+			p->session->wall_ms, p->arena, &p->log, &p->outcome.signs);
 	edits_log(&v, &p->log);
 	return STEP_GO;
 }
@@ -373,6 +391,8 @@ pipeline_end(struct pipeline *p)
 	if (!p->header_done)
 		header_complete(p, buf_slice(&p->header).n);
 	facts_body_end(p->facts);
+	if (p->sign != NULL)
+		dkim_sign_body_end(p->sign);
 	if (p->config->listener->header_rules) {
 		struct smtp_reply refusal =
 			message_refusal(&p->message, p->config->direction == OUTBOUND,

@@ -21,7 +21,11 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	const struct policy *policy; /* of the listener's block */
 	enum direction direction;
 	int spill_dir;
+	const struct sign_key *keys; /* by the order of conf->signs */
 };
+
+struct sign_key;
+struct sign_request;
 
 enum step { STEP_WAIT, STEP_GO, STEP_REFUSE };
 
@@ -40,11 +44,13 @@ struct edits {
 };
 
 struct outcome {
-	enum action action;      /* accept, reject, defer, discard */
-	struct smtp_reply reply; /* reject, defer: what to say */
-	const struct rule *rule; /* NULL: a rule that is built in, or failed facts */
-	const char *builtin;     /* its name, where rule is NULL */
-	struct edits edits;      /* accept */
+	enum action action;         /* accept, reject, defer, discard */
+	struct smtp_reply reply;    /* reject, defer: what to say */
+	const struct rule *rule;    /* NULL: a rule that is built in, or failed facts */
+	const char *builtin;        /* its name, where rule is NULL */
+	struct edits edits;         /* accept */
+	struct sign_request *signs; /* accept: to be signed before it goes on */
+	size_t n_signs;
 };
 
 struct pipeline;

@@ -42,7 +42,8 @@ struct connection {
 	struct loop_task task;   /* answers came: go on; or end */
 	struct relay_transfer *transfer;
 	struct peer *delivery; /* a mail is with it, under delivery_id */
-	uint32_t delivery_id, auth_id;
+	uint32_t delivery_id, auth_id, sign_id;
+	bool sign_again;
 	bool counted; /* in the account */
 	uint64_t bytes_counted;
 };
@@ -79,6 +80,11 @@ void ask_world(struct connection *c, struct question *q, struct questions *scope
 void carry_begin(struct connection *c);
 /* The client is gone: true where nothing holds the mail any more. */
 bool carry_cancel(struct connection *c);
+
+/* signing.c: digests to the signer. */
+void sign_mail(struct connection *c);
+void sign_cancel(struct connection *c);
+bool sign_retry(struct connection *c); /* the deadline was the wait for another signer */
 
 /* auth.c: one step of AUTH, by the process that reads the users' file. */
 void authenticate(struct connection *c);
