@@ -84,6 +84,47 @@ read_certificates(struct generation *g, struct conf_report *report)
 	}
 }
 
+/* Read and parsed here, so that a wrong key is named with its line; signed with by the signer
+ * only. */
+static void
+read_sign_keys(struct generation *g, struct conf_report *report)
+{
+	const struct conf *c = g->conf;
+	g->sign_pems = arena_array(g->arena, c->n_signs, sizeof(*g->sign_pems));
+	g->sign_keys = arena_array(g->arena, c->n_signs, sizeof(*g->sign_keys));
+	for (size_t i = 0; i < c->n_signs; i++) {
+		struct dkim_key *key;
+		struct err err;
+		const char *path;
+		size_t errors = report->n_errors;
+		read_pem(g, c->signs[i].key, c->signs[i].at, report, &g->sign_pems[i], &path);
+		if (report->n_errors != errors)
+			continue;
+		if (dkim_key_load(g->sign_pems[i], &key, &err) < 0) {
+			conf_error(report, c->signs[i].at, "key %s: %s", path, err.text);
+			continue;
+		}
+		g->sign_keys[i].algorithm = dkim_key_algorithm(key);
+		dkim_key_free(&key);
+	}
+}
+
+static void
+wipe(struct slice secret)
+{
+	if (secret.n != 0)
+		mem_wipe((void *)(uintptr_t)secret.p, secret.n);
+}
+
+void
+generation_forget_keys(const struct generation *g, bool tls)
+{
+	for (size_t i = 0; g->sign_pems != NULL && i < g->conf->n_signs; i++)
+		wipe(g->sign_pems[i]);
+	for (size_t i = 0; tls && i < g->n_certificates; i++)
+		wipe(g->certificates[i].key_pem);
+}
+
 struct generation *
 generation_read(const char *path, struct conf_report *report)
 {
@@ -107,6 +148,7 @@ generation_read(const char *path, struct conf_report *report)
 			conf_error(report, g->conf->listeners[SESSION_LISTENERS_MOST].at,
 				"more than %d listeners", SESSION_LISTENERS_MOST);
 		read_certificates(g, report);
+		read_sign_keys(g, report);
 	}
 	if (report->n_errors != 0)
 		generation_free(&g, NULL);
@@ -237,10 +279,8 @@ generation_free(struct generation **g, const struct generation *newer)
 			close((*g)->listen_fds[i]);
 	if ((*g)->spill_dir >= 0)
 		close((*g)->spill_dir);
-	for (size_t i = 0; i < (*g)->n_certificates; i++)
-		if ((*g)->certificates[i].key_pem.n != 0)
-			mem_wipe((void *)(uintptr_t)(*g)->certificates[i].key_pem.p,
-				(*g)->certificates[i].key_pem.n);
+	if ((*g)->conf != NULL)
+		generation_forget_keys(*g, true);
 	conf_free(&(*g)->conf);
 	arena_free(&(*g)->arena);
 	mem_free(*g);

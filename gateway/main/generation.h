@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "policy/policy.h"
 #include "session/process.h"
+#include "session/sign.h"
 
 struct generation {
 	struct generation *next; /* older */
@@ -18,6 +19,8 @@ struct generation {
 	int listen_fds[SESSION_LISTENERS_MOST];
 	struct session_certificate *certificates;
 	size_t n_certificates;
+	struct slice *sign_pems; /* private keys of DKIM, by the order of conf->signs */
+	struct sign_key *sign_keys;
 	int spill_dir;
 	const char *spill_path;
 	const char *user; /* to run as; NULL: as we are */
@@ -36,6 +39,9 @@ struct generation *generation_read(const char *path, struct conf_report *report)
  * directory, looks the user up. -1: nothing of `old` has changed.
  */
 int generation_open(struct generation *g, const struct generation *old, struct err *err);
+/* In a child that must not have them: the private keys of DKIM, of TLS too where it has no
+ * listener. */
+void generation_forget_keys(const struct generation *g, bool tls);
 /* Closes what no newer generation has taken over. */
 void generation_free(struct generation **g, const struct generation *newer);
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "delivery/signer.h"
 #include "io/child.h"
 
 /* What a child runs first: down from root, its name, no way back. */
@@ -17,16 +18,15 @@ struct child_run {
 unsigned
 kind_count(enum process_kind k, const struct generation *g)
 {
-	(void)g;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	switch (k) {
 	case PROCESS_SESSION:
 		return cores < 1                            ? 1
 		       : cores > ACCOUNT_PROCESSES_MOST / 4 ? ACCOUNT_PROCESSES_MOST / 4
 							    : (unsigned)cores;
+	case PROCESS_SIGNER: return g->conf->n_signs != 0;
 	case PROCESS_DELIVERY:
 	case PROCESS_SCANNER:
-	case PROCESS_SIGNER:
 	case PROCESS_AUTH:
 	case PROCESS_ENGINE:
 	case PROCESS_KINDS: break;
@@ -43,6 +43,7 @@ run_session(const struct kind_start *s)
 		.policy = {g->policy[INBOUND], g->policy[OUTBOUND]},
 		.listen_fds = g->listen_fds,
 		.certificates = g->certificates,
+		.sign_keys = g->sign_keys,
 		.control_fd = s->control_fd,
 		.spill_dir = g->spill_dir,
 		.spill_path = g->spill_path,
@@ -57,6 +58,17 @@ run_session(const struct kind_start *s)
 }
 
 static int
+run_signer(const struct kind_start *s)
+{
+	struct signer_start start = {.pems = s->generation->sign_pems,
+		.n = s->generation->conf->n_signs,
+		.control_fd = s->control_fd};
+	int result = signer_main(&start);
+	generation_forget_keys(s->generation, true);
+	return result;
+}
+
+static int
 run_child(void *arg)
 {
 	const struct child_run *r = arg;
@@ -64,6 +76,8 @@ run_child(void *arg)
 	char title[64];
 	log_open(r->start->generation->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		process_kind_text(r->kind));
+	if (r->kind != PROCESS_SIGNER)
+		generation_forget_keys(r->start->generation, r->kind != PROCESS_SESSION);
 	snprintf(title, sizeof(title), "posternd: %s %u", process_kind_text(r->kind),
 		r->start->index);
 	child_title(title);
@@ -72,6 +86,8 @@ run_child(void *arg)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 		return 1;
 	}
+	if (r->kind == PROCESS_SIGNER)
+		return run_signer(r->start);
 	must(r->kind == PROCESS_SESSION);
 	return run_session(r->start);
 }

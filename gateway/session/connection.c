@@ -92,6 +92,8 @@ static void
 set_deadline(struct connection *c)
 {
 	uint64_t ms = gate_allowed_ms(c->gate);
+	if (sign_waits(c))
+		return; /* the timer is for the next signer */
 	if (stream_unsent(c->stream) != 0 && (ms == 0 || ms > SLOW_READER_MS))
 		ms = SLOW_READER_MS;
 	if (ms == 0)

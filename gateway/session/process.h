@@ -24,6 +24,7 @@ struct session_start {
 	const struct policy *policy[2]; /* by enum direction; NULL where no listener needs it */
 	const int *listen_fds;          /* by listener of conf */
 	struct session_certificate *certificates; /* of all listeners, in their order */
+	const struct sign_key *sign_keys;         /* by the order of conf->signs */
 	uint8_t ticket_key[80];
 	int control_fd;
 	int spill_dir;          /* or -1 */

@@ -84,6 +84,7 @@ bool carry_cancel(struct connection *c);
 /* signing.c: digests to the signer. */
 void sign_mail(struct connection *c);
 void sign_cancel(struct connection *c);
+bool sign_waits(const struct connection *c);
 bool sign_retry(struct connection *c); /* the deadline was the wait for another signer */
 
 /* auth.c: one step of AUTH, by the process that reads the users' file. */

@@ -63,9 +63,15 @@ sign_mail(struct connection *c)
 }
 
 bool
+sign_waits(const struct connection *c)
+{
+	return gate_in_signing(c->gate) && !c->sign_again && c->sign_id == 0;
+}
+
+bool
 sign_retry(struct connection *c)
 {
-	if (c->sign_again || c->sign_id != 0 || !gate_in_signing(c->gate))
+	if (!sign_waits(c))
 		return false;
 	ask_signer(c);
 	return true;
