@@ -1,20 +1,17 @@
-"""Fixtures of the live tests, and the reasons for which they are skipped, said aloud."""
+"""Fixtures of tests/live and tests/suites, and the reasons for skipping, said aloud."""
 import pathlib
 import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[0] / "lib"))
 
 from lab import dns, postern, proc, tls  # noqa: E402
-
-GATEWAY = "192.0.2.25"
-
 
 def pytest_collection_modifyitems(items):
     if proc.INSIDE:
         return
-    reason = "not inside the laboratory: tests/lib/inlab pytest tests/live (needs root)"
+    reason = "not inside the laboratory: tests/lib/inlab pytest tests (needs root)"
     for item in items:
         item.add_marker(pytest.mark.skip(reason=reason))
 
@@ -24,7 +21,7 @@ def pytest_runtest_makereport(item, call):
     """On failure, what the gateways of this test logged stands below the traceback."""
     report = (yield).get_result()
     if report.failed:
-        for gateway in getattr(item, "gateways", []):
+        for gateway in getattr(item, "gateways", []) + getattr(item.parent, "gateways", []):
             report.sections.append(("posternd's log, its end", gateway.log()[-6000:]))
 
 
@@ -58,29 +55,52 @@ def nsd():
 def gateway(request, posternd, nsd):
     """gateway(config, files) starts a gateway; it must end cleanly when the test is over."""
     running = []
-
-    def start(config, files=None, environment=None):
-        one = postern.Postern(config, {"trust.key": nsd.trust_file, **(files or {})}, environment)
-        running.append(one)
-        return one.start()
     request.node.gateways = running
-    yield start
-    for one in running:
-        one.stop()
+    yield starter(nsd, running)
+    stop_all(running)
 
 
 @pytest.fixture(scope="module")
 def gateway_module(request, posternd, nsd):
-    """As gateway, but for all tests of a module; each sees its log on failure."""
-    running = []
+    """As gateway, but for all tests of a module; each shows its log on failure."""
+    request.node.gateways = []
+    yield starter(nsd, request.node.gateways)
+    stop_all(request.node.gateways)
 
+
+def stop_all(gateways):
+    """Every one is stopped, even if the first did not end cleanly; then that is told."""
+    wrong = []
+    for one in gateways:
+        try:
+            one.stop()
+        except AssertionError as e:
+            wrong.append(str(e))
+    assert not wrong, "\n".join(wrong)
+
+
+def starter(nsd, running):
+    """Starts gateways and remembers them. What posternd says "is not there yet" is skipped."""
     def start(config, files=None, environment=None):
         one = postern.Postern(config, {"trust.key": nsd.trust_file, **(files or {})}, environment)
+        status, said = one.check()
+        missing = [line for line in said.splitlines() if "is not there yet" in line]
+        if status != 0 and missing:
+            pytest.skip(missing[0].partition("error: ")[2])
         running.append(one)
         return one.start()
-    yield start
-    for one in running:
-        one.stop()
+    return start
+
+
+@pytest.fixture(scope="session")
+def suite():
+    """suite("espoofer/cases.jsonl"): a file of the test data of others; skipped where absent."""
+    def path(name):
+        found = proc.suites_dir() / name
+        if not found.exists():
+            pytest.skip(f"test data of others is not here: {found} (POSTERN_SUITES)")
+        return found
+    return path
 
 
 FIRST_GATE = """\
