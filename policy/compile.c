@@ -21,14 +21,13 @@ compile_room(struct compile *c, void *items, size_t n, size_t *room, size_t byte
 	return grown;
 }
 
-/* --- the texts of actions */
-
+/* What stands behind an action is the parser's affair but for this: it must be a reply. */
 static void
 check_reply(struct compile *c, const struct rule *r)
 {
 	struct smtp_reply reply;
 	int class = r->action == ACTION_REJECT ? 5 : 4;
-	if (r->text.n == 0)
+	if ((r->action != ACTION_REJECT && r->action != ACTION_DEFER) || r->text.n == 0)
 		return;
 	if (!smtp_reply_parse_text(r->text, &reply))
 		conf_error(c->report, r->at,
@@ -38,89 +37,6 @@ check_reply(struct compile *c, const struct rule *r)
 	else if (smtp_reply_class(&reply) != class)
 		conf_error(c->report, r->at, "%s wants a %dxx reply, and \"%.*s\" is %d",
 			action_text(r->action), class, SLICE_ARG(r->text), reply.code);
-}
-
-static bool
-field_name_ok(struct slice name)
-{
-	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] <= ' ' || name.p[i] > '~' || name.p[i] == ':')
-			return false;
-	return name.n != 0;
-}
-
-static bool
-has_control(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return true;
-	return false;
-}
-
-static void
-check_header(struct compile *c, const struct rule *r)
-{
-	struct slice name = r->text, value = SLICE_NONE;
-	bool colon = slice_cut(r->text, ':', &name, &value);
-	if (!field_name_ok(name) || has_control(value) || colon != (r->action == ACTION_TAG))
-		conf_error(c->report, r->at, "%s wants %s, and \"%.*s\" is not that",
-			action_text(r->action),
-			r->action == ACTION_TAG ? "\"Name: value\" in one line"
-						: "the name of a field",
-			SLICE_ARG(r->text));
-}
-
-static void
-check_sign(struct compile *c, const struct rule *r)
-{
-	if (c->conf->n_signs == 0) {
-		conf_error(c->report, r->at,
-			"\"sign\" has no key: add sign \"DOMAIN\" selector \"S\" key \"FILE\"");
-		return;
-	}
-	if (r->text.n == 0)
-		return;
-	for (size_t i = 0; i < c->conf->n_signs; i++)
-		if (slice_eq_nocase(c->conf->signs[i].domain, r->text))
-			return;
-	conf_error(c->report, r->at, "no \"sign\" statement gives a key for \"%.*s\"",
-		SLICE_ARG(r->text));
-}
-
-/* A recipient that a rule adds is not judged again, so it must be one of ours (no open relay).
- */
-static void
-check_recipient(struct compile *c, const struct rule *r)
-{
-	struct slice domain = slice_from(r->text, slice_find_last(r->text, '@') + 1);
-	if (domain.n == 0 || conf_domain_find(c->conf, arena_lower(c->arena, domain)) == NULL)
-		conf_error(c->report, r->at,
-			"%s wants an address in a declared domain, and \"%.*s\" is none",
-			action_text(r->action), SLICE_ARG(r->text));
-}
-
-static void
-check_action(struct compile *c, const struct rule *r)
-{
-	switch (r->action) {
-	case ACTION_REJECT:
-	case ACTION_DEFER: check_reply(c, r); break;
-	case ACTION_TAG:
-	case ACTION_REMOVE_HEADER: check_header(c, r); break;
-	case ACTION_SIGN: check_sign(c, r); break;
-	case ACTION_REDIRECT:
-	case ACTION_COPY: check_recipient(c, r); break;
-	case ACTION_ACCEPT:
-	case ACTION_QUARANTINE:
-	case ACTION_DISCARD:
-	case ACTION_HOLD:
-	case ACTION_ROUTE:
-	case ACTION_SEND_FROM:
-	case ACTION_SCORE:
-	case ACTION_LOG:
-	case ACTION_COUNT: break;
-	}
 }
 
 /* --- rules */
@@ -150,7 +66,7 @@ static void
 compile_rule(struct compile *c, const struct rule *r)
 {
 	struct policy *p = c->policy;
-	check_action(c, r);
+	check_reply(c, r);
 	uint16_t root = compile_cond(c, r->cond);
 	if (root == POLICY_NONE)
 		return;

@@ -248,7 +248,7 @@ match_is(struct compile *c, const struct cond *cond, struct test *t)
 {
 	const struct operand *v = &cond->value;
 	if (v->kind == OPERAND_SET)
-		return fail_expected(c, v->at, cond, "one value; \"in\" takes a set");
+		return fail_expected(c, v->at, cond, "one value (\"in\" takes a set)");
 	if (t->type != FACT_IP)
 		return match_texts(c, cond, t);
 	struct ip ip;
@@ -341,10 +341,10 @@ static const char *
 operators_of(enum fact_type t)
 {
 	switch (t) {
-	case FACT_FLAG: return "nothing: it stands alone";
 	case FACT_NUMBER: return "is, <, <=, >, >=";
 	case FACT_WORD:
 	case FACT_IP: return "is, in";
+	case FACT_FLAG:
 	case FACT_TEXT:
 	case FACT_DOMAIN:
 	case FACT_ADDRESS:
@@ -372,6 +372,12 @@ bool
 compile_match(struct compile *c, const struct cond *cond, struct test *t)
 {
 	t->match.op = cond->op;
+	if (!has_operator(t->type, cond->op) && t->type == FACT_FLAG) {
+		conf_error(c->report, cond->at,
+			"\"%.*s\" is a flag: it stands alone, as in \"if %.*s\"",
+			SLICE_ARG(cond->fact), SLICE_ARG(cond->fact));
+		return false;
+	}
 	if (!has_operator(t->type, cond->op)) {
 		conf_error(c->report, cond->at, "\"%.*s\" is %s %s; it can be compared with %s",
 			SLICE_ARG(cond->fact), t->list ? "a list of type" : "of type",

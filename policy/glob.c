@@ -176,3 +176,14 @@ glob_match(const struct glob *g, struct slice text)
 			return true;
 	return false;
 }
+
+bool
+glob_same(const struct glob *a, const struct glob *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!slice_eq(a->ways[i], b->ways[i]))
+			return false;
+	return true;
+}

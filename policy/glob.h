@@ -16,5 +16,7 @@ struct glob;
 /* NULL: *why_out says what is wrong with it. The glob lives in the arena. */
 struct glob *glob_compile(struct slice pattern, struct arena *a, const char **why_out);
 bool         glob_match(const struct glob *g, struct slice text);
+/* They were written the same, but for case. */
+bool         glob_same(const struct glob *a, const struct glob *b);
 
 #endif

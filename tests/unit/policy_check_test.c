@@ -1,0 +1,219 @@
+/*
+ * What policy_compile refuses, in the words that a user reads, and what policy_check warns of.
+ * Facts are those of tests/lib/policy_lab.c; errors are compared whole, with file, line and
+ * column.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "policy_lab.h"
+
+struct text_case {
+	const char *rules, *want;
+};
+
+static const struct text_case errors[] = {
+	/* facts */
+	{"reject if reciepient is known\naccept",
+		"t.conf:1:21: error: there is no fact \"reciepient\" (did you mean "
+		"\"recipient\"?)\n"},
+	{"reject if rate user > 200/hour\naccept",
+		"t.conf:1:21: error: the fact \"rate\" is not there yet: it needs the store of "
+		"state\n"},
+	{"reject if spam > 0.9\naccept", "t.conf:1:21: error: the fact \"spam\" is not there "
+					 "yet: it comes with the spam filter\n"},
+	{"reject if tls.version is \"x\"\naccept",
+		"t.conf:1:21: error: the fact \"tls.version\" is not there yet\n"},
+	{"reject if header is \"x\"\naccept",
+		"t.conf:1:21: error: \"header\" wants a text in double quotes behind it\n"},
+	{"reject if spf \"x\" is fail\naccept",
+		"t.conf:1:21: error: \"spf\" takes no argument\n"},
+	{"reject if body contains crads\naccept",
+		"t.conf:1:35: error: there is no pattern \"crads\"\n"},
+	/* operators and types */
+	{"reject if spf\naccept", "t.conf:1:21: error: \"spf\" is of type word; it can be "
+				  "compared with is, in\n"},
+	{"reject if spf > 3\naccept", "t.conf:1:21: error: \"spf\" is of type word; it can be "
+				      "compared with is, in\n"},
+	{"reject if spf is fial\naccept",
+		"t.conf:1:28: error: \"spf\" is one of none, neutral, pass, fail, softfail, "
+		"temperror, permerror, never \"fial\" (did you mean \"fail\"?)\n"},
+	{"reject if spf is \"fail\"\naccept",
+		"t.conf:1:28: error: \"spf\" wants a word without quotes here\n"},
+	{"reject if virus is \"x\"\naccept", "t.conf:1:21: error: \"virus\" is a flag: it "
+					     "stands alone, as in \"if virus\"\n"},
+	{"reject if size is \"x\"\naccept",
+		"t.conf:1:29: error: \"size\" wants a number here\n"},
+	{"reject if subject is { \"a\", \"b\" }\naccept",
+		"t.conf:1:32: error: \"subject\" wants one value (\"in\" takes a set) here\n"},
+	{"reject if sender in domains\naccept",
+		"t.conf:1:31: error: \"sender\" is no domain, and \"domains\" are the declared "
+		"ones: ask for its .domain\n"},
+	{"reject if sender is \"ann\"\naccept", "t.conf:1:31: error: \"ann\" is no address: "
+						"\"user@domain\", \"@domain\" or \"<>\"\n"},
+	{"reject if sender.domain in partnres\naccept",
+		"t.conf:1:38: error: there is no table \"partnres\" (did you mean "
+		"\"partners\"?)\n"},
+	{"reject if sender.domain is \"*.a.example\"\naccept",
+		"t.conf:1:38: error: \"is\" takes no wildcard: write in { \"*.a.example\" }\n"},
+	{"reject if sender.domain is \"a..b\"\naccept",
+		"t.conf:1:38: error: \"a..b\" is no domain\n"},
+	{"reject if client.ip in partners\naccept",
+		"t.conf:1:34: error: \"partner.example\" is no address and no network (bits "
+		"behind the prefix are 0)\n"},
+	{"reject if client.ip is \"10.0.0.0/8\"\naccept",
+		"t.conf:1:34: error: \"10.0.0.0/8\" is no IP address; networks go with "
+		"\"in\"\n"},
+	{"reject if subject matches cards\naccept",
+		"t.conf:1:37: error: the pattern \"cards\" has a check of digits, which is "
+		"there for \"body contains\" only\n"},
+	{"reject if subject matches \"{a\"\naccept",
+		"t.conf:1:37: error: \"{a\" does not work: a `{` is not closed\n"},
+	{"reject if every spf is fail\naccept",
+		"t.conf:1:21: error: \"every\" wants a list, and \"spf\" is a word\n"},
+	{"reject if any attachment { kind is \"x\" }\naccept",
+		"t.conf:1:38: error: there is no fact \"attachment.kind\"\n"},
+	{"reject if any attachment { every name is \"x\" }\naccept",
+		"t.conf:1:38: error: \"every\" has no meaning inside \"any\": each test is of "
+		"one element\n"},
+	{"reject if any dkim { domain is \"a.example\" and any attachment { size > 1 } "
+	 "}\naccept",
+		"t.conf:1:58: error: \"any\" cannot stand inside another\n"},
+	/* actions */
+	{"reject with \"550 4.7.1 no\" if virus\naccept",
+		"t.conf:1:11: error: \"550 4.7.1 no\" is no reply: write \"550 5.7.1 text\", "
+		"both codes of one class\n"},
+	/* the end */
+	{"accept if virus", "t.conf:1:11: error: the block must end in a rule without "
+			    "condition that decides, such as \"accept\"\n"},
+	{"tag \"X-A: 1\"", "t.conf:1:11: error: the block must end in a rule without condition "
+			   "that decides, such as \"accept\"\n"},
+	{"try accept", "t.conf:1:11: error: the block must end in a rule without condition "
+		       "that decides, such as \"accept\"\n"},
+	{"reject if spf\nreject if vrius\naccept",
+		"t.conf:1:21: error: \"spf\" is of type word; it can be compared with is, in\n"
+		"t.conf:2:11: error: there is no fact \"vrius\" (did you mean \"virus\"?)\n"},
+};
+
+static const struct text_case warnings[] = {
+	{"accept\nreject if virus\naccept", "t.conf:2:1: warning: the rule never matches: the "
+					    "one in line 1 decides before it\n"
+					    "t.conf:3:1: warning: the rule never matches: the "
+					    "one in line 1 decides before it\n"},
+	{"reject if spf is fail and spf is pass\naccept",
+		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
+		"itself\n"},
+	{"reject if spf is fail and spf is not fail\naccept",
+		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
+		"itself\n"},
+	{"reject if size > 10M and size < 5M\naccept",
+		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
+		"itself\n"},
+	{"reject if size > 10 and size <= 10\naccept",
+		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
+		"itself\n"},
+	{"reject if not size >= 10 and size > 9\naccept", ""},
+	{"reject if spf is fail\nreject if spf is fail and virus\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if virus\nreject if spf is fail and virus\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if virus or spf is fail\nreject if virus\naccept", ""},
+	{"reject if attachment.name is \"a\" and attachment.name is \"b\"\naccept", ""},
+	{"reject if recipient is not known\naccept", ""},
+	{"defer if recipient.domain is \"example.com\" and virus\naccept",
+		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
+		"the same mail: without a spool that one gets 452 and is sent again\n"},
+	{"tag \"X-A: 1\" if recipient in staff\naccept",
+		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
+		"the same mail: without a spool that one gets 452 and is sent again\n"},
+};
+
+static const struct text_case check_texts[] = {
+	{"reject if recipient is not known\nreject if virus\ndefer if dmarc is temperror\n"
+	 "accept if sender in staff\nreject if spf is fail\ntry reject if subject is "
+	 "\"x\"\naccept",
+		"t.conf:1    reject            rcpt    dear\n"
+		"t.conf:2    reject            body    dear  delays 3, 4, 7\n"
+		"t.conf:3    defer             header  cheap  delays 4, 5, 7\n"
+		"t.conf:4    accept            mail    free\n"
+		"t.conf:5    reject            mail    cheap\n"
+		"t.conf:6    try reject        header  free\n"
+		"t.conf:7    accept            connect free\n"},
+	{"score 2 if virus\nreject if score > 1\ntag \"X-A: 1\" if dmarc is pass\naccept",
+		"t.conf:1    score             body    dear  delays 4\n"
+		"t.conf:2    reject            body    dear  delays 4\n"
+		"t.conf:3    tag               header  cheap  delays 4\n"
+		"t.conf:4    accept            connect free\n"},
+};
+
+static size_t
+check_report(const struct text_case *c, bool warn)
+{
+	struct policy_lab lab;
+	policy_lab_open(&lab, c->rules);
+	if (warn && lab.policy != NULL)
+		policy_check(lab.policy, &lab.report);
+	struct slice got = conf_report_text(&lab.report, lab.arena);
+	bool right = slice_eq(got, slice_of(c->want)) && (lab.policy != NULL) == warn;
+	if (!right)
+		print_message("%s\nwant\n%sgot\n%.*s", c->rules, c->want, SLICE_ARG(got));
+	policy_lab_close(&lab);
+	return !right;
+}
+
+static void
+test_errors(void **state)
+{
+	(void)state;
+	size_t failed = 0;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		failed += check_report(&errors[i], false);
+	assert_int_equal(failed, 0);
+}
+
+static void
+test_warnings(void **state)
+{
+	(void)state;
+	size_t failed = 0;
+	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
+		failed += check_report(&warnings[i], true);
+	assert_int_equal(failed, 0);
+}
+
+static void
+test_check_text(void **state)
+{
+	(void)state;
+	size_t failed = 0;
+	for (size_t i = 0; i < sizeof(check_texts) / sizeof(check_texts[0]); i++) {
+		struct policy_lab lab;
+		policy_lab_open(&lab, check_texts[i].rules);
+		assert_non_null(lab.policy);
+		struct slice got = policy_check_text(lab.policy, lab.arena);
+		if (!slice_eq(got, slice_of(check_texts[i].want))) {
+			print_message("%s\ngot\n%.*s", check_texts[i].rules, SLICE_ARG(got));
+			failed++;
+		}
+		policy_lab_close(&lab);
+	}
+	assert_int_equal(failed, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_check_text),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
