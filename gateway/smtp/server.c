@@ -47,6 +47,7 @@ smtp_server_free(struct smtp_server **s)
 		struct arena *a = (*s)->t->arena;
 		arena_free(&a);
 	}
+	arena_free(&(*s)->past);
 	line_reader_fini(&(*s)->line);
 	buf_fini(&(*s)->out);
 	buf_fini(&(*s)->words);
@@ -103,10 +104,14 @@ server_end_transaction(struct smtp_server *s)
 	if (s->t == NULL)
 		return;
 	struct arena *a = s->t->arena;
-	if (s->t->announced)
+	must(s->past == NULL);
+	if (s->t->announced) {
+		s->past = a;
 		server_push(s, (struct waiting_event){.type = SMTP_EV_RESET});
+	} else {
+		arena_free(&a);
+	}
 	s->t = NULL;
-	arena_free(&a);
 	if (s->state == SMTP_ST_MAIL || s->state == SMTP_ST_RCPT || s->state == SMTP_ST_DATA)
 		s->state = SMTP_ST_READY;
 }
@@ -142,6 +147,15 @@ server_refuse_and_close(struct smtp_server *s, const char *reply, struct slice l
 	server_push(
 		s, (struct waiting_event){.type = SMTP_EV_REFUSED, .reply = r, .data = line});
 	server_close_with(s, r);
+}
+
+/* The driver has dealt with RESET: what the mail's events pointed into may go. */
+static void
+forget_past(struct smtp_server *s)
+{
+	if (s->past_told)
+		arena_free(&s->past);
+	s->past_told = false;
 }
 
 /* Bare CR, LF, NUL and lines beyond all limits: no lenient path, in SASL not even a next try.
@@ -224,6 +238,7 @@ size_t
 smtp_server_feed(struct smtp_server *s, struct slice in)
 {
 	size_t at = 0;
+	forget_past(s);
 	while (at < in.n && takes_input(s)) {
 		struct slice rest = slice_from(in, at);
 		at += s->state == SMTP_ST_DATA ? take_data(s, rest) : take_line(s, rest);
@@ -240,6 +255,7 @@ bool
 smtp_server_event(struct smtp_server *s, struct smtp_event *ev_out)
 {
 	*ev_out = (struct smtp_event){0};
+	forget_past(s);
 	if (s->n_events == 0)
 		return false;
 	struct waiting_event *w = &s->events[0];
@@ -255,6 +271,7 @@ smtp_server_event(struct smtp_server *s, struct smtp_event *ev_out)
 		ev_out->rcpt = s->t->rcpt;
 		s->t->announced = true;
 	}
+	s->past_told = w->type == SMTP_EV_RESET;
 	s->n_events--;
 	for (uint8_t i = 0; i < s->n_events; i++)
 		s->events[i] = s->events[i + 1];

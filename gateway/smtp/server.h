@@ -9,7 +9,7 @@
  * no clock: the driver holds the deadlines and calls smtp_server_close with a 421.
  *
  * Slices in an event: what a HELO, AUTH or AUTH_DATA says lives until the reply; MAIL's and RCPT's
- * until the transaction ends; `data` of BODY and REFUSED points into the bytes fed: take the event
+ * until RESET is dealt with; `data` of BODY and REFUSED points into the bytes fed: take the event
  * before you let go of them.
  *
  * Early talkers (SRV-03): give feed what was read even when a reply is owed. It takes nothing then,
@@ -35,8 +35,8 @@
 enum smtp_event_type {
 	SMTP_EV_NONE,
 	/* these owe a reply */
-	SMTP_EV_CONNECT,   /* first of all: 220 ("220 hostname ESMTP words" is made of it), 4yz: the
-	                      end, 5yz: only QUIT is taken */
+	SMTP_EV_CONNECT,   /* first of all: 220 (the hostname is put in front where it is
+	                      missing), 4yz: the end, 5yz: only QUIT is taken */
 	SMTP_EV_HELO,      /* name, esmtp; a 250 is completed: "hostname words", extensions. Another
 	                      reply forgets an earlier EHLO too */
 	SMTP_EV_STARTTLS,  /* 220 or 454; after 220 see smtp_server_tls_wanted */

@@ -26,12 +26,12 @@ void
 server_auth(struct smtp_server *s, struct slice args, struct slice line)
 {
 	struct slice mechanism, initial;
-	if (s->offer.auth == NULL || !s->esmtp) {
-		server_refuse(s, "502 5.5.1 AUTH is not offered", line);
-		return;
-	}
 	if (s->authenticated) {
 		server_refuse(s, "503 5.5.1 You are authenticated", line);
+		return;
+	}
+	if (s->offer.auth == NULL || !s->esmtp) {
+		server_refuse(s, "502 5.5.1 AUTH is not offered", line);
 		return;
 	}
 	bool has_initial = slice_cut(args, ' ', &mechanism, &initial);

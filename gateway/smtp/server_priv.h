@@ -63,6 +63,8 @@ struct smtp_server {
 	bool                             esmtp, tls, authenticated;
 	unsigned                         commands, errors, transactions;
 	struct transaction              *t;
+	struct arena                    *past;      /* of the last one, until its RESET is dealt with */
+	bool                             past_told; /* that RESET was taken */
 };
 
 /* server.c */

@@ -36,17 +36,16 @@ server_violated(struct smtp_server *s)
 
 /* "host words" and a line for each extension (RFC 5321 4.1.1.1), without enhanced codes. */
 static void
-say_hello(struct smtp_server *s, const struct smtp_reply *r, const char *protocol)
+say_hello(struct smtp_server *s, const struct smtp_reply *r)
 {
 	const struct smtp_offer *o = &s->offer;
 	struct buf text;
 	struct smtp_reply hello = {.code = r->code};
 	buf_init(&text, SMTP_REPLY_BYTES_MOST);
 	int full = buf_add(&text, s->hostname);
-	full |= buf_add_text(&text, protocol);
 	if (r->text.n > 0)
 		full |= buf_printf(&text, " %.*s", SLICE_ARG(slice_first(r->text, 200)));
-	if (s->owed == SMTP_EV_HELO && s->esmtp) {
+	if (s->esmtp) {
 		full |= buf_add_text(&text, "\nPIPELINING\nENHANCEDSTATUSCODES\nSIZE");
 		if (o->size != 0)
 			full |= buf_printf(&text, " %llu", (unsigned long long)o->size);
@@ -64,12 +63,30 @@ say_hello(struct smtp_server *s, const struct smtp_reply *r, const char *protoco
 	buf_fini(&text);
 }
 
+/* RFC 5321 4.2: the first word of a greeting is our name. */
+static void
+greet(struct smtp_server *s, const struct smtp_reply *r)
+{
+	struct buf text;
+	struct smtp_reply greeting = {.code = r->code, .text = r->text};
+	buf_init(&text, SMTP_REPLY_BYTES_MOST);
+	if (!slice_starts_nocase(r->text, s->hostname)) {
+		int cut = buf_printf(&text, "%.*s ESMTP %.*s", SLICE_ARG(s->hostname),
+			SLICE_ARG(slice_first(r->text, 200)));
+		must(cut == 0);
+		greeting.text = buf_slice(&text);
+	}
+	int full = smtp_reply_write(&greeting, &s->out);
+	must(full == 0);
+	buf_fini(&text);
+}
+
 static void
 replied_connect(struct smtp_server *s, const struct smtp_reply *r)
 {
 	must(r->code == 220 || smtp_reply_class(r) >= 4);
 	if (r->code == 220) {
-		say_hello(s, r, " ESMTP");
+		greet(s, r);
 	} else if (smtp_reply_class(r) == 4) {
 		server_close_with(s, *r);
 	} else {
@@ -85,7 +102,7 @@ replied_helo(struct smtp_server *s, const struct smtp_reply *r)
 		server_say(s, *r);
 		return;
 	}
-	say_hello(s, r, "");
+	say_hello(s, r);
 	s->state = SMTP_ST_READY;
 }
 

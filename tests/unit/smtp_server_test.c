@@ -34,7 +34,7 @@ struct driver {
 };
 
 static const char *const usual[] = {
-	[SMTP_EV_CONNECT] = "220",
+	[SMTP_EV_CONNECT] = "220 ready",
 	[SMTP_EV_HELO] = "250",
 	[SMTP_EV_STARTTLS] = "220 2.0.0 go",
 	[SMTP_EV_AUTH] = "235 2.7.0 ok",
@@ -186,7 +186,7 @@ test_simple_mail(void **state)
 	driver_init(&d, &smtp_server_limits_default);
 	take_events(&d);
 	write_all(&d);
-	assert_true(slice_eq(buf_slice(&d.out), SLICE("220 mx.example ESMTP\r\n")));
+	assert_true(slice_eq(buf_slice(&d.out), SLICE("220 mx.example ESMTP ready\r\n")));
 	buf_clear(&d.out);
 	give(&d, SLICE("EHLO client.example\r\n"));
 	assert_true(slice_eq(buf_slice(&d.out),
@@ -442,7 +442,7 @@ model_tls_or_auth(struct model *m, int verb)
 {
 	if (m->hello == 0 || m->mail)
 		return 503;
-	if (verb == STLS ? m->tls : m->authenticated && m->hello == 2)
+	if (verb == STLS ? m->tls : m->authenticated)
 		return 503;
 	if (m->hello == 1)
 		return 502;
