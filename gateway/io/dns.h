@@ -40,7 +40,7 @@ struct dns_config {
 
 /* Opens before the sandbox; NULL and err: no server known, anchors not to be read. */
 struct dns *dns_open(struct loop *l, const struct dns_config *config, struct err *err);
-void        dns_close(struct dns **d);       /* questions in flight get no callback; takes NULL */
+void        dns_close(struct dns **d);       /* not inside fn; what is in flight gets no callback */
 
 typedef void dns_fn(void *arg, const struct dns_answer *answer);
 
