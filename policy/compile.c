@@ -1,12 +1,11 @@
 /*
- * A block of rules becomes a policy: actions and their texts are checked, conditions go to
+ * A block of rules becomes a policy: texts of actions go to compile_action.c, conditions to
  * compile_cond.c, and the block must end. Done once per configuration, by `check` and by the
  * parent before anything is started; all that is wrong is reported in one run.
  */
 #include <string.h>
 
 #include "policy/policy_priv.h"
-#include "smtp/reply.h"
 
 void *
 compile_room(struct compile *c, void *items, size_t n, size_t *room, size_t bytes)
@@ -20,26 +19,6 @@ compile_room(struct compile *c, void *items, size_t n, size_t *room, size_t byte
 	*room = more;
 	return grown;
 }
-
-/* What stands behind an action is the parser's affair but for this: it must be a reply. */
-static void
-check_reply(struct compile *c, const struct rule *r)
-{
-	struct smtp_reply reply;
-	int class = r->action == ACTION_REJECT ? 5 : 4;
-	if ((r->action != ACTION_REJECT && r->action != ACTION_DEFER) || r->text.n == 0)
-		return;
-	if (!smtp_reply_parse_text(r->text, &reply))
-		conf_error(c->report, r->at,
-			"\"%.*s\" is no reply: write \"%d50 %d.7.1 text\", both codes of one "
-			"class",
-			SLICE_ARG(r->text), class, class);
-	else if (smtp_reply_class(&reply) != class)
-		conf_error(c->report, r->at, "%s wants a %dxx reply, and \"%.*s\" is %d",
-			action_text(r->action), class, SLICE_ARG(r->text), reply.code);
-}
-
-/* --- rules */
 
 static bool
 is_named(const struct policy *p, const struct test *t, const char *name)
@@ -66,7 +45,7 @@ static void
 compile_rule(struct compile *c, const struct rule *r)
 {
 	struct policy *p = c->policy;
-	check_reply(c, r);
+	compile_action(c, r);
 	uint16_t root = compile_cond(c, r->cond);
 	if (root == POLICY_NONE)
 		return;

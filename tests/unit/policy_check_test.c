@@ -88,6 +88,24 @@ static const struct text_case errors[] = {
 	{"reject with \"550 4.7.1 no\" if virus\naccept",
 		"t.conf:1:11: error: \"550 4.7.1 no\" is no reply: write \"550 5.7.1 text\", "
 		"both codes of one class\n"},
+	{"sign\naccept", "t.conf:1:11: error: there is no key to sign with: add sign "
+			 "\"DOMAIN\" selector \"NAME\" key \"FILE\"\n"},
+	{"sign as \"example.com\"\naccept",
+		"t.conf:1:11: error: there is no key to sign as \"example.com\": add sign "
+		"\"example.com\" selector \"NAME\" key \"FILE\"\n"},
+	{"reject with \"450 no\" if virus\naccept",
+		"t.conf:1:11: error: reject wants a 5xx reply, and \"450 no\" is 450\n"},
+	{"defer with \"451\" if virus\naccept",
+		"t.conf:1:11: error: \"451\" is no reply: write \"450 4.7.1 text\", both codes "
+		"of one class\n"},
+	{"tag \"X-A\"\naccept", "t.conf:1:11: error: a tag is a header's name, a colon and its "
+				"value, as in \"X-Name: value\"\n"},
+	{"tag \"X A: 1\"\naccept", "t.conf:1:11: error: a tag is a header's name, a colon and "
+				   "its value, as in \"X-Name: value\"\n"},
+	{"tag \"X-A: \303\274\"\naccept",
+		"t.conf:1:11: error: the value of a tag is printable ASCII\n"},
+	{"remove header \"X-A:\"\naccept", "t.conf:1:11: error: a header's name is printable "
+					   "ASCII without space and colon\n"},
 	/* the end */
 	{"accept if virus", "t.conf:1:11: error: the block must end in a rule without "
 			    "condition that decides, such as \"accept\"\n"},
