@@ -6,8 +6,9 @@
 #include "base/base64.h"
 #include "base/must.h"
 #include "filters/dkim_priv.h"
+#include "filters/fold.h"
 
-enum { FOLD_COLUMNS = 78, TAB_COLUMNS = 8, TEXT_BYTES_MOST = 16 * 1024 };
+enum { TEXT_BYTES_MOST = 16 * 1024 };
 
 struct dkim_sign {
 	struct arena *arena;
@@ -78,47 +79,6 @@ dkim_sign_body_end(struct dkim_sign *s)
 	dkim_hash_end(&s->body, s->body_digest);
 }
 
-/* Text that is folded between its tokens. */
-struct fold {
-	struct buf text;
-	size_t column;
-};
-
-static void
-fold_line(struct fold *f)
-{
-	must(buf_add(&f->text, SLICE("\r\n\t")) == 0);
-	f->column = TAB_COLUMNS;
-}
-
-/* blank: a space stands before the token unless a line begins with it. */
-static void
-fold_add(struct fold *f, bool blank, struct slice token)
-{
-	if (f->column + blank + token.n > FOLD_COLUMNS)
-		fold_line(f);
-	else if (blank) {
-		must(buf_add_byte(&f->text, ' ') == 0);
-		f->column++;
-	}
-	must(buf_add(&f->text, token) == 0);
-	f->column += token.n;
-}
-
-/* Base64 may be cut anywhere. */
-static void
-fold_add_cut(struct fold *f, struct slice text)
-{
-	while (text.n > 0) {
-		if (f->column >= FOLD_COLUMNS)
-			fold_line(f);
-		struct slice piece = slice_first(text, FOLD_COLUMNS - f->column);
-		must(buf_add(&f->text, piece) == 0);
-		f->column += piece.n;
-		text = slice_from(text, piece.n);
-	}
-}
-
 static void
 fold_tag(struct fold *f, struct arena *a, const char *name, struct slice value)
 {
@@ -151,13 +111,12 @@ dkim_sign_digest(struct dkim_sign *s, const struct message_field *fields, size_t
 	int64_t wall_s, struct dkim_sign_request *r)
 {
 	struct dkim_fields index;
-	struct fold f = {.column = 0};
+	struct fold f;
 	struct arena *a = s->arena;
 	must(s->ended && r->algorithm != DKIM_RSA_SHA1);
 	dkim_fields_init(&index, fields, n, a);
 	dkim_hash_start(&s->header);
-	buf_init(&f.text, TEXT_BYTES_MOST);
-	fold_add(&f, false, SLICE("DKIM-Signature:"));
+	fold_init(&f, TEXT_BYTES_MOST, SLICE("DKIM-Signature:"));
 	fold_tag(&f, a, "v", SLICE("1"));
 	fold_tag(&f, a, "a", slice_of(dkim_algorithm_text(r->algorithm)));
 	fold_tag(&f, a, "c", SLICE("relaxed/relaxed"));
@@ -169,7 +128,7 @@ dkim_sign_digest(struct dkim_sign *s, const struct message_field *fields, size_t
 	fold_tag(&f, a, "bh", base64_encode(bh, a));
 	fold_add(&f, true, SLICE("b="));
 	r->text = arena_slice(a, buf_slice(&f.text));
-	buf_fini(&f.text);
+	fold_fini(&f);
 	/* b= is empty in what is signed: the text so far is the whole of it. */
 	struct message_field own = {.raw = r->text};
 	slice_cut(r->text, ':', &own.name, &own.value);
@@ -180,15 +139,11 @@ dkim_sign_digest(struct dkim_sign *s, const struct message_field *fields, size_t
 struct slice
 dkim_sign_field(const struct dkim_sign_request *r, struct slice signature, struct arena *a)
 {
-	struct fold f = {.column = 0};
-	size_t last = slice_find_last(r->text, '\t');
-	must(last < r->text.n);
-	buf_init(&f.text, TEXT_BYTES_MOST + DKIM_SIGNATURE_BYTES_MOST * 2);
-	must(buf_add(&f.text, r->text) == 0);
-	f.column = TAB_COLUMNS + r->text.n - last - 1;
+	struct fold f;
+	fold_init(&f, TEXT_BYTES_MOST + DKIM_SIGNATURE_BYTES_MOST * 2, r->text);
 	fold_add_cut(&f, base64_encode(signature, a));
 	must(buf_add(&f.text, SLICE("\r\n")) == 0);
 	struct slice out = arena_slice(a, buf_slice(&f.text));
-	buf_fini(&f.text);
+	fold_fini(&f);
 	return out;
 }

@@ -3,8 +3,7 @@
  * the body is still on its way, and tells what came out. Its state of the mail is the struct
  * dkim_verify, which DMARC and Authentication-Results read too.
  */
-#include "filters/dkim.h"
-#include "filters/filter.h"
+#include "filters/flt_dkim.h"
 
 static const char *const result_words[] = {
 	"none", "pass", "fail", "neutral", "policy", "permerror", "temperror", NULL};
@@ -132,3 +131,9 @@ const struct filter flt_dkim = {.name = "dkim",
 	.header = header,
 	.body = body,
 	.body_end = body_end};
+
+const struct dkim_verify *
+flt_dkim_verify(struct facts *f)
+{
+	return facts_mail_state(f, &flt_dkim);
+}
