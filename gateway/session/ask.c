@@ -3,9 +3,13 @@
  * ones at once, and each answer wakes the session. An ask lives in the arena of its question;
  * when that ends (the mail is over, the client gone) the ask is cancelled with it.
  */
+#include "scan/messages.h"
 #include "session/process_priv.h"
 
-enum { ASK_DNS_MS = 8000 };
+enum {
+	ASK_DNS_MS = 8000,
+	ASK_SCAN_MS = 5 * 60 * 1000, /* the scanner has its own, shorter, clock */
+};
 
 struct ask {
 	struct connection *connection;
@@ -13,6 +17,7 @@ struct ask {
 	struct question *question;
 	struct dns_query *dns;
 	struct relay_probe *probe;
+	uint32_t scan_id;
 };
 
 static void
@@ -21,6 +26,8 @@ ask_cancel(void *arg)
 	struct ask *a = arg;
 	dns_cancel(&a->dns);
 	relay_verify_cancel(&a->probe);
+	if (a->scan_id != 0)
+		peer_forget(a->connection->process->peers[PROCESS_SCANNER][0], a->scan_id);
 }
 
 static void
@@ -63,6 +70,75 @@ ask_known(struct ask *a)
 	a->probe = relay_verify(p->pool, &way, &rcpt, &relay_times_inbound, on_known, a);
 }
 
+static void
+scan_failed(struct ask *a, const char *why)
+{
+	question_answer_scan(a->scope, a->question,
+		&(struct scan_report){.status = SCAN_FAILED, .why = slice_of(why)});
+	connection_wake(a->connection);
+}
+
+static void
+on_scan(void *arg, struct ipc_msg *m)
+{
+	struct ask *a = arg;
+	struct scan_report r;
+	a->scan_id = 0;
+	if (m == NULL || m->type != SCAN_MSG_REPORT ||
+		!scan_report_unpack(m->payload, a->scope->arena, &r)) {
+		scan_failed(a, "the scanner gave no report");
+		return;
+	}
+	question_answer_scan(a->scope, a->question, &r);
+	connection_wake(a->connection);
+}
+
+/* What the rules of the block ask of a scan: no more is done. */
+static unsigned
+scan_wants(const struct policy *p)
+{
+	unsigned want = 0;
+	if (policy_uses(p, "virus") || policy_uses(p, "virus.name") ||
+		policy_uses(p, "unscannable"))
+		want |= SCAN_WANT_VIRUS;
+	if (policy_uses(p, "attachment.name") || policy_uses(p, "attachment.type") ||
+		policy_uses(p, "attachment.size"))
+		want |= SCAN_WANT_ATTACHMENTS;
+	if (policy_uses(p, "body"))
+		want |= SCAN_WANT_PATTERNS;
+	return want;
+}
+
+/* Small mails travel in the message, larger ones as their spill file. */
+static void
+ask_scan(struct ask *a)
+{
+	struct connection *c = a->connection;
+	const struct gate_config *config = &c->front->gate;
+	struct peer *scanner = c->process->peers[PROCESS_SCANNER][0];
+	struct spill *spill = gate_spill(c->gate);
+	struct scan_job job = {.want = scan_wants(config->policy),
+		.set = config->direction,
+		.bytes = spill_bytes(spill)};
+	struct ipc_out out;
+	struct slice payload;
+	struct err err;
+	int fd = -1;
+	bool inlined = spill_memory(spill, &job.body) && job.body.n <= SCAN_INLINE_BYTES;
+	if (!inlined) {
+		job.body = SLICE_NONE;
+		fd = spill_file(spill, &err);
+	}
+	ipc_out_init(&out);
+	scan_job_pack(&job, &out);
+	if (scanner != NULL && (inlined || fd >= 0) && ipc_out_ok(&out, &payload))
+		a->scan_id = peer_ask(scanner, SCAN_MSG_SCAN, payload, &fd, fd >= 0 ? 1 : 0,
+			ASK_SCAN_MS, on_scan, a);
+	ipc_out_fini(&out);
+	if (a->scan_id == 0)
+		scan_failed(a, "no scanner is free");
+}
+
 void
 ask_world(struct connection *c, struct question *q, struct questions *scope)
 {
@@ -76,10 +152,7 @@ ask_world(struct connection *c, struct question *q, struct questions *scope)
 		break;
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN:
-		question_answer_scan(scope, q,
-			&(struct scan_report){.status = SCAN_FAILED,
-				.why = SLICE("no scanner is configured")});
-		connection_wake(c);
+		ask_scan(a);
 		break;
 	case QUESTION_ENGINE:
 		question_answer_engine(scope, q, SLICE_NONE);

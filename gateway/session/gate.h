@@ -71,6 +71,8 @@ struct question *gate_question(struct gate *g, struct questions **scope_out);
 void gate_answered(struct gate *g);
 
 struct gate_transfer *gate_transfer(struct gate *g);
+/* The bytes of the mail under way, as they came; NULL between mails. */
+struct spill *gate_spill(struct gate *g);
 /* The transfer's body again, now with the mail in its spill file. -1, err: a full disk. */
 int gate_body_to_file(struct gate *g, struct err *err);
 void gate_transferred(struct gate *g);

@@ -45,12 +45,13 @@ gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *rep
 
 /* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */
 static int
-make_body(struct gate *g, const struct edits *e, struct relay_body *body, struct err *err)
+make_body(struct gate *g, const struct edits *e, bool from_file, struct relay_body *body,
+	struct err *err)
 {
 	struct spill *spill = pipeline_spill(g->pipeline);
 	struct slice bytes;
 	relay_body_init(body, pipeline_arena(g->pipeline));
-	if (spill_memory(spill, &bytes))
+	if (!from_file && spill_memory(spill, &bytes))
 		(void)relay_body_add(body, bytes); /* the first part: there is room */
 	else
 		(void)relay_body_add_file(body, spill_file(spill, err), 0, spill_bytes(spill));
@@ -71,7 +72,7 @@ gate_begin_transfer(struct gate *g)
 	struct gate_transfer *t = &g->transfer;
 	struct err err;
 	*t = (struct gate_transfer){.hops = g->hops, .site = g->site};
-	if (make_body(g, &pipeline_outcome(g->pipeline)->edits, &t->body, &err) < 0) {
+	if (make_body(g, &pipeline_outcome(g->pipeline)->edits, false, &t->body, &err) < 0) {
 		struct smtp_reply r = smtp_reply_of(
 			"550 5.6.0 The header of this mail repeats fields beyond reason");
 		log_error(EV_WARNING, pipeline_log(g->pipeline), &err);
@@ -137,12 +138,19 @@ gate_transfer(struct gate *g)
 	return &g->transfer;
 }
 
+struct spill *
+gate_spill(struct gate *g)
+{
+	return pipeline_spill(g->pipeline);
+}
+
 int
 gate_body_to_file(struct gate *g, struct err *err)
 {
 	if (spill_file(pipeline_spill(g->pipeline), err) < 0)
 		return -1;
-	return make_body(g, &pipeline_outcome(g->pipeline)->edits, &g->transfer.body, err);
+	return make_body(
+		g, &pipeline_outcome(g->pipeline)->edits, true, &g->transfer.body, err);
 }
 
 /* The remote's words behind ours, so that the sender's postmaster can read both. */

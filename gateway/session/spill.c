@@ -68,7 +68,6 @@ spill_file(struct spill *s, struct err *err)
 		close(fd);
 		return -1;
 	}
-	buf_fini(&s->memory);
 	s->fd = fd;
 	return fd;
 }
@@ -76,8 +75,11 @@ spill_file(struct spill *s, struct err *err)
 int
 spill_add(struct spill *s, struct slice bytes, struct err *err)
 {
-	if (s->fd < 0 && bytes.n > buf_left(&s->memory) && spill_file(s, err) < 0)
-		return -1;
+	if (s->fd < 0 && bytes.n > buf_left(&s->memory)) {
+		if (spill_file(s, err) < 0)
+			return -1;
+		buf_fini(&s->memory); /* nobody reads it while it grows */
+	}
 	if (s->fd < 0)
 		(void)buf_add(&s->memory, bytes); /* room was just asked for */
 	else if (write_all(s->fd, bytes, err) < 0)
@@ -96,5 +98,5 @@ bool
 spill_memory(const struct spill *s, struct slice *bytes_out)
 {
 	*bytes_out = buf_slice(&s->memory);
-	return s->fd < 0;
+	return s->bytes == bytes_out->n;
 }

@@ -17,7 +17,7 @@ struct spill *spill_new(int dir_fd);
 void spill_free(struct spill **s);
 int spill_add(struct spill *s, struct slice bytes, struct err *err);
 uint64_t spill_bytes(const struct spill *s);
-/* All of it, where it is in memory; else false and it is in the file. */
+/* All of it, where it is in memory (a file of it may be there too); else false. */
 bool spill_memory(const struct spill *s, struct slice *bytes_out);
 /* The file, from offset 0; what is in memory is written to it first. Borrowed. -1: err says
  * why. */
