@@ -29,8 +29,10 @@ check_listener(struct parser *p, size_t i)
 {
 	const struct conf_listener *l = &p->conf->listeners[i];
 	bool tls = l->tls != LISTEN_TLS_NONE;
+	if (l->port == 0)
+		return;
 	for (size_t j = 0; j < i; j++)
-		if (l->port != 0 && same_place(l, &p->conf->listeners[j]))
+		if (same_place(l, &p->conf->listeners[j]))
 			parse_fail(p, l->at, "\"%.*s\" is listened on already in line %u",
 				SLICE_ARG(l->text), p->conf->listeners[j].at.line);
 	if (tls && l->n_certificates == 0)
@@ -78,6 +80,10 @@ check_listeners(struct parser *p)
 			"an inbound listener needs a domain \"NAME\" deliver to NEXTHOP");
 	if (outbound && !stands(p, "outbound"))
 		parse_fail(p, file, "an outbound listener needs a block outbound { ... }");
+	if (!inbound && c->inbound.at.line != 0 && stands(p, "listen"))
+		conf_warn(p->report, c->inbound.at, "no inbound listener uses this block");
+	if (!outbound && c->outbound.at.line != 0 && stands(p, "listen"))
+		conf_warn(p->report, c->outbound.at, "no outbound listener uses this block");
 	if (outbound && !stands(p, "send"))
 		parse_fail(p, file,
 			"an outbound listener needs \"send direct\" or \"send smarthost\"");

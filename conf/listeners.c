@@ -2,9 +2,11 @@
  * `listen inbound|outbound on "ADDR:PORT" ...`: where the gateway listens, with TLS, accounts,
  * networks and proxies. What a listener needs as a whole is checked in check.c.
  */
+#include "conf/file.h"
 #include "conf/parse_priv.h"
+#include "conf/passwd.h"
 
-enum { LISTENERS_MOST = 256 };
+enum { LISTENERS_MOST = 64 };
 
 bool
 address_port_split(struct slice text, struct slice *host_out, uint16_t *port_out)
@@ -78,10 +80,32 @@ parse_listen(struct parser *p, struct conf_at at, void *target)
 	if (c->n_listeners == LISTENERS_MOST)
 		return parse_fail(p, at, "at most %d listeners", LISTENERS_MOST);
 	bool ok = parse_options(p, "listen", &l);
-	/* Kept even so: what follows must not complain that there is no listener. */
+	/* One that is wrong is kept, so that nobody misses it, without a port: not looked at again. */
+	if (!ok)
+		l.port = 0;
 	c->listeners = parse_room(p, c->listeners, c->n_listeners, sizeof(l));
 	c->listeners[c->n_listeners++] = l;
 	return ok;
+}
+
+/* The file is read once here, so that a broken line is found before anything starts. */
+bool
+parse_listen_auth(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	struct slice path;
+	struct map *users;
+	struct err err;
+	(void)at;
+	struct conf_at path_at = p->tok.at;
+	if (!parse_string(p, "the file of the users", &path))
+		return false;
+	l->auth_file = file_absolute(path, p->source->folder, p->arena);
+	struct arena *a = arena_new(8 * (size_t)PASSWD_FILE_MOST);
+	if (passwd_read(l->auth_file.p, a, &users, &err) < 0)
+		parse_fail(p, path_at, "%s", err.text);
+	arena_free(&a);
+	return true;
 }
 
 bool

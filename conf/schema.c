@@ -18,7 +18,6 @@
 #define IN_CONF(field)   offsetof(struct conf, field)
 #define IN_LIMITS(field) offsetof(struct conf_limits, field)
 #define IN_FILTER(field) offsetof(struct conf_filter, field)
-#define IN_LISTEN(field) offsetof(struct conf_listener, field)
 #define IN_SITE(field)   offsetof(struct conf_destination, field)
 
 /* clang-format off */
@@ -77,14 +76,15 @@ const struct schema_row schema_rows[] = {
 	{"", "listen", SCHEMA_OWN, .parse = parse_listen, .many = true, .restart = true,
 		.syntax = "inbound | outbound on \"ADDRESS:PORT\" OPTION ...",
 		.text = "Where mail comes in: inbound from the world to our domains, outbound from our people.",
-		.example = "listen inbound on \"0.0.0.0:25\" tls optional certificate \"mx.pem\" key \"mx.key\""},
+		.example = "listen inbound  on \"0.0.0.0:25\"  tls optional certificate \"mx.pem\" key \"mx.key\"\n"
+			"listen outbound on \"0.0.0.0:587\" tls required certificate \"mx.pem\" key \"mx.key\" auth \"users.passwd\""},
 	{"listen", "tls", SCHEMA_OWN, .parse = parse_listen_tls, .syntax = "optional | required | implicit",
 		.initial_text = "no TLS",
 		.text = "STARTTLS offered, STARTTLS demanded before MAIL, or TLS from the first byte."},
 	{"listen", "certificate", SCHEMA_OWN, .parse = parse_listen_certificate, .many = true,
 		.syntax = "\"FILE\" key \"FILE\"",
 		.text = "A certificate chain and its key, PEM; several are chosen by SNI, changed files are read again."},
-	{"listen", "auth", SCHEMA_FILE, IN_LISTEN(auth_file), .syntax = "\"FILE\"",
+	{"listen", "auth", SCHEMA_OWN, .parse = parse_listen_auth, .syntax = "\"FILE\"",
 		.text = "Accounts that may send (AUTH PLAIN, LOGIN, SCRAM-SHA-256); `postern passwd` writes the file."},
 	{"listen", "from", SCHEMA_OWN, .parse = parse_listen_from, .syntax = "{ NETWORK ... }",
 		.text = "Networks that may send without an account."},

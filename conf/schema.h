@@ -70,6 +70,7 @@ SCHEMA_PARSE(parse_database);
 SCHEMA_PARSE(parse_listen);
 SCHEMA_PARSE(parse_listen_tls);
 SCHEMA_PARSE(parse_listen_certificate);
+SCHEMA_PARSE(parse_listen_auth);
 SCHEMA_PARSE(parse_listen_from);
 SCHEMA_PARSE(parse_listen_proxied);
 SCHEMA_PARSE(parse_listen_header_rules);
