@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[0] / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 
 from lab import dns, postern, proc, tls  # noqa: E402
+
 
 def pytest_collection_modifyitems(items):
     if proc.INSIDE:

@@ -1,4 +1,4 @@
-"""SMG-01 to SMG-03: 72 ways to write the end of data, through the gateway, to a byte-exact server.
+"""SMG-01 to SMG-03: 72 ends of data, through the gateway, to a byte-exact server.
 
 Only CRLF.CRLF ends a message. What holds a bare CR, a bare LF or NUL is refused at the real end
 and nothing of it is passed on; what follows is never taken for commands.
@@ -59,7 +59,7 @@ def head(name):
 
 
 def play(begin_with, sequence, at):
-    """Sends begin_with, sequence and the smuggled rest, cut in two (or at every byte) in the sequence.
+    """Sends begin_with, the sequence and the smuggled rest, cut inside the sequence.
 
     Returns every reply after 354: the wanted one first, then what was never asked for.
     """

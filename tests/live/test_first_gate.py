@@ -44,7 +44,7 @@ def test_swaks_to_postfix(gate, protected):
     """The whole way with tools of others at both ends (SRV-10, MIM-09)."""
     protected.clear()
     file = proc.LAB / "swaks.eml"
-    original = smtp.message("by swaks", SENDER, "bob@example.com", "Hello.\r\n.dot\r\n..two\r\n")
+    original = smtp.message("by swaks", SENDER, body="Hello.\r\n.dot\r\n..two\r\n")
     # swaks ends the data with a CRLF of its own before the dot.
     file.write_bytes(original[:-2])
     said = proc.run("swaks", "--server", GATE, "--local-interface", CLIENT, "--helo",
@@ -57,15 +57,16 @@ def test_swaks_to_postfix(gate, protected):
     trace = mail.message.get_all("Received")
     assert len(trace) == 2, trace
     ours = " ".join(trace[1].split())
-    assert re.match(r"from mail\.sender\.example \(.*\[?192\.0\.2\.70\]?\) by mx\.example\.com ", ours)
+    assert re.match(r"from mail\.sender\.example \(.*192\.0\.2\.70.*\) by mx\.example\.com ", ours)
     event = gate.wait_event("mail", client=CLIENT)
     assert event["sender"] == SENDER
 
 
 def test_bytes_are_kept(gateway, first_gate):
     """8-bit bytes, long lines, dots, blanks at line ends, no final line end: all as they came."""
-    bodies = [b"", b"\r\n", b".\r\n", b"..\r\n.x\r\n", b"\xe4\xf6\xfc\xff\x80\r\n", b"a" * 998 + b"\r\n",
-              b"trailing \t \r\n\r\n\r\n", b"\r\n." * 500 + b"\r\n", b"x\r\n" * 200000]
+    bodies = [b"", b"\r\n", b".\r\n", b"..\r\n.x\r\n", b"\xe4\xf6\xfc\xff\x80\r\n",
+              b"a" * 998 + b"\r\n", b"trailing \t \r\n\r\n\r\n",
+              b"\r\n." * 500 + b"\r\n", b"x\r\n" * 200000]
     with smtp.Server("198.51.100.6") as sink:
         gateway(first_gate.replace(GATE, "192.0.2.26").replace(SERVER, "198.51.100.6"))
         with smtp.Client("192.0.2.26", source=CLIENT) as client:
@@ -80,7 +81,6 @@ def test_bytes_are_kept(gateway, first_gate):
                                     rb"(?:[ \t][^\r\n]*\r\n)*)+", head), head
                 assert sink.mails[i].sender == SENDER
                 assert sink.mails[i].recipients == ["bob@example.com"]
-
 
 
 def test_wrong_destination(gate, client):
@@ -120,8 +120,9 @@ def test_refusal_of_the_server_is_never_a_250(gate, recipient, kind):
 
 RELAY_FORMS = [
     "bob@other.example", "bob@sender.example", "bob@example.com.other.example", "bob@com",
-    "bob@notexample.com", "bob@sub.example.com", "bob@example.com.", "@example.com:bob@other.example",
-    "bob@[198.51.100.9]", "bob@[IPv6:2001:db8::9]", "bob", "other.example!bob", "", "@",
+    "bob@notexample.com", "bob@sub.example.com", "bob@example.com.",
+    "@example.com:bob@other.example", "bob@[198.51.100.9]", "bob@[IPv6:2001:db8::9]", "bob",
+    "other.example!bob", "", "@",
     "bob@other.example@example.com", "bob@example.com@other.example", "bob@", "@example.com",
     "bob@other.example\0@example.com", "bob@example.com>,<bob@other.example",
 ]

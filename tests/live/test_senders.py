@@ -18,7 +18,8 @@ from lab.postfix import Postfix
 GATE = "192.0.2.28"
 SERVERS = {"one.example": "198.51.100.21", "two.example": "198.51.100.22"}
 LIMIT_S = 75.0
-SENDERS, STAGES, ANSWERS, WIDTHS = ("postfix", "exim"), ("rcpt", "dot"), ("250", "4xx", "5xx"), (1, 2)
+SENDERS, STAGES = ("postfix", "exim"), ("rcpt", "dot")
+ANSWERS, WIDTHS = ("250", "4xx", "5xx"), (1, 2)
 CASES = list(itertools.product(SENDERS, STAGES, ANSWERS, WIDTHS))
 CONFIG = f"""\
 hostname "mx.example.com"

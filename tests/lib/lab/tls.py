@@ -19,7 +19,8 @@ class Authority:
     def issue(self, *names, algorithm="ec", days=30):
         """One certificate for all names; the first one names the files."""
         base = self.home / names[0].replace("*", "any")
-        key, request, certificate = (base.with_name(base.name + e) for e in (".key", ".csr", ".pem"))
+        key, request, certificate = (base.with_name(base.name + end)
+                                     for end in (".key", ".csr", ".pem"))
         kind = (["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if algorithm == "ec"
                 else ["rsa:2048"])
         proc.run("openssl", "req", "-new", "-newkey", *kind, "-nodes", "-keyout", key, "-out",
