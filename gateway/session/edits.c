@@ -6,26 +6,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/must.h"
+#include "filters/authres.h"
 
 enum { PREFIX_MOST = 64 * 1024 };
-
-/* The facts that Authentication-Results tells of. */
-static const char *const told[] = {"spf", "dkim", "dmarc"};
-
-bool
-edits_ready(struct facts *facts, const struct policy *policy)
-{
-	bool ready = true;
-	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-		struct value v = {0};
-		if (policy_uses(policy, told[i]) &&
-			facts_read(facts, told[i], SLICE_NONE, SIZE_MAX, COST_CHEAP, &v) ==
-				FACT_OPEN)
-			ready = false;
-	}
-	return ready;
-}
 
 /* For a comment or an atom in Received: nothing that ends or nests either. */
 static void
@@ -130,16 +113,28 @@ is_removed(const struct verdict *v, struct slice name)
 	return false;
 }
 
+static bool
+is_forged(const size_t *places, size_t n, size_t i)
+{
+	for (size_t k = 0; k < n; k++)
+		if (places[k] == i)
+			return true;
+	return false;
+}
+
+/* HDR-04: what claims to be our Authentication-Results goes, where we write one of our own. */
 static void
 make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 {
 	const struct message *m = in->mail->message;
-	uint64_t at = 0;
+	size_t *forged = NULL, n_forged = 0;
+	if (in->config->direction == INBOUND)
+		n_forged = authres_forged(m, in->config->conf->hostname, a, &forged);
 	e->cuts = arena_array(a, m->n_fields, sizeof(*e->cuts));
 	for (size_t i = 0; i < m->n_fields; i++) {
 		const struct message_field *f = &m->fields[i];
-		at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
-		if (is_removed(in->verdict, f->name))
+		uint64_t at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
+		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i))
 			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
 	}
 }
@@ -165,20 +160,27 @@ note_signers(const struct edits_input *in, struct arena *a, struct edits *e)
 	}
 }
 
-void
+bool
 edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	struct edits *edits_out)
 {
+	struct slice results = SLICE_NONE;
 	struct buf out;
+	if (in->config->direction == INBOUND &&
+		!authres_of_mail(facts, in->config->policy, in->session, in->mail,
+			in->config->conf->hostname, a, &results))
+		return false;
 	buf_init(&out, PREFIX_MOST);
 	*edits_out = (struct edits){0};
 	add_tags(in->verdict, &out);
+	(void)buf_add(&out, results);
 	add_received(in, facts, &out);
 	add_missing(in, &out);
 	make_cuts(in, a, edits_out);
 	note_signers(in, a, edits_out);
 	edits_out->prefix = arena_slice(a, buf_slice(&out));
 	buf_fini(&out);
+	return true;
 }
 
 void

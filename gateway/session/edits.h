@@ -16,10 +16,8 @@ struct edits_input {
 	const struct verdict *verdict;
 };
 
-/* The facts that the header tells of are there, as far as a rule of the block uses them at all.
- */
-bool edits_ready(struct facts *facts, const struct policy *policy);
-void edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
+/* False: the facts that the header tells of are still open; their cheap questions are asked. */
+bool edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	struct edits *edits_out);
 /* The effects `log` and `try`, a line each. */
 void edits_log(const struct verdict *v, const struct log_context *log);

@@ -366,11 +366,12 @@ step_end(struct pipeline *p)
 		outcome_take(p, &v);
 		return refuses(&v) ? STEP_REFUSE : STEP_GO;
 	}
-	if (!edits_ready(p->facts, p->config->policy))
+	struct edits_input in = {p->config, p->session, &p->mail, p->log.value, &v};
+	struct edits edits;
+	if (!edits_make(&in, p->facts, p->arena, &edits))
 		return STEP_WAIT;
 	outcome_take(p, &v);
-	struct edits_input in = {p->config, p->session, &p->mail, p->log.value, &v};
-	edits_make(&in, p->facts, p->arena, &p->outcome.edits);
+	p->outcome.edits = edits;
 	if (p->outcome.edits.n_sign != 0)
 		p->outcome.n_signs = sign_make(p->sign, p->config, &p->mail, &p->outcome.edits,
 			p->session->wall_ms, p->arena, &p->log, &p->outcome.signs);
