@@ -76,6 +76,15 @@ ip_in_net(const struct ip *ip, const struct ip_net *net)
 }
 
 bool
+ip_in_nets(const struct ip *ip, const struct ip_net *nets, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_in_net(ip, &nets[i]))
+			return true;
+	return false;
+}
+
+bool
 ip_eq(const struct ip *a, const struct ip *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, ip_bits(a) / 8) == 0;

@@ -24,6 +24,7 @@ struct ip_net {
 bool         ip_parse(struct slice text, struct ip *ip_out);
 bool         ip_net_parse(struct slice text, struct ip_net *net_out); /* host bits must be 0 */
 bool         ip_in_net(const struct ip *ip, const struct ip_net *net);
+bool         ip_in_nets(const struct ip *ip, const struct ip_net *nets, size_t n); /* in any */
 bool         ip_eq(const struct ip *a, const struct ip *b);
 bool         ip_is_loopback(const struct ip *ip);
 struct slice ip_text(const struct ip *ip, char buf[IP_TEXT_BYTES]);

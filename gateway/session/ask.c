@@ -151,9 +151,7 @@ ask_world(struct connection *c, struct question *q, struct questions *scope)
 		a->dns = dns_ask(c->process->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, a);
 		break;
 	case QUESTION_KNOWN: ask_known(a); break;
-	case QUESTION_SCAN:
-		ask_scan(a);
-		break;
+	case QUESTION_SCAN: ask_scan(a); break;
 	case QUESTION_ENGINE:
 		question_answer_engine(scope, q, SLICE_NONE);
 		connection_wake(c);

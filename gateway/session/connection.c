@@ -11,9 +11,11 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "session/process_priv.h"
+#include "smtp/proxy.h"
 
 enum {
 	OUT_MOST = 64 * 1024, /* replies that a client does not read */
+	PROXY_MS = 10 * 1000, /* for the PROXY header */
 	TLS_MS = 60 * 1000,   /* for a handshake */
 	LINGER_MS = 2000,     /* for our last reply to be read */
 	SLOW_READER_MS = 60 * 1000,
@@ -40,6 +42,7 @@ connection_destroy(struct connection *c)
 	gate_free(&c->gate);
 	loop_timer_clear(&c->timer);
 	loop_task_clear(&c->task);
+	buf_fini(&c->proxy);
 	if (c->counted)
 		account_leave(p->start->account, p->start->self, &c->client.ip);
 	TAILQ_REMOVE(&p->connections, c, link);
@@ -198,16 +201,55 @@ client_arrived(struct connection *c)
 	log_end(&line);
 	if (c->front->gate.listener->tls == LISTEN_TLS_IMPLICIT) {
 		c->phase = CONNECTION_TLS;
-		stream_start_tls_server(c->stream, c->front->tls, TLS_MS);
+		if (c->proxied)
+			stream_start_tls_behind(c->stream, c->front->tls, TLS_MS);
+		else
+			stream_start_tls_server(c->stream, c->front->tls, TLS_MS);
 		return;
 	}
 	gate_begin(c);
+}
+
+/* EXT-08: the header of a listed proxy, whole before anything is read out of it. */
+static size_t
+proxy_bytes(struct connection *c, struct slice in)
+{
+	struct proxy_header h;
+	const char *why = "more bytes than a header may have";
+	size_t before = buf_slice(&c->proxy).n;
+	struct slice take = slice_first(in, buf_left(&c->proxy));
+	(void)buf_add(&c->proxy, take); /* cut to its room */
+	enum proxy_result r = proxy_parse(buf_slice(&c->proxy), &h, &why);
+	if (r == PROXY_MORE && take.n == in.n)
+		return in.n;
+	buf_fini(&c->proxy);
+	if (r != PROXY_DONE) {
+		struct log_line l;
+		log_begin(&l, EV_PROTOCOL, NULL);
+		log_text(&l, "session", c->id);
+		log_ip(&l, "client", &c->client.ip);
+		log_text(&l, "error", "PROXY header");
+		log_text(&l, "why", why);
+		log_end(&l);
+		connection_end(c);
+		return in.n;
+	}
+	if (!h.local) {
+		c->client.ip = h.src;
+		c->client.port = h.src_port;
+		c->client.local = h.dst;
+	}
+	loop_timer_clear(&c->timer);
+	client_arrived(c);
+	return h.taken - before;
 }
 
 static size_t
 on_bytes(void *arg, struct slice in)
 {
 	struct connection *c = arg;
+	if (c->phase == CONNECTION_PROXY)
+		return proxy_bytes(c, in);
 	if (c->phase != CONNECTION_GATE)
 		return in.n;
 	gate_clock(c->gate, clock_wall_ms());
@@ -300,7 +342,15 @@ connection_accept(struct front *f, int fd, const struct stream_addr *peer)
 	c->stream = stream_new(p->loop, fd, OUT_MOST, &calls, c);
 	stream_local(c->stream, &local);
 	c->client.local = local.ip;
-	client_arrived(c);
+	const struct conf_listener *l = f->gate.listener;
+	c->proxied = ip_in_nets(&peer->ip, l->proxied, l->n_proxied);
+	if (c->proxied) {
+		c->phase = CONNECTION_PROXY;
+		buf_init(&c->proxy, PROXY_V2_BYTES_MOST);
+		loop_timer_set(&c->timer, PROXY_MS);
+	} else {
+		client_arrived(c);
+	}
 }
 
 void

@@ -13,15 +13,6 @@
 
 enum { SESSION_ARENA_MOST = 1024 * 1024, AUTH_FAILURES_MOST = 3 };
 
-static bool
-in_networks(const struct ip *ip, const struct ip_net *nets, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ip_in_net(ip, &nets[i]))
-			return true;
-	return false;
-}
-
 /* What EHLO may offer now: STARTTLS in clear, AUTH under TLS only (EXT-03, EXT-04). */
 static void
 set_offer(struct gate *g)
@@ -51,7 +42,7 @@ gate_new(const struct gate_config *config, const struct gate_client *client, con
 		.wall_ms = now_ms};
 	g->refuse = arena_slice(g->arena, client->refuse);
 	g->in_network =
-		in_networks(&client->ip, config->listener->from, config->listener->n_from);
+		ip_in_nets(&client->ip, config->listener->from, config->listener->n_from);
 	g->offer = (struct smtp_offer){.smtputf8 = true,
 		.dsn = true,
 		.eightbit = true,

@@ -44,6 +44,8 @@ struct connection {
 	struct peer *delivery; /* a mail is with it, under delivery_id */
 	uint32_t delivery_id, auth_id, sign_id;
 	bool sign_again;
+	struct buf proxy; /* a PROXY header that has not come whole */
+	bool proxied;
 	bool counted; /* in the account */
 	uint64_t bytes_counted;
 };
