@@ -1,0 +1,49 @@
+"""The openspf suites through our SPF engine: results and explanations (AUT, HDR-06)."""
+import pytest
+
+import spf_engine
+
+yaml = pytest.importorskip("yaml")
+
+
+def load(name):
+    path = spf_engine.SUITES / "spf-openspf" / name
+    if not path.exists():
+        return None
+    with open(path, encoding="utf-8") as f:
+        return [group for group in yaml.safe_load_all(f) if group]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    if not spf_engine.BINARY.exists():
+        pytest.skip(f"{spf_engine.BINARY} is not built")
+    one = spf_engine.Engine()
+    yield one
+    assert one.close() == 0
+
+
+@pytest.mark.parametrize("name,cases", [("rfc7208-tests.yml", 203), ("rfc4408-tests.yml", 191)])
+def test_suite(engine, name, cases):
+    groups = load(name)
+    if groups is None:
+        pytest.skip(f"no {name} in {spf_engine.SUITES}/spf-openspf")
+    count, wrong = 0, []
+    for group in groups:
+        engine.zone(spf_engine.records(group["zonedata"]))
+        for case, test in group["tests"].items():
+            count += 1
+            sender = test["mailfrom"] or ""
+            result, mechanism, explanation, problem, _ = engine.check(
+                str(test["host"]), test["helo"] or "", sender)
+            allowed = test["result"] if isinstance(test["result"], list) else [test["result"]]
+            if result not in allowed:
+                wrong.append(f"{case}: {result}, not {allowed} ({mechanism} {problem})")
+                continue
+            # The suite's DEFAULT is the receiver's own text: ours is none.
+            wanted = test.get("explanation")
+            if wanted is not None and result == "fail" and explanation != (
+                    "" if wanted == "DEFAULT" else wanted):
+                wrong.append(f"{case}: explanation {explanation!r}, not {wanted!r}")
+    assert count == cases
+    assert not wrong, f"{len(wrong)} of {count} wrong:\n" + "\n".join(wrong)
