@@ -1,7 +1,7 @@
 /*
- * The client machine against a remote that says anything. The first two bytes choose what is sent
- * and how the input is cut; the rest is what the remote says. Whatever it is: every mail is settled
- * once, and what we write has no bare CR or LF.
+ * The client machine against a remote that says anything. The first two bytes choose what is
+ * sent and how the input is cut; the rest is what the remote says. Whatever it is: every mail
+ * is settled once, and what we write has no bare CR or LF.
  */
 #include <stdint.h>
 
@@ -47,12 +47,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice said = {(const char *)data + 2, size - 2};
 	struct arena *a = arena_new((size_t)256 * 1024);
 	struct smtp_client_rcpt rcpts[3] = {{.address = address_of("r1@example.org")},
-		{.address = address_of("r2@example.org")}, {.address = address_of("r3@example.org")}};
-	struct smtp_client_mail m = {.sender = address_of("s@example.org"), .rcpts = rcpts,
-		.n_rcpts = 1 + how % 3, .all_or_none = (how & 4) != 0, .arena = a,
+		{.address = address_of("r2@example.org")},
+		{.address = address_of("r3@example.org")}};
+	struct smtp_client_mail m = {.sender = address_of("s@example.org"),
+		.rcpts = rcpts,
+		.n_rcpts = 1 + how % 3,
+		.all_or_none = (how & 4) != 0,
+		.arena = a,
 		.params = {.size = 1000, .smtputf8 = (how & 8) != 0}};
 	struct smtp_client_config config = {.hostname = SLICE("gate.example"),
-		.lmtp = (how & 16) != 0, .tls = (enum smtp_client_tls)(how >> 6)};
+		.lmtp = (how & 16) != 0,
+		.tls = (enum smtp_client_tls)(how >> 6)};
 	if ((how & 32) != 0)
 		config.user = config.password = SLICE("secret");
 	struct smtp_client *c = smtp_client_new(&config);
