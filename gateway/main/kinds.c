@@ -8,12 +8,22 @@
 #include "base/must.h"
 #include "delivery/signer.h"
 #include "io/child.h"
+#include "session/authenticator.h"
 
 /* What a child runs first: down from root, its name, no way back. */
 struct child_run {
 	enum process_kind kind;
 	const struct kind_start *start;
 };
+
+static bool
+uses_auth(const struct generation *g)
+{
+	for (size_t i = 0; i < g->conf->n_listeners; i++)
+		if (g->conf->listeners[i].auth_file.n != 0)
+			return true;
+	return false;
+}
 
 unsigned
 kind_count(enum process_kind k, const struct generation *g)
@@ -25,9 +35,9 @@ kind_count(enum process_kind k, const struct generation *g)
 		       : cores > ACCOUNT_PROCESSES_MOST / 4 ? ACCOUNT_PROCESSES_MOST / 4
 							    : (unsigned)cores;
 	case PROCESS_SIGNER: return g->conf->n_signs != 0;
+	case PROCESS_AUTH: return uses_auth(g);
 	case PROCESS_DELIVERY:
 	case PROCESS_SCANNER:
-	case PROCESS_AUTH:
 	case PROCESS_ENGINE:
 	case PROCESS_KINDS: break;
 	}
@@ -74,6 +84,7 @@ run_child(void *arg)
 	const struct child_run *r = arg;
 	struct err err;
 	char title[64];
+	struct authenticator *authenticator = NULL;
 	log_open(r->start->generation->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		process_kind_text(r->kind));
 	if (r->kind != PROCESS_SIGNER)
@@ -81,11 +92,20 @@ run_child(void *arg)
 	snprintf(title, sizeof(title), "posternd: %s %u", process_kind_text(r->kind),
 		r->start->index);
 	child_title(title);
+	if (r->kind == PROCESS_AUTH) { /* its files are read while we may */
+		authenticator = authenticator_new(r->start->generation->conf, &err);
+		if (authenticator == NULL) {
+			log_error(EV_SYSTEM_ERROR, NULL, &err);
+			return 1;
+		}
+	}
 	if (child_drop_user(r->start->generation->user, NULL, &err) < 0 ||
 		child_harden(&err) < 0) {
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 		return 1;
 	}
+	if (r->kind == PROCESS_AUTH)
+		return authenticator_main(authenticator, r->start->control_fd);
 	if (r->kind == PROCESS_SIGNER)
 		return run_signer(r->start);
 	must(r->kind == PROCESS_SESSION);

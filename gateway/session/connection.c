@@ -66,6 +66,8 @@ connection_end(struct connection *c)
 	c->phase = CONNECTION_ENDING;
 	loop_timer_clear(&c->timer);
 	sign_cancel(c);
+	if (c->front->gate.listener->auth_file.n != 0)
+		authenticate_cancel(c);
 	if (c->gate != NULL) {
 		gate_gone(c->gate);
 		if (gate_in_transfer(c->gate) && !carry_cancel(c))
@@ -334,6 +336,7 @@ connection_accept(struct front *f, int fd, const struct stream_addr *peer)
 	c->front = f;
 	c->client.ip = peer->ip;
 	c->client.port = peer->port;
+	c->number = ++p->last_number;
 	make_id(c->id);
 	loop_timer_init(&c->timer, p->loop, on_time, c);
 	loop_task_init(&c->task, p->loop, on_task, c);

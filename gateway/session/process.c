@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "io/sandbox.h"
+#include "session/authenticator.h"
 #include "session/process_priv.h"
 
 enum { STOP_MS = 10 * 60 * 1000, DNS_CACHE = 20000 };
@@ -140,8 +141,9 @@ open_peers(struct process *p)
 {
 	for (unsigned k = 0; k < PROCESS_KINDS; k++)
 		for (unsigned i = 0; i < p->start->servers[k]; i++)
-			p->peers[k][i] = peer_new(
-				p->loop, process_kind_text((enum process_kind)k), 4096);
+			p->peers[k][i] =
+				peer_new(p->loop, process_kind_text((enum process_kind)k),
+					k == PROCESS_AUTH ? AUTH_OPEN_MOST : 4096);
 }
 
 static int

@@ -41,6 +41,7 @@ struct connection {
 	struct loop_timer timer; /* what the client owes us */
 	struct loop_task task;   /* answers came: go on; or end */
 	struct relay_transfer *transfer;
+	uint64_t number;       /* of this connection in its process */
 	struct peer *delivery; /* a mail is with it, under delivery_id */
 	uint32_t delivery_id, auth_id, sign_id;
 	bool sign_again;
@@ -65,6 +66,7 @@ struct process {
 	size_t n_fronts;
 	struct connection_list connections;
 	size_t n_connections;
+	uint64_t last_number;
 	bool stopping;
 	struct loop_timer stop_timer;
 };
@@ -91,6 +93,7 @@ bool sign_retry(struct connection *c); /* the deadline was the wait for another 
 
 /* auth.c: one step of AUTH, by the process that reads the users' file. */
 void authenticate(struct connection *c);
+void authenticate_cancel(struct connection *c);
 
 /* process.c */
 void process_connection_gone(struct process *p);
