@@ -46,10 +46,12 @@ struct smtp_client_mail {
 	struct smtp_client_rcpt *rcpts;
 	size_t                   n_rcpts;
 	bool                     all_or_none; /* a refused RCPT ends the transaction before DATA */
+	bool                     probe;       /* MAIL, RCPT, RSET: no DATA, `reply` is that to RCPT */
 	struct arena            *arena;       /* for replies */
 	/* filled by the machine */
 	struct smtp_reply        reply;       /* that decided: to MAIL, DATA or the dot; code 0: lost */
 	enum smtp_client_phase   phase;       /* where it was decided or lost */
+	bool                     asked;       /* false: refused by us, for what the remote lacks */
 };
 
 struct smtp_client;

@@ -85,6 +85,7 @@ smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m)
 {
 	must(c->phase == SMTP_CL_READY && m->n_rcpts > 0);
 	m->reply = (struct smtp_reply){0};
+	m->asked = false;
 	for (size_t i = 0; i < m->n_rcpts; i++) {
 		m->rcpts[i].reply = (struct smtp_reply){0};
 		m->rcpts[i].sent = false;
@@ -105,6 +106,7 @@ smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m)
 		client_fail(c, NULL, "a reply came that nothing had asked for");
 	else
 		client_ask(c);
+	m->asked = true;
 }
 
 static void
@@ -132,7 +134,7 @@ may_ask(const struct smtp_client *c)
 {
 	const struct smtp_client_mail *m = c->mail;
 	size_t data = m->n_rcpts + 1;
-	if (c->stopped || c->asked > data)
+	if (c->stopped || c->asked > data || (m->probe && c->asked == data))
 		return false;
 	if (c->asked == c->answered)
 		return c->asked < data ||
@@ -162,7 +164,12 @@ client_ask(struct smtp_client *c)
 static void
 settle_without_data(struct smtp_client *c)
 {
-	decide_by_rcpts(c->mail);
+	struct smtp_client_mail *m = c->mail;
+	decide_by_rcpts(m);
+	if (m->probe && m->reply.code == 0) {
+		m->reply = m->rcpts[0].reply;
+		m->phase = SMTP_CL_RCPT;
+	}
 	settle(c);
 }
 
@@ -289,9 +296,6 @@ client_take_early(struct smtp_client *c, const struct smtp_reply *r)
 		return;
 	}
 	decide(c, r, SMTP_CL_BODY);
-	for (size_t i = 0; i < c->mail->n_rcpts; i++)
-		if (smtp_reply_class(&c->mail->rcpts[i].reply) == 2)
-			c->mail->rcpts[i].reply = c->mail->reply;
 	client_fail(c, r, "the data was refused before its end");
 }
 
