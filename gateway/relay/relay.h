@@ -9,8 +9,8 @@
  * a hop *says* about the mail or a recipient (4yz, 5yz to MAIL, RCPT, DATA, dot) is the answer.
  *
  * After the final dot nothing is tried again: a connection lost there leaves its recipients in doubt
- * (RELAY_DOUBT, RFC 1047). Only a kept connection that dies before MAIL was answered is replaced by
- * a fresh one. So no mail is ever sent twice.
+ * (RELAY_DOUBT, RFC 1047). A kept connection that dies before it is replaced by a fresh one to the
+ * same hop. So no mail is ever sent twice.
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -105,6 +105,7 @@ struct relay_result {
 	struct smtp_reply      reply;      /* for all: that of the dot, or what decided before it */
 	enum smtp_client_phase phase;
 	bool                   from_hop;   /* the hop's words; false: ours (unreachable, TLS, DNS) */
+	struct slice           why;        /* what failed, in words for the log; empty: nothing did */
 	struct slice           hop;        /* the last one tried, as configured: "10.0.0.5:25" */
 	struct slice           host;       /* its host name where it has one (MX), else as hop */
 	struct stream_addr     address;    /* family 0 and no path: none was reached */

@@ -1,0 +1,558 @@
+/*
+ * One mail, from hop to hop until one has answered; see relay.h. The order of trying is fixed
+ * at the start: hops that are up, then those that are down, each as the administrator wrote
+ * them.
+ *
+ * What may be tried again is decided in one place, relay_transfer_settled: before the final dot
+ * the next address and hop follow, after it nothing does (OUT-04).
+ */
+#include "base/mem.h"
+#include "base/must.h"
+#include "relay/relay_priv.h"
+
+enum { ARENA_BYTES = 4 * 1024 * 1024, WORDS_MOST = 512 };
+
+static const char unreachable[] = "451 4.4.1 No next hop can be reached now";
+static const char in_doubt[] =
+	"451 4.4.2 The connection was lost after the mail was sent; it may have been delivered";
+static const char too_late[] = "451 4.4.1 The next hop did not answer in time";
+static const char not_sent[] = "451 4.5.1 Another recipient was refused, nothing was sent";
+static const char unreadable[] = "451 4.3.0 The mail cannot be read now";
+
+static void on_task(void *arg);
+static void on_deadline(void *arg);
+static void next_address(struct relay_transfer *t);
+static void next_hop(struct relay_transfer *t);
+
+/* ---- the order of the hops ---- */
+
+static size_t
+count_hops(const struct next_hop *hops, size_t n)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n; i++)
+		count += hops[i].kind == HOP_BALANCED ? hops[i].n_items : 1;
+	return count;
+}
+
+static void
+add_hop(struct relay_transfer *t, const struct next_hop *n, bool down)
+{
+	if (relay_hop_is_down(t->pool, relay_hop_find(t->pool, n)) == down)
+		t->order[t->n_order++] = n;
+}
+
+static void
+add_hops(struct relay_transfer *t, uint64_t turn, bool down)
+{
+	const struct hop_list *l = t->way.hops;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct next_hop *n = &l->hops[i];
+		if (n->kind != HOP_BALANCED)
+			add_hop(t, n, down);
+		for (size_t k = 0; n->kind == HOP_BALANCED && k < n->n_items; k++)
+			add_hop(t, &n->items[(turn + k) % n->n_items], down);
+	}
+}
+
+struct relay_transfer *
+relay_transfer_new(struct relay_pool *p, enum relay_kind kind, const struct relay_way *w,
+	struct relay_mail *m, relay_fn *fn, void *arg)
+{
+	struct relay_transfer *t = MEM_NEW(struct relay_transfer);
+	t->kind = kind;
+	t->pool = p;
+	t->way = *w;
+	t->mail = m;
+	t->fn = fn;
+	t->arg = arg;
+	t->arena = arena_new(ARENA_BYTES);
+	t->order = arena_array(
+		t->arena, count_hops(w->hops->hops, w->hops->n) + 1, sizeof(*t->order));
+	buf_init(&t->scratch, RELAY_PIECE_BYTES);
+	loop_task_init(&t->task, p->config.loop, on_task, t);
+	loop_timer_init(&t->deadline, p->config.loop, on_deadline, t);
+	TAILQ_INSERT_TAIL(&p->transfers, t, of_pool);
+	loop_task_queue(&t->task);
+	return t;
+}
+
+static void
+leave_hop(struct relay_transfer *t)
+{
+	struct relay_hop *h = t->hop;
+	t->hop = NULL;
+	if (h == NULL)
+		return;
+	h->transfers--;
+	relay_hop_wake(h); /* it may have been our turn */
+}
+
+void
+relay_transfer_free(struct relay_transfer *t)
+{
+	relay_resolve_cancel(t);
+	if (t->waiting)
+		TAILQ_REMOVE(&t->hop->waiting, t, of_waiting);
+	if (t->conn != NULL)
+		relay_conn_drop(t->conn);
+	if (t->kind == RELAY_LEARN)
+		relay_hop_find(t->pool, t->order[0])->learning = false;
+	leave_hop(t);
+	loop_task_clear(&t->task);
+	loop_timer_clear(&t->deadline);
+	TAILQ_REMOVE(&t->pool->transfers, t, of_pool);
+	buf_fini(&t->scratch);
+	arena_free(&t->arena);
+	mem_free(t);
+}
+
+/* ---- the end ---- */
+
+static struct slice
+keep_words(struct relay_transfer *t, struct slice words)
+{
+	struct arena *a = t->mail != NULL ? t->mail->arena : t->arena;
+	if (arena_room(a) < 2 * WORDS_MOST)
+		return SLICE_NONE;
+	return arena_slice(a, slice_first(words, WORDS_MOST));
+}
+
+static void
+note_why(struct relay_transfer *t, struct slice why)
+{
+	t->result.why = keep_words(t, why);
+}
+
+static void
+log_attempt(struct relay_transfer *t)
+{
+	const struct relay_result *r = &t->result;
+	char text[STREAM_ADDR_TEXT_BYTES];
+	struct log_line l;
+	if (t->kind == RELAY_LEARN)
+		return;
+	log_begin(&l, EV_ATTEMPT, t->mail->log);
+	if (t->kind == RELAY_PROBE)
+		log_text(&l, "for", "call-out");
+	log_slice(&l, "hop", t->next_hop != NULL ? t->next_hop->text : SLICE("none"));
+	if (r->host.n > 0 && !slice_eq(r->host, t->next_hop->host))
+		log_slice(&l, "host", r->host);
+	if (r->attempts > 0)
+		log_text(&l, "address", stream_addr_text(&r->address, text));
+	if (r->tls)
+		log_text(&l, "tls", r->tls_verified ? "verified" : "yes");
+	if (r->reply.code != 0)
+		log_slice(&l, "reply", smtp_reply_line(&r->reply, t->arena));
+	if (r->why.n > 0)
+		log_slice(&l, "why", r->why);
+	log_end(&l);
+}
+
+/* All that had to be said is in the result and in the recipients. */
+static void
+finish(struct relay_transfer *t)
+{
+	struct relay_result result = t->result;
+	relay_fn *fn = t->fn;
+	void *arg = t->arg;
+	relay_transfer_free(t);
+	if (fn != NULL)
+		fn(arg, &result);
+}
+
+static enum relay_fate
+fate_of(const struct smtp_reply *r)
+{
+	switch (smtp_reply_class(r)) {
+	case 2: return RELAY_TAKEN;
+	case 5: return RELAY_REFUSED;
+	default: return RELAY_DEFERRED;
+	}
+}
+
+/* Nobody was delivered to, for a reason of ours. */
+static void
+finish_for_all(struct relay_transfer *t, struct smtp_reply reply)
+{
+	t->result.reply = reply;
+	t->result.from_hop = false;
+	t->result.phase = SMTP_CL_GREETING;
+	for (size_t i = 0; t->mail != NULL && i < t->mail->n_rcpts; i++) {
+		t->mail->rcpts[i].reply = reply;
+		t->mail->rcpts[i].fate = fate_of(&reply);
+		t->mail->rcpts[i].phase = SMTP_CL_GREETING;
+	}
+	log_attempt(t);
+	finish(t);
+}
+
+static void
+judge_rcpt(const struct smtp_client_mail *m, const struct smtp_client_rcpt *from,
+	struct relay_rcpt *to)
+{
+	to->reply = from->reply;
+	to->phase = from->sent ? SMTP_CL_DOT : SMTP_CL_RCPT;
+	if (from->sent && from->reply.code == 0) {
+		to->reply = smtp_reply_of(in_doubt);
+		to->fate = RELAY_DOUBT;
+		return;
+	}
+	if (!from->sent && smtp_reply_class(&from->reply) < 4) {
+		/* Accepted at RCPT or never asked: what became of the mail became of it. */
+		to->phase = m->phase;
+		to->reply = m->reply;
+		if (m->phase == SMTP_CL_RCPT && !m->probe)
+			to->reply = smtp_reply_of(not_sent);
+	}
+	to->fate = fate_of(&to->reply);
+}
+
+/* The machine has an answer, or the dot went out without one. */
+static void
+finish_answered(struct relay_transfer *t)
+{
+	const struct smtp_client_mail *m = &t->send;
+	for (size_t i = 0; i < m->n_rcpts; i++)
+		judge_rcpt(m, &m->rcpts[i], &t->mail->rcpts[i]);
+	t->result.reply = m->reply.code != 0 ? m->reply : smtp_reply_of(in_doubt);
+	t->result.phase = m->phase;
+	t->result.from_hop = m->reply.code != 0 && m->asked;
+	log_attempt(t);
+	finish(t);
+}
+
+static void
+on_deadline(void *arg)
+{
+	struct relay_transfer *t = arg;
+	must(!t->final);
+	finish_for_all(t, smtp_reply_of(too_late));
+}
+
+/* ---- from hop to hop ---- */
+
+static void
+use(struct relay_transfer *t, struct relay_conn *c, bool kept)
+{
+	struct relay_result *r = &t->result;
+	t->conn = c;
+	t->kept = kept;
+	r->attempts++;
+	r->hop = t->next_hop->text;
+	r->address = c->to;
+	r->host = keep_words(t, slice_of(c->host));
+	r->tls = r->tls_verified = false;
+	r->why = SLICE_NONE;
+}
+
+static void
+send_mail(struct relay_transfer *t)
+{
+	struct relay_conn *c = t->conn;
+	struct relay_result *r = &t->result;
+	t->met = true;
+	r->offer = *smtp_client_offer(c->client);
+	r->offer.auth = NULL;
+	r->tls = c->secure;
+	r->tls_verified = c->verified;
+	struct smtp_client_mail *m = &t->send;
+	*m = (struct smtp_client_mail){.sender = t->mail->sender,
+		.params = t->mail->params,
+		.rcpts = m->rcpts,
+		.n_rcpts = t->mail->n_rcpts,
+		.all_or_none = t->mail->all_or_none,
+		.probe = t->kind == RELAY_PROBE,
+		.arena = t->mail->arena};
+	if (m->rcpts == NULL)
+		m->rcpts = arena_array(t->arena, m->n_rcpts, sizeof(*m->rcpts));
+	for (size_t i = 0; i < m->n_rcpts; i++)
+		m->rcpts[i] = (struct smtp_client_rcpt){.address = t->mail->rcpts[i].address,
+			.params = t->mail->rcpts[i].params};
+	if (t->mail->body != NULL) {
+		m->params.size = t->mail->body->bytes;
+		relay_reader_init(&t->reader, t->mail->body);
+	}
+	relay_conn_send(c, m);
+}
+
+static void
+hop_failed(struct relay_transfer *t)
+{
+	if (!t->met) /* one that only breaks at this mail is not down */
+		relay_hop_down(t->pool, t->hop, t->next_hop, t->result.why,
+			t->mail != NULL ? t->mail->log : NULL);
+	next_hop(t);
+}
+
+static void
+wait_turn(struct relay_transfer *t)
+{
+	t->waiting = true;
+	if (t->waited) /* woken, and another was faster: still the first */
+		TAILQ_INSERT_HEAD(&t->hop->waiting, t, of_waiting);
+	else
+		TAILQ_INSERT_TAIL(&t->hop->waiting, t, of_waiting);
+	t->waited = true;
+}
+
+/* An idle connection that is of no use to us may stand in the way of the limit. */
+static bool
+is_at_limit(struct relay_transfer *t)
+{
+	bool probe = t->kind == RELAY_PROBE;
+	size_t limit = probe ? RELAY_PROBES_MOST : t->way.connections;
+	if (limit == 0)
+		return false;
+	struct relay_conn *c, *next;
+	for (c = TAILQ_FIRST(&t->hop->idle); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, of_hop_idle);
+		if (c->probe == probe && (probe ? t->hop->probes : t->hop->conns) >= limit)
+			relay_conn_quit(c);
+	}
+	return (probe ? t->hop->probes : t->hop->conns) >= limit;
+}
+
+static void
+next_address(struct relay_transfer *t)
+{
+	enum relay_tls tls = relay_way_tls(&t->way, t->next_hop);
+	if (is_at_limit(t)) { /* others came first while we asked the DNS */
+		wait_turn(t);
+		return;
+	}
+	while (t->address_at < t->n_addresses && t->result.attempts < RELAY_ATTEMPTS_MOST) {
+		const struct relay_address *a = &t->addresses[t->address_at++];
+		struct err err = {0};
+		struct relay_conn *c = relay_conn_open(t, a, tls, &err);
+		if (c != NULL) {
+			use(t, c, false);
+			return;
+		}
+		t->result.attempts++;
+		t->result.address = a->to;
+		note_why(t, slice_of(err.text));
+	}
+	hop_failed(t);
+}
+
+void
+relay_transfer_resolved(struct relay_transfer *t, enum mx_verdict verdict)
+{
+	if (verdict == MX_GOOD) {
+		next_address(t);
+		return;
+	}
+	struct smtp_reply reply = mx_reply(verdict);
+	note_why(t, reply.text);
+	if (t->way.direct) { /* the domain itself has said so, or could not be asked */
+		t->result.hop = t->next_hop->text;
+		finish_for_all(t, reply);
+	} else {
+		hop_failed(t);
+	}
+}
+
+static void
+try_hop(struct relay_transfer *t)
+{
+	struct relay_conn *c = NULL;
+	enum mx_verdict verdict;
+	if (!t->fresh && t->kind != RELAY_LEARN)
+		c = relay_conn_take(t, relay_way_tls(&t->way, t->next_hop));
+	if (c != NULL) {
+		use(t, c, true);
+		send_mail(t);
+	} else if (is_at_limit(t)) {
+		wait_turn(t);
+	} else if (relay_resolve_start(t, &verdict)) {
+		relay_transfer_resolved(t, verdict);
+	}
+}
+
+static void
+next_hop(struct relay_transfer *t)
+{
+	if (t->at == t->n_order || t->result.attempts >= RELAY_ATTEMPTS_MOST) {
+		finish_for_all(t, smtp_reply_of(unreachable));
+		return;
+	}
+	leave_hop(t);
+	t->next_hop = t->order[t->at++];
+	t->hop = relay_hop_find(t->pool, t->next_hop);
+	t->hop->transfers++;
+	t->fresh = t->in_clear = t->waited = t->met = false;
+	try_hop(t);
+}
+
+static void
+start(struct relay_transfer *t)
+{
+	t->started = true;
+	uint64_t now = loop_now(t->pool->config.loop);
+	if (t->mail != NULL && t->mail->deadline_ms != 0) {
+		if (t->mail->deadline_ms <= now) {
+			finish_for_all(t, smtp_reply_of(too_late));
+			return;
+		}
+		loop_timer_set(&t->deadline, t->mail->deadline_ms - now);
+	}
+	if (t->n_order == 0) {
+		uint64_t turn = t->pool->turn++;
+		add_hops(t, turn, false);
+		add_hops(t, turn, true);
+	}
+	next_hop(t);
+}
+
+static void
+on_task(void *arg)
+{
+	struct relay_transfer *t = arg;
+	if (t->started)
+		try_hop(t);
+	else
+		start(t);
+}
+
+/* ---- what the connection tells ---- */
+
+void
+relay_transfer_ready(struct relay_transfer *t)
+{
+	relay_hop_up(t->pool, t->hop, t->next_hop, t->mail != NULL ? t->mail->log : NULL);
+	if (t->kind != RELAY_LEARN) {
+		send_mail(t);
+		return;
+	}
+	struct relay_conn *c = t->conn;
+	t->conn = NULL;
+	relay_conn_release(c);
+	relay_transfer_free(t);
+}
+
+/* "554 5.7.1 words" or what the world did. */
+static void
+note_failure(struct relay_transfer *t)
+{
+	struct smtp_reply r;
+	const char *why = "";
+	if (smtp_client_failed(t->conn->client, &r, &why) && r.code != 0)
+		note_why(t, smtp_reply_line(&r, t->arena));
+	else
+		note_why(t, slice_of(t->conn->why[0] != '\0' ? t->conn->why : why));
+}
+
+static void
+drop_conn(struct relay_transfer *t)
+{
+	struct relay_conn *c = t->conn;
+	t->conn = NULL;
+	relay_conn_drop(c);
+}
+
+void
+relay_transfer_failed(struct relay_transfer *t)
+{
+	bool again = t->conn->tls_failed && t->conn->tls == RELAY_TLS_MAY && !t->in_clear;
+	note_failure(t);
+	log_attempt(t);
+	drop_conn(t);
+	t->in_clear = again;
+	if (again)
+		t->address_at--; /* RFC 7435: in clear rather than not at all */
+	next_address(t);
+}
+
+/* Lost, or told to go (421), before the final dot: nothing was delivered, others may do it. */
+static void
+try_elsewhere(struct relay_transfer *t)
+{
+	bool kept = t->kept;
+	note_failure(t);
+	log_attempt(t);
+	drop_conn(t);
+	if (!kept) {
+		next_address(t);
+		return;
+	}
+	t->fresh = true;
+	t->result.attempts--; /* a kept connection that had died says nothing of the hop */
+	try_hop(t);
+}
+
+static bool
+is_sent(const struct smtp_client_mail *m)
+{
+	for (size_t i = 0; i < m->n_rcpts; i++)
+		if (m->rcpts[i].sent)
+			return true;
+	return false;
+}
+
+void
+relay_transfer_settled(struct relay_transfer *t)
+{
+	const struct smtp_client_mail *m = &t->send;
+	bool no_answer = m->reply.code == 0 || m->reply.code == 421;
+	if (no_answer && !is_sent(m)) {
+		try_elsewhere(t);
+		return;
+	}
+	if (no_answer)
+		note_failure(t);
+	struct relay_conn *c = t->conn;
+	t->conn = NULL;
+	relay_conn_release(c);
+	finish_answered(t);
+}
+
+bool
+relay_transfer_fill(struct relay_transfer *t)
+{
+	struct smtp_client *client = t->conn->client;
+	for (size_t wanted; (wanted = smtp_client_wants_body(client)) > 0;) {
+		struct slice piece;
+		struct err err;
+		if (relay_reader_next(&t->reader, wanted, &t->scratch, &piece, &err) < 0) {
+			note_why(t, slice_of(err.text));
+			finish_for_all(t, smtp_reply_of(unreadable));
+			return false;
+		}
+		if (piece.n == 0) {
+			t->final = true;
+			loop_timer_clear(&t->deadline);
+			smtp_client_body_end(client);
+			break;
+		}
+		smtp_client_body(client, piece);
+	}
+	return true;
+}
+
+/* ---- what the caller asks ---- */
+
+struct relay_transfer *
+relay_send(struct relay_pool *p, const struct relay_way *w, struct relay_mail *m, relay_fn *fn,
+	void *arg)
+{
+	must(m->n_rcpts > 0 && m->body != NULL && m->times != NULL);
+	return relay_transfer_new(p, RELAY_MAIL, w, m, fn, arg);
+}
+
+bool
+relay_cancel(struct relay_transfer **tp)
+{
+	struct relay_transfer *t = *tp;
+	if (t->final)
+		return false;
+	*tp = NULL;
+	relay_transfer_free(t);
+	return true;
+}
+
+bool
+relay_is_final(const struct relay_transfer *t)
+{
+	return t->final;
+}
