@@ -116,8 +116,8 @@ passwd_read(const char *path, struct arena *a, struct map **users_out, struct er
 		slice_cut(text, '\n', &line, &text);
 		if (says_nothing(line))
 			continue;
-		/* An entry with its decoded parts and its place in the map. */
-		if (arena_room(a) < 1 << 20)
+		/* An entry with its decoded parts, and the map where it has to grow. */
+		if (arena_room(a) < 4096 + map_count(users) * 128)
 			return err_set(err, "%s:%u: too many users", path, n);
 		struct passwd_entry *e = ARENA_NEW(a, struct passwd_entry);
 		const char *wrong = passwd_parse(slice_trim(line), a, e);

@@ -158,8 +158,8 @@ schema_defaults_text(struct arena *a)
 			continue;
 		struct slice name = arena_printf(
 			a, "%s%s%s", row->group, row->group[0] != '\0' ? " " : "", row->name);
-		buf_printf(&b, "%-24.*s %-36.*s%s\n", SLICE_ARG(name), SLICE_ARG(initial),
-			row->restart ? " (restart)" : "");
+		buf_printf(&b, "%-26.*s %.*s%s\n", SLICE_ARG(name), SLICE_ARG(initial),
+			row->restart ? " (a reload does not take it up)" : "");
 	}
 	return finish(&b, a);
 }

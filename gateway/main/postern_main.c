@@ -1,0 +1,52 @@
+/* postern: the command line tool. `postern -f FILE COMMAND`; the commands are in tool_*.c. */
+#include <string.h>
+#include <unistd.h>
+
+#include "main/tool.h"
+
+static const struct {
+	const char *name, *text;
+	int (*run)(const struct tool *t, int n, char *const words[]);
+} commands[] = {
+	{"check", "[--defaults] [FILE]    what is wrong; for each rule its stage and its cost",
+		tool_check},
+	{"facts", "                       the facts that rules can ask for", tool_facts},
+	{"sample", "                      every setting, as a commented configuration",
+		tool_sample},
+	{"manual", "                      the manual page postern.conf(5)", tool_manual},
+	{"dkim",
+		"keygen DOMAIN SELECTOR [ed25519 | rsa2048] [FILE]    a key and its DNS record",
+		tool_dkim},
+	{"passwd", "USER [FILE]           sets the password of an account", tool_passwd},
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static int
+usage(const struct tool *t)
+{
+	fputs("usage: postern [-f FILE] COMMAND\n", t->err);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(t->err, "  %s %s\n", commands[i].name, commands[i].text);
+	return 2;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct tool t = {"/etc/postern/postern.conf", false, stdin, stdout, stderr};
+	int option;
+	/* "+": what stands behind the command is the command's. */
+	while ((option = getopt(argc, argv, "+f:")) != -1) {
+		if (option != 'f')
+			return usage(&t);
+		t.config = optarg;
+		t.config_given = true;
+	}
+	if (optind == argc)
+		return usage(&t);
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(argv[optind], commands[i].name) == 0)
+			return commands[i].run(&t, argc - optind - 1, argv + optind + 1);
+	fprintf(stderr, "postern: there is no command %s\n", argv[optind]);
+	return usage(&t);
+}

@@ -1,0 +1,32 @@
+/*
+ * The commands of `postern`, one file each. A command reads its words, writes what it has found to
+ * out and what is wrong to err, and returns the exit status: 0 done, 1 something is wrong with what
+ * it looked at, 2 it was called wrongly.
+ */
+#ifndef MAIN_TOOL_H
+#define MAIN_TOOL_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/slice.h"
+
+struct tool {
+	const char *config; /* -f FILE */
+	bool        config_given;
+	FILE       *in, *out, *err;
+};
+
+/* words: what stands behind the command's name. */
+int tool_check(const struct tool *t, int n, char *const words[]);
+int tool_facts(const struct tool *t, int n, char *const words[]);
+int tool_sample(const struct tool *t, int n, char *const words[]);
+int tool_manual(const struct tool *t, int n, char *const words[]);
+int tool_dkim(const struct tool *t, int n, char *const words[]);
+int tool_passwd(const struct tool *t, int n, char *const words[]);
+
+/* "usage: postern ..." to err; returns 2. */
+int tool_usage(const struct tool *t, const char *text);
+void tool_print(FILE *f, struct slice text);
+
+#endif

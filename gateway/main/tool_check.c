@@ -1,0 +1,83 @@
+/*
+ * `postern check`: reads a configuration as posternd does, opens nothing, and prints for each
+ * rule at which stage it can decide, what it costs and what it delays. `--defaults` adds what
+ * is not written: the defaults of the settings and the rules that are built in.
+ */
+#include <string.h>
+
+#include "conf/schema.h"
+#include "main/generation.h"
+#include "main/tool.h"
+
+enum { TEXT_MOST = 16 << 20 };
+
+/* What holds before the first rule of a block, as rules would say it. */
+static const char built_in[] =
+	"\nbuilt in, inbound:\n"
+	"  reject with \"550 5.7.1\"    recipient.domain is not declared (no relaying)\n"
+	"  reject with \"552 5.3.4\"    the mail is larger than `mail size`\n"
+	"  defer  with \"452 4.5.3\"    more recipients than `recipients`, or another next "
+	"hop\n"
+	"  reject with \"554 5.4.6\"    more Received fields than `received` (a loop)\n"
+	"  reject with \"550 5.6.0\"    a malformed header, more than one From or author "
+	"domain\n"
+	"                             (unless the listener says `header rules off`)\n"
+	"  postmaster@ and abuse@ of a declared domain pass all rules but virus and rate\n"
+	"\nbuilt in, outbound:\n"
+	"  reject with \"530 5.7.0\"    neither an account nor a network of `from`\n"
+	"  reject with \"550 5.7.1\"    sender or From is not what `user ... sends as` allows\n"
+	"  the rest as inbound\n";
+
+int
+tool_usage(const struct tool *t, const char *text)
+{
+	fprintf(t->err, "usage: postern %s\n", text);
+	return 2;
+}
+
+void
+tool_print(FILE *f, struct slice text)
+{
+	if (text.n != 0)
+		fwrite(text.p, 1, text.n, f);
+}
+
+static void
+print_defaults(const struct tool *t, struct arena *a)
+{
+	fputs("defaults:\n", t->out);
+	tool_print(t->out, schema_defaults_text(a));
+	fputs(built_in, t->out);
+}
+
+int
+tool_check(const struct tool *t, int n, char *const words[])
+{
+	const char *path = t->config;
+	bool defaults = n > 0 && strcmp(words[0], "--defaults") == 0;
+	if (n > 1 + defaults || (n > defaults && words[defaults][0] == '-'))
+		return tool_usage(t, "check [--defaults] [FILE]");
+	if (n > defaults)
+		path = words[defaults];
+	struct arena *a = arena_new(TEXT_MOST);
+	struct conf_report report;
+	conf_report_init(&report);
+	struct generation *g = generation_read(path, &report);
+	tool_print(t->err, conf_report_text(&report, a));
+	for (int d = INBOUND; g != NULL && d <= OUTBOUND; d++) {
+		if (g->policy[d] == NULL)
+			continue;
+		fprintf(t->out, "%s:\n", d == INBOUND ? "inbound" : "outbound");
+		tool_print(t->out, policy_check_text(g->policy[d], a));
+	}
+	if (defaults)
+		print_defaults(t, a);
+	if (g != NULL)
+		fprintf(t->out, "%s: right, %zu warnings\n", path, report.n - report.n_errors);
+	int status = g != NULL ? 0 : 1;
+	if (g != NULL)
+		generation_free(&g, NULL);
+	conf_report_fini(&report);
+	arena_free(&a);
+	return status;
+}

@@ -1,0 +1,117 @@
+/* `postern facts`, `postern sample`, `postern manual`: what the tables say, for people. */
+#include <string.h>
+
+#include "conf/schema.h"
+#include "filters/facts.h"
+#include "main/tool.h"
+
+enum { TEXT_MOST = 8 << 20 };
+
+static void
+print_words(FILE *f, const struct fact_decl *d)
+{
+	if (d->words == NULL)
+		return;
+	for (size_t i = 0; d->words[i] != NULL; i++)
+		fprintf(f, "%s%s", i == 0 ? " One of: " : ", ", d->words[i]);
+	fputs(".", f);
+}
+
+int
+tool_facts(const struct tool *t, int n, char *const words[])
+{
+	(void)words;
+	if (n != 0)
+		return tool_usage(t, "facts");
+	const struct fact_decl *const *decls = facts_all();
+	fprintf(t->out, "%-22s %-12s %-10s %-8s %-8s %s\n", "FACT", "TYPE", "SCOPE", "STAGE",
+		"COST", "WHAT IT IS");
+	for (size_t i = 0; decls[i] != NULL; i++) {
+		const struct fact_decl *d = decls[i];
+		fprintf(t->out, "%-22s %-12s %-10s %-8s %-8s %s",
+			d->phrase != NULL ? d->phrase : d->name, fact_type_text(d->type),
+			fact_scope_text(d->scope), fact_stage_text(d->stage),
+			fact_cost_text(d->cost), d->text);
+		print_words(t->out, d);
+		fputc('\n', t->out);
+	}
+	return 0;
+}
+
+int
+tool_sample(const struct tool *t, int n, char *const words[])
+{
+	(void)words;
+	if (n != 0)
+		return tool_usage(t, "sample");
+	struct arena *a = arena_new(TEXT_MOST);
+	tool_print(t->out, schema_sample(a));
+	arena_free(&a);
+	return 0;
+}
+
+static const char manual_head[] =
+	".TH POSTERN.CONF 5\n"
+	".SH NAME\n"
+	"postern.conf \\- configuration of the mail gateway posternd(8)\n"
+	".SH DESCRIPTION\n"
+	"One file says where the gateway listens, which domains it guards, where mail goes, "
+	"and the\n"
+	"rules. Statements stand in any order, one a line; a line goes on behind a backslash "
+	"or a\n"
+	"comma, and where it ends or the next begins with and, or, then. Strings stand in "
+	"double\n"
+	"quotes, durations are 10s 5m 2h 3d, sizes 64K 25M, rates 200/hour, networks "
+	"10.0.0.0/8;\n"
+	"# begins a comment. Relative paths are relative to the file that names them.\n";
+
+static const char manual_rules[] =
+	".SH RULES\n"
+	"Each rule of a block is an action and a condition behind \\fBif\\fR. For each "
+	"recipient\n"
+	"the rules are read from the top; the first ending action whose condition holds "
+	"decides. A\n"
+	"rule that is not yet known lets only a later \\fBreject\\fR decide, and only where "
+	"all open\n"
+	"rules above it are rejects too. A block ends in an ending rule without condition.\n"
+	".PP\n"
+	"Ending actions: \\fBaccept\\fR, \\fBreject\\fR [\\fBwith\\fR \"550 5.7.1 text\"],\n"
+	"\\fBdefer\\fR [\\fBwith\\fR \"451 4.7.1 text\"], \\fBdiscard\\fR. Others: "
+	"\\fBtag\\fR\n"
+	"\"Name: value\", \\fBremove header\\fR \"Name\", \\fBsign\\fR [\\fBas\\fR "
+	"\"domain\"],\n"
+	"\\fBscore\\fR NUMBER, \\fBlog\\fR \"text\", and \\fBtry\\fR RULE, which only "
+	"records.\n"
+	".PP\n"
+	"A condition joins tests with \\fBand\\fR, \\fBor\\fR, \\fBnot\\fR and parentheses. A "
+	"test\n"
+	"is a fact alone, or a fact and \\fBis\\fR, \\fBis not\\fR, \\fBin\\fR, \\fBnot "
+	"in\\fR,\n"
+	"\\fBmatches\\fR, \\fBcontains\\fR, <, <=, >, >= and a value. \\fBevery\\fR asks for "
+	"all of\n"
+	"a list, \\fBany\\fR LIST { ... } binds several tests to one of its elements.\n";
+
+int
+tool_manual(const struct tool *t, int n, char *const words[])
+{
+	(void)words;
+	if (n != 0)
+		return tool_usage(t, "manual");
+	struct arena *a = arena_new(TEXT_MOST);
+	fputs(manual_head, t->out);
+	tool_print(t->out, schema_manual(a));
+	fputs(manual_rules, t->out);
+	fputs(".SH FACTS\n", t->out);
+	const struct fact_decl *const *decls = facts_all();
+	for (size_t i = 0; decls[i] != NULL; i++) {
+		const struct fact_decl *d = decls[i];
+		fprintf(t->out, ".TP\n\\fB%s\\fR (%s, %s)\n%s",
+			d->phrase != NULL ? d->phrase : d->name, fact_type_text(d->type),
+			fact_stage_text(d->stage), d->text);
+		print_words(t->out, d);
+		fputc('\n', t->out);
+	}
+	fputs(".SH SEE ALSO\nposternd(8), postern(8)\n", t->out);
+	arena_free(&a);
+	return 0;
+}

@@ -1,0 +1,320 @@
+/*
+ * The commands of `postern`: what they print, write and return. Keys and users' files are made
+ * in a folder of the test's own (OUT-12: keys are never overwritten; EXT-04: no password is
+ * kept).
+ */
+#include <crypt.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/mem.h"
+#include "conf/file.h"
+#include "conf/passwd.h"
+#include "filters/dkim_key.h"
+#include "filters/facts.h"
+#include "main/tool.h"
+
+enum { WORDS_MOST = 6, TEXT_MOST = 1 << 20 };
+
+typedef int tool_fn(const struct tool *t, int n, char *const words[]);
+
+struct run {
+	int status;
+	char *out, *err;
+};
+
+/* words are cut at spaces. */
+static struct run
+run(tool_fn *fn, const char *words, const char *in)
+{
+	struct run r = {0};
+	struct tool t = {.config = "test.conf"};
+	char *list[WORDS_MOST + 1] = {NULL};
+	size_t out_bytes, err_bytes;
+	int n = 0;
+	struct arena *a = arena_new(65536);
+	struct slice word, rest = slice_of(words);
+	while (rest.n != 0) {
+		slice_cut(rest, ' ', &word, &rest);
+		assert_true(n < WORDS_MOST);
+		list[n++] = arena_text(a, word);
+	}
+	char *input = arena_text(a, slice_of(in));
+	t.in = fmemopen(input, strlen(input) + 1, "r");
+	t.out = open_memstream(&r.out, &out_bytes);
+	t.err = open_memstream(&r.err, &err_bytes);
+	r.status = fn(&t, n, list);
+	fclose(t.in);
+	fclose(t.out);
+	fclose(t.err);
+	arena_free(&a);
+	return r;
+}
+
+static void
+done(struct run *r)
+{
+	free(r->out);
+	free(r->err);
+}
+
+static void
+write_config(const char *text)
+{
+	FILE *f = fopen("test.conf", "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+#define RIGHT                                                               \
+	"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:25\"\n" \
+	"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
+
+static void
+test_check(void **state)
+{
+	(void)state;
+	write_config(RIGHT "inbound {\n\treject if sender is \"x@example.com\"\n\taccept\n}\n");
+	struct run r = run(tool_check, "", "");
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "test.conf:5"));
+	assert_non_null(strstr(r.out, "test.conf: right, 0 warnings\n"));
+	assert_string_equal(r.err, "");
+	done(&r);
+	r = run(tool_check, "--defaults", "");
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "limits mail size"));
+	assert_non_null(strstr(r.out, "no relaying"));
+	done(&r);
+	write_config(RIGHT "inbound {\n\treject if sendr is \"x\"\n\taccept\n}\n");
+	r = run(tool_check, "", "");
+	assert_int_equal(r.status, 1);
+	assert_string_equal(r.err, "test.conf:5:12: error: there is no fact \"sendr\" (did you "
+				   "mean \"sender\"?)\n");
+	done(&r);
+	r = run(tool_check, "nowhere.conf", "");
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.err, "cannot read nowhere.conf"));
+	done(&r);
+	r = run(tool_check, "--default", "");
+	assert_int_equal(r.status, 2);
+	done(&r);
+}
+
+/* Every fact is in the table and in the manual. */
+static void
+test_facts(void **state)
+{
+	(void)state;
+	struct run facts = run(tool_facts, "", ""), manual = run(tool_manual, "", "");
+	const struct fact_decl *const *decls = facts_all();
+	assert_int_equal(facts.status, 0);
+	assert_int_equal(manual.status, 0);
+	size_t n = 0;
+	for (; decls[n] != NULL; n++) {
+		assert_non_null(strstr(facts.out, decls[n]->text));
+		assert_non_null(strstr(manual.out, decls[n]->text));
+	}
+	assert_true(n > 10);
+	done(&facts);
+	done(&manual);
+}
+
+/* The strings of the record put together again. */
+static struct slice
+record_of(const char *line, struct arena *a)
+{
+	struct slice rest = slice_of(line), piece, out = SLICE("");
+	slice_cut(rest, '\n', &rest, &piece);
+	while (slice_cut(rest, '"', &piece, &rest)) {
+		slice_cut(rest, '"', &piece, &rest);
+		assert_true(piece.n <= 255);
+		out = arena_printf(a, "%.*s%.*s", SLICE_ARG(out), SLICE_ARG(piece));
+	}
+	return out;
+}
+
+static void
+check_keygen(const char *words, const char *path, const char *name, bool ed25519)
+{
+	struct arena *a = arena_new(TEXT_MOST);
+	struct dkim_record record;
+	struct dkim_key *key;
+	struct slice pem;
+	struct stat st;
+	struct err err;
+	struct run r = run(tool_dkim, words, "");
+	assert_int_equal(r.status, 0);
+	assert_true(strncmp(r.out, name, strlen(name)) == 0);
+	assert_null(dkim_record_parse(record_of(r.out, a), a, &record));
+	assert_int_equal(record.ed25519, ed25519);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(file_read(path, TEXT_MOST / 2, a, &pem, &err), 0);
+	assert_int_equal(dkim_key_load(pem, &key, &err), 0);
+	assert_true(slice_eq(dkim_key_record(key, a), record_of(r.out, a)));
+	dkim_key_free(&key);
+	done(&r);
+	r = run(tool_dkim, words, "");
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.err, "File exists"));
+	assert_string_equal(r.out, "");
+	done(&r);
+	struct slice again;
+	assert_int_equal(file_read(path, TEXT_MOST / 2, a, &again, &err), 0);
+	assert_true(slice_eq(pem, again));
+	unlink(path);
+	arena_free(&a);
+}
+
+static void
+test_keygen(void **state)
+{
+	(void)state;
+	check_keygen("keygen Example.com s1", "example.com.s1.pem",
+		"s1._domainkey.example.com. IN TXT ( \"v=DKIM1; k=rsa; p=", false);
+	check_keygen("keygen example.com s2 ed25519 my.pem", "my.pem",
+		"s2._domainkey.example.com. IN TXT ( \"v=DKIM1; k=ed25519; p=", true);
+	static const struct {
+		const char *words;
+		int status;
+	} wrong[] = {
+		{"keygen", 2},
+		{"keygen example.com", 2},
+		{"make example.com s1", 2},
+		{"keygen example.com s1 ed25519 a b", 2},
+		{"keygen a..b s1", 1},
+		{"keygen example.com s_1 rsa2048 x.pem", 0},
+		{"keygen example.com s/1", 1},
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct run r = run(tool_dkim, wrong[i].words, "");
+		if (r.status != wrong[i].status && wrong[i].status != 0)
+			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
+		done(&r);
+	}
+	unlink("x.pem");
+}
+
+/* RFC 5802 3, computed by OpenSSL alone. */
+static void
+check_scram(const struct passwd_entry *e, const char *password)
+{
+	unsigned char salted[32], client[32], stored[32], server[32];
+	unsigned n;
+	assert_true(e->has_scram && e->iterations >= 4096);
+	assert_int_equal(PKCS5_PBKDF2_HMAC(password, (int)strlen(password),
+				 (const unsigned char *)e->salt.p, (int)e->salt.n,
+				 (int)e->iterations, EVP_sha256(), 32, salted),
+		1);
+	assert_non_null(HMAC(
+		EVP_sha256(), salted, 32, (const unsigned char *)"Client Key", 10, client, &n));
+	assert_non_null(HMAC(
+		EVP_sha256(), salted, 32, (const unsigned char *)"Server Key", 10, server, &n));
+	assert_int_equal(EVP_Digest(client, 32, stored, &n, EVP_sha256(), NULL), 1);
+	assert_memory_equal(e->stored_key.p, stored, 32);
+	assert_memory_equal(e->server_key.p, server, 32);
+}
+
+static void
+check_passwd(const char *words, const char *in, const char *name, const char *password)
+{
+	struct arena *a = arena_new(TEXT_MOST);
+	struct map *users;
+	struct err err;
+	struct run r = run(tool_passwd, words, in);
+	assert_string_equal(r.err, "");
+	assert_int_equal(r.status, 0);
+	assert_int_equal(passwd_read("users", a, &users, &err), 0);
+	const struct passwd_entry *e = map_get(users, slice_of(name));
+	assert_non_null(e);
+	struct crypt_data *data = MEM_NEW(struct crypt_data);
+	const char *hash = arena_text(a, e->crypt);
+	assert_true(strncmp(hash, "$y$", 3) == 0);
+	assert_string_equal(crypt_r(password, hash, data), hash);
+	assert_string_not_equal(crypt_r("another", hash, data), hash);
+	mem_free(data);
+	check_scram(e, password);
+	done(&r);
+	arena_free(&a);
+}
+
+static void
+test_passwd(void **state)
+{
+	(void)state;
+	check_passwd("alice users", "secret\n", "alice", "secret");
+	check_passwd("bob users", "p\xc3\xa4ss wort", "bob", "p\xc3\xa4ss wort");
+	check_passwd("alice users", "changed\r\n", "alice", "changed");
+	/* RFC 4013: a no-break space is a space, a soft hyphen is nothing. */
+	check_passwd("carol users", "I\xc2\xadX\xc2\xa0y\n", "carol", "IX y");
+	char longest[300];
+	memset(longest, 'x', sizeof(longest));
+	longest[256] = '\0';
+	static const struct {
+		const char *words, *in, *error;
+		int status;
+	} wrong[] = {
+		{"alice users", "\n", "empty", 1},
+		{"a:b users", "x\n", "no name of a user", 1},
+		{"", "", "usage", 2},
+		{"alice users", "bell\a\n", "forbids", 1},
+		{"--x users", "", "usage", 2},
+		{"alice nowhere/users", "x\n", "cannot", 1},
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct run r = run(tool_passwd, wrong[i].words, wrong[i].in);
+		if (r.status != wrong[i].status || (strstr(r.err, wrong[i].error) == NULL &&
+							   strstr(r.err, "create") == NULL))
+			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
+		done(&r);
+	}
+	struct run r = run(tool_passwd, "alice users", longest);
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.err, "at most 255"));
+	done(&r);
+	/* Without a file's name: the one that the configuration says. */
+	write_config(RIGHT "inbound { accept }\n");
+	r = run(tool_passwd, "dave", "x\n");
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.err, "no listener of test.conf says `auth`"));
+	done(&r);
+	unlink("users");
+}
+
+static int
+enter_folder(void **state)
+{
+	static char folder[] = "/tmp/postern_tool.XXXXXX";
+	*state = folder;
+	return mkdtemp(folder) == NULL || chdir(folder) != 0;
+}
+
+static int
+leave_folder(void **state)
+{
+	unlink("test.conf");
+	return chdir("/") != 0 || rmdir(*state) != 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_keygen),
+		cmocka_unit_test(test_passwd),
+	};
+	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+}
