@@ -8,7 +8,7 @@
  * returns EPERM (open of a path outside: EACCES), so that a library's try is an error it can handle;
  * calls that only an attacker makes kill the process.
  *
- * The syscalls that sanitizer builds need besides stand in one table, sandbox_calls.c.
+ * What may be called, by group, and what sanitizer builds need besides, stands in sandbox_calls.c.
  */
 #ifndef IO_SANDBOX_H
 #define IO_SANDBOX_H
@@ -38,6 +38,7 @@ enum {
 	SANDBOX_WRITE    = 1 << 4, /* create, write, truncate, rename, unlink, sync */
 	SANDBOX_THREADS  = 1 << 5, /* clone for threads */
 	SANDBOX_EXEC     = 1 << 6, /* execve, fork, wait */
+	SANDBOX_CODE     = 1 << 7, /* memory that is code: dlopen (iconv's tables), just-in-time compilers */
 };
 
 struct sandbox_spec {
