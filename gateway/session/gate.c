@@ -58,11 +58,24 @@ gate_new(const struct gate_config *config, const struct gate_client *client, con
 	return g;
 }
 
+static void
+log_close(const struct gate *g)
+{
+	struct log_line l;
+	log_begin(&l, EV_CLOSE, &g->log);
+	log_ip(&l, "client", &g->session.client);
+	log_number(&l, "taken", g->mails_taken);
+	log_number(&l, "refused", g->mails_refused);
+	log_number(&l, "recipients-refused", g->rcpts_refused);
+	log_end(&l);
+}
+
 void
 gate_free(struct gate **g)
 {
 	if (*g == NULL)
 		return;
+	log_close(*g);
 	pipeline_free(&(*g)->pipeline);
 	smtp_server_free(&(*g)->server);
 	arena_free(&(*g)->arena);
