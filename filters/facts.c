@@ -259,6 +259,7 @@ state_of(struct scope *s, size_t filter)
 static struct flt_call
 call_of(struct facts *f, struct scope *s, enum fact_scope scope, size_t rcpt, size_t filter)
 {
+	scope_open(s); /* before its arena is read: initialisers have no order */
 	struct flt_call c = {
 		.conf = f->conf,
 		.settings = conf_filter_find(f->conf, filter_table[filter]->name),
