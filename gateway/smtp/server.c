@@ -189,6 +189,9 @@ take_line(struct smtp_server *s, struct slice in)
 		server_command(s, line);
 	else if (result != LINE_MORE)
 		bad_line(s, result);
+	/* no PIPELINING was told: even what we answer at once has to be awaited */
+	if (result != LINE_MORE && !s->esmtp && s->state != SMTP_ST_CLOSED)
+		s->sync = s->owed == SMTP_EV_NONE;
 	return taken;
 }
 

@@ -14,8 +14,8 @@
  *
  * Early talkers (SRV-03): give feed what was read even when a reply is owed. It takes nothing then,
  * but so the machine learns that input was there behind a command that may not be pipelined (or
- * before the greeting), until its reply is written: the driver's reply is replaced by 503 or 554 and
- * CLOSE follows. So call smtp_server_written as soon as bytes are handed on, before the next read.
+ * before the greeting), until its reply is written: the driver's reply is replaced by 554 and CLOSE
+ * follows. After HELO no command may be pipelined. So call smtp_server_written as soon as bytes are handed on, before the next read.
  * Clients that have authenticated are spared, except around STARTTLS.
  *
  * To coalesce the replies to pipelined commands, write when feed has taken all there is, or when an

@@ -6,12 +6,19 @@
 #include "base/must.h"
 #include "smtp/server_priv.h"
 
-/* Commands whose reply a client must await (RFC 2920 3.1, 3207 4, 4954 4, 5321 3.1). */
+/*
+ * What a client must await a reply to (RFC 2920 3.1, 3207 4, 4954 4, 5321 3.1): everything
+ * where it does not know of PIPELINING, having said HELO or nothing; but never the reply to a
+ * mail, behind which the next command may well stand.
+ */
 static bool
-must_be_awaited(enum smtp_event_type type)
+must_be_awaited(const struct smtp_server *s, enum smtp_event_type type)
 {
-	return type == SMTP_EV_CONNECT || type == SMTP_EV_HELO || type == SMTP_EV_STARTTLS ||
-	       type == SMTP_EV_AUTH || type == SMTP_EV_AUTH_DATA || type == SMTP_EV_DATA;
+	if (type == SMTP_EV_NONE || type == SMTP_EV_BODY_END)
+		return false;
+	return !s->esmtp || type == SMTP_EV_CONNECT || type == SMTP_EV_HELO ||
+	       type == SMTP_EV_STARTTLS || type == SMTP_EV_AUTH || type == SMTP_EV_AUTH_DATA ||
+	       type == SMTP_EV_DATA;
 }
 
 bool
@@ -20,7 +27,7 @@ server_awaits_silence(const struct smtp_server *s)
 	/* A user who has shown who he is may be sloppy, but never around STARTTLS (SMG-07). */
 	if (s->authenticated && s->owed != SMTP_EV_STARTTLS && s->state != SMTP_ST_TLS)
 		return false;
-	return s->state != SMTP_ST_CLOSED && (s->sync || must_be_awaited(s->owed));
+	return s->state != SMTP_ST_CLOSED && (s->sync || must_be_awaited(s, s->owed));
 }
 
 void
@@ -30,7 +37,7 @@ server_violated(struct smtp_server *s)
 	server_refuse_and_close(s,
 		s->commands == 0
 			? "554 5.5.0 You spoke before the greeting"
-			: "503 5.5.0 Commands came before the reply that they had to wait for",
+			: "554 5.5.0 Commands came before the reply that they had to wait for",
 		SLICE_NONE);
 }
 
@@ -164,7 +171,7 @@ smtp_server_reply(struct smtp_server *s, const struct smtp_reply *r)
 	}
 	replied(s, type, r);
 	s->owed = SMTP_EV_NONE;
-	s->sync = s->state != SMTP_ST_CLOSED && must_be_awaited(type);
+	s->sync = s->state != SMTP_ST_CLOSED && must_be_awaited(s, type);
 	s->errors += smtp_reply_class(r) == 5 && type != SMTP_EV_CONNECT;
 	if (s->state != SMTP_ST_CLOSED)
 		buf_clear(&s->words);
