@@ -22,9 +22,8 @@ check_reply(struct compile *c, const struct rule *r)
 		conf_error(c->report, r->at, "a reply is at most %d bytes long", REPLY_MOST);
 	else if (!smtp_reply_parse_text(r->text, &reply) || reply.text.n == 0)
 		conf_error(c->report, r->at,
-			"\"%.*s\" is no reply: write \"%d50 %d.7.1 text\", both codes of one "
-			"class",
-			SLICE_ARG(r->text), class, class);
+			"\"%.*s\" is no reply: write \"%s text\", both codes of one class",
+			SLICE_ARG(r->text), class == 5 ? "550 5.7.1" : "451 4.7.1");
 	else if (smtp_reply_class(&reply) != class)
 		conf_error(c->report, r->at, "%s wants a %dxx reply, and \"%.*s\" is %d",
 			action_text(r->action), class, SLICE_ARG(r->text), reply.code);

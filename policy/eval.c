@@ -13,6 +13,12 @@
 
 enum { FAILED_NAMES_MOST = 8 };
 
+/*
+ * How a rule can decide now: passing what a reject passes, or with all above it settled; and
+ * whether an answer to it could bring a decision now.
+ */
+enum { DECIDES_EARLY = 1, DECIDES_SETTLED = 2, USEFUL = 4 };
+
 /* --- one walk */
 
 static void
@@ -40,7 +46,7 @@ may_ask(const struct run *r, size_t i, enum fact_cost level)
 	if (level == COST_RESERVE &&
 		(r->rules[i] & LOGIC_WHY & ~(logic)(LOGIC_UNASKED_RESERVE | LOGIC_FAILED)) != 0)
 		return false;
-	return level <= COST_CHEAP || r->useful[i];
+	return level <= COST_CHEAP || (r->useful[i] & USEFUL) != 0;
 }
 
 static void
@@ -73,11 +79,14 @@ walk(struct run *r, enum fact_cost level, bool postmaster)
 /* --- what could decide now */
 
 /*
- * A rule that only a later stage settles holds back what stands below it: an ending one that is
- * no reject all decisions, any other those that are no reject.
+ * What stands above a rule and can hold its decision back at this stage. A reject passes all
+ * but an ending rule of another kind that cannot become false; where that one fails instead,
+ * the mail is deferred, and this, as any other decision, needs everything above to be settled.
  */
 struct hold {
-	bool all, not_rejects;
+	bool rejects; /* even those */
+	bool others;
+	bool fails;
 };
 
 static void
@@ -86,19 +95,27 @@ hold_by(struct hold *h, const struct policy_rule *rule, logic v)
 	logic passes = LOGIC_NOW_FALSE | LOGIC_NOW_FAILED;
 	if (!rule->ends)
 		passes |= LOGIC_NOW_TRUE;
-	if (rule->try_only || logic_known(v) || (v & passes) != 0)
+	if (rule->try_only || logic_known(v))
 		return;
-	h->not_rejects = true;
-	if (rule->ends && rule->rule->action != ACTION_REJECT)
-		h->all = true;
+	h->others |= (v & passes) == 0;
+	if (!rule->ends || rule->rule->action == ACTION_REJECT)
+		return;
+	h->rejects |= (v & LOGIC_NOW_FALSE) == 0;
+	h->fails |= (v & LOGIC_NOW_FAILED) != 0;
 }
 
-static bool
+static uint8_t
 can_decide(const struct hold *h, const struct policy_rule *rule, logic v)
 {
+	bool reject = rule->rule->action == ACTION_REJECT;
+	uint8_t ways = 0;
 	if (!rule->ends || (v & LOGIC_NOW_TRUE) == 0)
-		return false;
-	return rule->rule->action == ACTION_REJECT ? !h->all : !h->not_rejects;
+		return 0;
+	if (reject && !h->rejects)
+		ways |= DECIDES_EARLY;
+	if ((!reject || h->fails) && !h->others)
+		ways |= DECIDES_SETTLED;
+	return ways;
 }
 
 static void
@@ -106,36 +123,33 @@ find_useful(struct run *r)
 {
 	const struct policy *p = r->policy;
 	struct hold h = {0};
-	bool below = false, reject_below = false;
 	for (size_t i = 0; i < p->n_rules; i++) {
-		r->useful[i] = i <= r->end && can_decide(&h, &p->rules[i], r->rules[i]);
+		r->useful[i] = i <= r->end ? can_decide(&h, &p->rules[i], r->rules[i]) : 0;
 		if (i < r->end)
 			hold_by(&h, &p->rules[i], r->rules[i]);
 	}
-	if (r->end == p->n_rules)
-		below = !h.not_rejects;
+	uint8_t below = r->end == p->n_rules && !h.others ? DECIDES_SETTLED : 0;
 	/* upwards: a rule is useful too where one below it, that can decide, waits for it */
 	for (size_t i = r->end < p->n_rules ? r->end + 1 : r->end; i-- > 0;) {
 		const struct policy_rule *rule = &p->rules[i];
-		bool decides = r->useful[i], rejects = rule->rule->action == ACTION_REJECT;
-		bool holds_rejects =
-			rule->rule->action == ACTION_SCORE || (rule->ends && !rejects);
-		r->useful[i] |= below || (reject_below && holds_rejects);
-		below |= decides && !rejects;
-		reject_below |= decides && rejects;
+		bool holds_rejects = rule->rule->action == ACTION_SCORE ||
+				     (rule->ends && rule->rule->action != ACTION_REJECT);
+		uint8_t decides = r->useful[i];
+		if (decides != 0 || (below & DECIDES_SETTLED) != 0 ||
+			((below & DECIDES_EARLY) != 0 && holds_rejects))
+			r->useful[i] |= USEFUL;
+		below |= decides;
 	}
 }
 
-/* Some useful rule is unknown for one of these reasons. Effects decide nothing, scores may. */
+/* Some useful rule is unknown for one of these reasons. */
 static bool
-any_useful(const struct run *r, logic why, bool effects)
+any_useful(const struct run *r, logic why)
 {
 	for (size_t i = 0; i < r->end; i++) {
 		const struct policy_rule *rule = &r->policy->rules[i];
-		if (rule->try_only || !r->useful[i] || (r->rules[i] & why) == 0 ||
-			logic_known(r->rules[i]))
-			continue;
-		if (effects || rule->ends || rule->rule->action == ACTION_SCORE)
+		if (!rule->try_only && (r->useful[i] & USEFUL) != 0 &&
+			!logic_known(r->rules[i]) && (r->rules[i] & why) != 0)
 			return true;
 	}
 	return false;
@@ -266,33 +280,37 @@ fill(struct run *r, struct verdict *v)
 	if (v->decided)
 		return;
 	v->asked = r->asked;
-	v->waits = any_useful(r, LOGIC_WAITS, true);
+	v->waits = any_useful(r, LOGIC_WAITS);
 }
 
-/* Each fact is fetched at most once at each level, so this ends. */
+/*
+ * Asks at one level after the other, and at a dearer one only where the cheaper has left
+ * nothing open that could decide. An answer that comes at once starts it over: each fact is
+ * fetched at most once at each level, so this ends.
+ */
 static void
 evaluate(struct run *r, bool postmaster, struct verdict *v)
 {
-	walk(r, COST_FREE, postmaster);
-	if (decide(r, v))
-		return;
-	for (;;) {
-		walk(r, COST_CHEAP, postmaster);
+	static const struct {
+		enum fact_cost level;
+		logic waits;
+	} levels[] = {
+		{COST_FREE, 0},
+		{COST_CHEAP, LOGIC_WAITS_CHEAP},
+		{COST_RESERVE, LOGIC_WAITS_RESERVE},
+		{COST_DEAR, 0},
+	};
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		r->changed = false;
+		walk(r, levels[i].level, postmaster);
+		if (r->changed) {
+			walk(r, COST_FREE, postmaster);
+			i = 0;
+		}
 		if (decide(r, v))
 			return;
 		find_useful(r);
-		if (any_useful(r, LOGIC_WAITS_CHEAP, false))
-			return;
-		r->changed = false;
-		walk(r, COST_RESERVE, postmaster);
-		if (decide(r, v))
-			return;
-		if (r->changed)
-			continue;
-		if (any_useful(r, LOGIC_WAITS_RESERVE, true))
-			return;
-		walk(r, COST_DEAR, postmaster);
-		if (decide(r, v) || !r->changed)
+		if (any_useful(r, levels[i].waits))
 			return;
 	}
 }

@@ -32,17 +32,22 @@ fetch(struct run *r, uint16_t fact, enum fact_cost most)
 		r->changed = true;
 }
 
-/* Reservations only at their own turn, and one at a time: each hangs on those before it. */
+/*
+ * Reservations only at their own turn, and one at a time: each hangs on those before it. After
+ * an answer that came at once nothing more is asked until the rules were looked at anew.
+ */
 static void
 ask(struct run *r, uint16_t fact, enum fact_cost level)
 {
 	bool reservation = r->policy->facts[fact].decl->cost == COST_RESERVE;
+	if (r->changed)
+		return;
 	if (level >= COST_RESERVE && reservation != (level == COST_RESERVE))
 		return;
 	if (level == COST_RESERVE && r->reserved)
 		return;
 	fetch(r, fact, level);
-	if (level == COST_RESERVE && !complete(&r->facts[fact]))
+	if (level == COST_RESERVE && r->facts[fact].state == FACT_OPEN)
 		r->reserved = true;
 }
 
@@ -168,13 +173,13 @@ struct elements {
 };
 
 static void
-each_fetch(struct run *r, uint16_t node, enum fact_cost level)
+each_fetch(struct run *r, uint16_t node)
 {
 	const struct node *n = &r->policy->nodes[node];
 	if (n->kind == NODE_TEST)
-		ask(r, r->policy->tests[n->test].fact, level);
+		fetch(r, r->policy->tests[n->test].fact, COST_FREE);
 	for (uint16_t c = n->first; c != POLICY_NONE; c = r->policy->nodes[c].next)
-		each_fetch(r, c, level);
+		each_fetch(r, c);
 }
 
 static void
@@ -197,7 +202,7 @@ each_count(const struct run *r, uint16_t node, struct elements *e)
 	if (logic_known(e->rest))
 		e->rest = one;
 	else if (!logic_known(one))
-		e->rest = logic_and(e->rest, one);
+		e->rest |= one; /* whichever ends first says how many there are */
 }
 
 static logic
@@ -230,11 +235,11 @@ each_value(struct run *r, uint16_t node, size_t at)
 }
 
 static logic
-any_value(struct run *r, const struct node *n, enum fact_cost level)
+any_value(struct run *r, const struct node *n)
 {
 	struct elements e = {.rest = LOGIC_FALSE};
 	bool any = n->kind == NODE_ANY;
-	each_fetch(r, n->first, level);
+	each_fetch(r, n->first);
 	each_count(r, n->first, &e);
 	logic v = outcome(!any);
 	for (size_t i = 0; i < e.n && v != outcome(any); i++) {
@@ -243,6 +248,20 @@ any_value(struct run *r, const struct node *n, enum fact_cost level)
 	}
 	if (!e.complete)
 		v = any ? logic_or(v, e.rest) : logic_and(v, e.rest);
+	return v;
+}
+
+/* Asks for the lists of the body, one after the other, until it is decided. */
+static logic
+any_settle(struct run *r, const struct node *any, uint16_t node, enum fact_cost level)
+{
+	const struct node *n = &r->policy->nodes[node];
+	if (n->kind == NODE_TEST)
+		ask(r, r->policy->tests[n->test].fact, level);
+	logic v = any_value(r, any);
+	for (uint16_t c = n->first; c != POLICY_NONE && !logic_known(v);
+		c = r->policy->nodes[c].next)
+		v = any_settle(r, any, c, level);
 	return v;
 }
 
@@ -268,7 +287,7 @@ cond_value(struct run *r, uint16_t node)
 	case NODE_TRUE: return LOGIC_TRUE;
 	case NODE_TEST: return test_value(r, n);
 	case NODE_ANY:
-	case NODE_ALL: return any_value(r, n, COST_FREE);
+	case NODE_ALL: return any_value(r, n);
 	case NODE_AND:
 	case NODE_OR: break;
 	}
@@ -287,7 +306,7 @@ cond_settle(struct run *r, uint16_t node, enum fact_cost level)
 	if (logic_known(v))
 		return v;
 	if (n->kind == NODE_ANY || n->kind == NODE_ALL)
-		return any_value(r, n, level);
+		return any_settle(r, n, n->first, level);
 	if (n->kind == NODE_TEST) {
 		if (r->policy->tests[n->test].fact != POLICY_NONE)
 			ask(r, r->policy->tests[n->test].fact, level);

@@ -19,7 +19,7 @@ struct run {
 	struct memo         *facts;
 	uint8_t             *tests;   /* enum test_memo */
 	logic               *rules;
-	bool                *useful;  /* an answer to this rule could let the policy decide now */
+	uint8_t             *useful;  /* whether answers to a rule could let it decide now */
 	size_t               end;     /* the first rule that is true and ends; all rules: none */
 	double               score;   /* of the rules above the one at hand */
 	logic                score_open; /* 0: known */

@@ -96,7 +96,7 @@ static const struct text_case errors[] = {
 	{"reject with \"450 no\" if virus\naccept",
 		"t.conf:1:11: error: reject wants a 5xx reply, and \"450 no\" is 450\n"},
 	{"defer with \"451\" if virus\naccept",
-		"t.conf:1:11: error: \"451\" is no reply: write \"450 4.7.1 text\", both codes "
+		"t.conf:1:11: error: \"451\" is no reply: write \"451 4.7.1 text\", both codes "
 		"of one class\n"},
 	{"tag \"X-A\"\naccept", "t.conf:1:11: error: a tag is a header's name, a colon and its "
 				"value, as in \"X-Name: value\"\n"},
