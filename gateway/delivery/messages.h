@@ -5,7 +5,6 @@
  *   session  --DELIVERY_MSG_MAIL-->    delivery     [the mail; its spill file as descriptor 0]
  *   session  --DELIVERY_MSG_CANCEL-->  delivery     [empty: the client is gone]
  *   session  <--DELIVERY_MSG_RESULT--  delivery     exactly once for each mail, cancelled or not
- *   parent   --DELIVERY_MSG_CHANNEL--> delivery     [empty; a session's channel as descriptor 0]
  *
  * After CANCEL, or when the channel closes, no final dot is started; one that is out is not cut, and
  * the result tells what became of it. Delivery does not trust what it unpacks, nor does the session.
@@ -18,7 +17,7 @@
 #include "relay/relay.h"
 
 enum delivery_msg {
-	DELIVERY_MSG_MAIL = 0x0d01, DELIVERY_MSG_CANCEL, DELIVERY_MSG_RESULT, DELIVERY_MSG_CHANNEL,
+	DELIVERY_MSG_MAIL = 0x0d01, DELIVERY_MSG_CANCEL, DELIVERY_MSG_RESULT,
 };
 
 enum {
@@ -37,6 +36,7 @@ struct delivery_mail {
 	size_t                  n_rcpts;
 	struct relay_body       body;      /* all file parts of one descriptor */
 };
+/* Without a spool one reply serves all recipients: where one is refused, none gets the mail. */
 
 /*
  * Packs m. -1: it does not fit (recipients, or more memory than the payload holds; see

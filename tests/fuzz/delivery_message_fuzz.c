@@ -1,0 +1,53 @@
+/*
+ * Mails and results as a broken process might send them. What is taken must be fit for use: packed
+ * again it fits, and nothing in it could end a line of a command.
+ */
+#include <stdint.h>
+
+#include "base/must.h"
+#include "delivery/messages.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check_mail(struct slice payload, struct arena *a)
+{
+	struct delivery_mail m;
+	if (!delivery_mail_unpack(payload, 0, a, &m))
+		return;
+	must(m.n_rcpts > 0 && m.body.n > 0 && !slice_has(m.sender.raw, '\n'));
+	for (size_t i = 0; i < m.n_rcpts; i++)
+		must(!slice_has(m.rcpts[i].address.raw, '\r') && m.rcpts[i].address.raw.n > 0);
+	struct ipc_out out;
+	int fd;
+	ipc_out_init(&out);
+	must(delivery_mail_pack(&m, &out, &fd) == 0);
+	ipc_out_fini(&out);
+}
+
+static void
+check_result(struct slice payload, struct arena *a)
+{
+	struct delivery_result r;
+	struct buf line;
+	if (!delivery_result_unpack(payload, a, &r))
+		return;
+	buf_init(&line, 64 * 1024);
+	must(smtp_reply_write(&r.reply, &line) == 0);
+	buf_fini(&line);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 1 || size > IPC_PAYLOAD_BYTES)
+		return 0;
+	struct slice payload = {(const char *)data + 1, size - 1};
+	struct arena *a = arena_new((size_t)32 * 1024 * 1024);
+	if (data[0] % 2 == 0)
+		check_mail(payload, a);
+	else
+		check_result(payload, a);
+	arena_free(&a);
+	return 0;
+}
