@@ -95,13 +95,14 @@ check_domains(struct parser *p)
 	struct conf *c = p->conf;
 	for (size_t i = 0; i < c->n_domains; i++) {
 		struct conf_domain *d = &c->domains[i];
-		const struct conf_domain *other =
-			d->name.n != 0 ? map_get(c->domain_map, d->name) : NULL;
+		if (d->name.n == 0) /* what is wrong with it has been said */
+			continue;
+		const struct conf_domain *other = map_get(c->domain_map, d->name);
 		if (other != NULL)
 			parse_fail(p, d->at,
 				"the domain \"%.*s\" stands a second time, first at %s:%u",
 				SLICE_ARG(d->name), other->at.file, other->at.line);
-		else if (d->name.n != 0)
+		else
 			map_put(c->domain_map, d->name, d);
 		if (d->deliver.n == 0)
 			parse_fail(p, d->at, "a domain needs \"deliver to\"");

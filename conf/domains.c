@@ -133,6 +133,8 @@ parse_domain_statement(struct parser *p, struct conf_at at, void *target)
 	/* An option may note a use of a table by this number. */
 	c->domains = parse_room(p, c->domains, c->n_domains, sizeof(d));
 	bool ok = parse_options(p, "domain", &d);
+	if (!ok) /* what is missing in it is missing because of that */
+		d.name = SLICE_NONE;
 	c->domains[c->n_domains++] = d;
 	return ok;
 }

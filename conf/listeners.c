@@ -80,7 +80,8 @@ parse_listen(struct parser *p, struct conf_at at, void *target)
 	if (c->n_listeners == LISTENERS_MOST)
 		return parse_fail(p, at, "at most %d listeners", LISTENERS_MOST);
 	bool ok = parse_options(p, "listen", &l);
-	/* One that is wrong is kept, so that nobody misses it, without a port: not looked at again. */
+	/* One that is wrong is kept, so that nobody misses it, without a port: not looked at
+	 * again. */
 	if (!ok)
 		l.port = 0;
 	c->listeners = parse_room(p, c->listeners, c->n_listeners, sizeof(l));
@@ -148,7 +149,8 @@ add_net(struct parser *p, void *arg)
 		return parse_expected(p, "a network, as in 10.0.0.0/8 or 2001:db8::/32");
 	if (!ip_net_parse(p->tok.text, &net))
 		return parse_fail(p, p->tok.at,
-			"\"%.*s\" is no network: behind its prefix all bits are 0",
+			"\"%.*s\" is no network, as in 10.0.0.0/8: behind the prefix all bits "
+			"are 0",
 			SLICE_ARG(slice_first(p->tok.text, 80)));
 	parse_next(p);
 	v->nets = parse_room(p, v->nets, v->n, sizeof(net));

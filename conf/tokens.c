@@ -252,7 +252,8 @@ bare(struct tokens *t, struct token *tok)
 	slice_cut(s, '/', &address, &(struct slice){0});
 	if (ip_parse(address, &net.ip)) {
 		conf_error(t->report, tok->at,
-			"\"%.*s\" is no network: behind its prefix all bits are 0",
+			"\"%.*s\" is no network, as in 10.0.0.0/8: behind the prefix all bits "
+			"are 0",
 			SLICE_ARG(slice_first(s, 80)));
 		return TOK_BAD;
 	}

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "conf/conf.h"
+#include "conf/file.h"
 #include "conf/number.h"
 #include "conf/words.h"
 
@@ -370,6 +373,81 @@ test_bounds(void **state)
 	}
 }
 
+/* A file that ends anywhere is right or wrong, never both, and no byte behind its end is read.
+ */
+static void
+test_every_prefix(void **state)
+{
+	struct arena *a = arena_new(1 << 20);
+	struct slice text;
+	struct err err;
+	(void)state;
+	const char *path =
+		arena_printf(a, "%s/tests/conf/whole.conf", getenv("POSTERN_SOURCE")).p;
+	assert_int_equal(file_read(path, 65536, a, &text, &err), 0);
+	for (size_t n = 0; n <= text.n; n++) {
+		struct conf_report r;
+		char *part = mem_array(n + 1, 1);
+		memcpy(part, text.p, n);
+		struct conf *c = read_text(part, &r);
+		assert_int_equal(c != NULL, r.n_errors == 0);
+		conf_free(&c);
+		conf_report_fini(&r);
+		mem_free(part);
+	}
+	arena_free(&a);
+}
+
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* Includes: 16 deep and no deeper; a pipe is no configuration, and nobody waits for it. */
+static void
+test_includes(void **state)
+{
+	char folder[] = "/tmp/conf.XXXXXX", path[64], text[64];
+	struct conf_report r;
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	for (unsigned depth = 16; depth <= 17; depth++) {
+		for (unsigned i = 0; i <= depth; i++) {
+			snprintf(path, sizeof(path), "%s/%u", folder, i);
+			snprintf(text, sizeof(text), "include \"%u\"\n", i + 1);
+			write_file(path, i < depth ? text : FRAME "inbound { accept }\n");
+		}
+		snprintf(path, sizeof(path), "%s/0", folder);
+		conf_report_init(&r);
+		struct conf *c = conf_read(path, &r);
+		assert_int_equal(c != NULL, depth == 16);
+		if (depth == 17)
+			assert_string_equal(
+				r.problems[0].text, "includes are nested more than 16 deep");
+		else
+			assert_true(
+				slice_ends(slice_of(c->listeners[0].at.file), SLICE("/16")));
+		conf_free(&c);
+		conf_report_fini(&r);
+	}
+	for (unsigned i = 0; i <= 17; i++) {
+		snprintf(path, sizeof(path), "%s/%u", folder, i);
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/pipe", folder);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	conf_report_init(&r);
+	assert_null(conf_read(path, &r));
+	assert_non_null(strstr(r.problems[0].text, "is no regular file"));
+	conf_report_fini(&r);
+	unlink(path);
+	rmdir(folder);
+}
+
 /* Over 100 problems are counted and not kept. */
 static void
 test_many_problems(void **state)
@@ -459,6 +537,8 @@ main(void)
 		cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_every_prefix),
+		cmocka_unit_test(test_includes),
 		cmocka_unit_test(test_many_problems),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_words),
