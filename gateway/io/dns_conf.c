@@ -72,6 +72,29 @@ dns_conf_system(struct dns_config *config, struct err *err)
 	return result;
 }
 
+/* Whether a line that is no comment has the word DS or DNSKEY, between blanks or tabs. */
+static bool
+conf_has_anchor(struct slice text)
+{
+	while (text.n != 0) {
+		struct slice line;
+		slice_cut(text, '\n', &line, &text);
+		slice_cut(line, ';', &line, &(struct slice){0});
+		for (size_t at = 0; at < line.n;) {
+			size_t n = 0;
+			while (at + n < line.n && line.p[at + n] != ' ' &&
+				line.p[at + n] != '\t')
+				n++;
+			struct slice word = slice_first(slice_from(line, at), n);
+			if (slice_eq_nocase(word, SLICE("DS")) ||
+				slice_eq_nocase(word, SLICE("DNSKEY")))
+				return true;
+			at += n + 1;
+		}
+	}
+	return false;
+}
+
 int
 dns_conf_anchors(const struct dns_config *config, struct buf *out, struct err *err)
 {
@@ -80,10 +103,7 @@ dns_conf_anchors(const struct dns_config *config, struct buf *out, struct err *e
 		return buf_add_text(out, root_anchors);
 	if (conf_read(config->trust_file, out, err) < 0)
 		return -1;
-	struct slice text = buf_slice(out);
-	size_t ds = slice_find_slice(text, SLICE("DS ")),
-	       key = slice_find_slice(text, SLICE("DNSKEY "));
-	if (ds == text.n && key == text.n)
+	if (!conf_has_anchor(buf_slice(out)))
 		return err_set(err, "%s: no DS or DNSKEY record in it", config->trust_file);
 	return 0;
 }

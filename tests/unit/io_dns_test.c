@@ -454,6 +454,31 @@ the_cache_forgets_the_oldest(void **state)
 	close_world();
 }
 
+/* As ldns-keygen and BIND write them: tabs, and a comment behind. */
+static void
+anchors_may_have_tabs(void **state)
+{
+	static const char *const texts[] = {
+		".\tIN\tDNSKEY\t257 3 13 GR33U7RT ;{id = 1586 (ksk), size = 256b}\n",
+		"; comment\n. 3600 IN ds 20326 8 2 00\n"};
+	struct err err;
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char path[] = "/tmp/io_dns_test.XXXXXX";
+		open_world(ANSWER, -1);
+		int fd = mkstemp(path);
+		assert_true(fd >= 0 && write(fd, texts[i], strlen(texts[i])) > 0);
+		close(fd);
+		struct dns_config config = {
+			.servers = {w.server[0].at}, .n = 1, .trust_file = path};
+		struct dns *d = dns_open(w.loop, &config, &err);
+		assert_non_null(d);
+		dns_close(&d);
+		unlink(path);
+		close_world();
+	}
+}
+
 static void
 anchors_must_be_anchors(void **state)
 {
@@ -488,6 +513,7 @@ main(void)
 		cmocka_unit_test(secure_questions_have_a_deadline),
 		cmocka_unit_test(the_cache_forgets_the_oldest),
 		cmocka_unit_test(anchors_must_be_anchors),
+		cmocka_unit_test(anchors_may_have_tabs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
