@@ -296,12 +296,12 @@ const char *
 address_error_text(enum address_error e)
 {
 	switch (e) {
-	case ADDRESS_OK: return "fine";
-	case ADDRESS_SYNTAX: return "not an address";
-	case ADDRESS_TOO_LONG: return "address too long";
-	case ADDRESS_FORBIDDEN: return "a character that is not taken outside quotes";
-	case ADDRESS_UTF8: return "an address in UTF-8 needs SMTPUTF8";
-	case ADDRESS_DOMAIN: return "no domain name or address literal behind the @";
+	case ADDRESS_OK: return "Fine";
+	case ADDRESS_SYNTAX: return "Not an address as RFC 5321 has it";
+	case ADDRESS_TOO_LONG: return "The address is too long";
+	case ADDRESS_FORBIDDEN: return "The address has a character that is not taken";
+	case ADDRESS_UTF8: return "An address in UTF-8 needs SMTPUTF8";
+	case ADDRESS_DOMAIN: return "No domain name or address literal behind the @";
 	}
-	return "not an address";
+	return "Not an address";
 }

@@ -74,28 +74,22 @@ run_helo(struct smtp_server *s, struct slice args, struct slice line)
 static void
 refuse_address(struct smtp_server *s, enum address_error e, bool reverse, struct slice line)
 {
-	if (e == ADDRESS_UTF8)
-		server_refuse(s, "553 5.6.7 An address in UTF-8 needs SMTPUTF8", line);
-	else if (e == ADDRESS_FORBIDDEN)
-		server_refuse(s,
-			reverse ? "501 5.1.7 A character in the sender's address is not taken"
-				: "501 5.1.3 A character in the recipient's address is not "
-				  "taken",
-			line);
-	else
-		server_refuse(s,
-			reverse ? "501 5.1.7 Bad sender address"
-				: "501 5.1.3 Bad recipient address",
-			line);
+	struct smtp_reply r = smtp_reply_of(e == ADDRESS_UTF8 ? "553 5.6.7"
+					    : reverse         ? "501 5.1.7"
+							      : "501 5.1.3");
+	r.text = slice_of(address_error_text(e));
+	server_refuse_with(s, r, line);
 }
 
 /* What is on offer now: nothing to a client that said HELO. */
 static struct smtp_offer
 current_offer(const struct smtp_server *s)
 {
+	struct smtp_offer o = {.sizeless = true};
 	if (s->esmtp)
-		return s->offer;
-	return (struct smtp_offer){.sizeless = true};
+		o = s->offer;
+	o.sizeless = !s->esmtp;
+	return o;
 }
 
 static struct transaction *
