@@ -270,7 +270,7 @@ call_of(struct facts *f, struct scope *s, enum fact_scope scope, size_t rcpt, si
 		.questions = &s->questions,
 		.arena = s->arena,
 		.facts = f,
-		.most = COST_FREE,
+		.most = COST_CHEAP, /* of hooks; get() says its own */
 	};
 	if (scope >= SCOPE_MAIL) {
 		c.mail = f->mail;

@@ -28,11 +28,12 @@ flt_dns(struct flt_call *c, struct slice name, enum dns_type type)
 	return one->state == QUESTION_ANSWERED ? one->dns : NULL;
 }
 
-/* Dear questions: asked only where they may be. */
+/* What was asked costs nothing; a new question only where it may be asked now. */
 static bool
-may_ask(struct flt_call *c, enum fact_cost cost)
+may_ask(struct flt_call *c, enum fact_cost cost, enum question_kind kind, struct slice name,
+	struct slice input)
 {
-	if (c->most >= cost)
+	if (c->most >= cost || questions_has(c->questions, kind, name, input))
 		return true;
 	c->unasked = true;
 	return false;
@@ -41,7 +42,7 @@ may_ask(struct flt_call *c, enum fact_cost cost)
 const struct scan_report *
 flt_scan(struct flt_call *c)
 {
-	if (!may_ask(c, COST_DEAR))
+	if (!may_ask(c, COST_DEAR, QUESTION_SCAN, SLICE_NONE, SLICE_NONE))
 		return NULL;
 	const struct question *one = questions_scan(c->questions);
 	return one->state == QUESTION_ANSWERED ? one->scan : NULL;
@@ -50,7 +51,7 @@ flt_scan(struct flt_call *c)
 const struct question *
 flt_known(struct flt_call *c, struct slice recipient)
 {
-	if (!may_ask(c, COST_DEAR))
+	if (!may_ask(c, COST_DEAR, QUESTION_KNOWN, recipient, SLICE_NONE))
 		return NULL;
 	const struct question *one = questions_known(c->questions, recipient);
 	return one->state == QUESTION_ANSWERED ? one : NULL;
@@ -59,7 +60,7 @@ flt_known(struct flt_call *c, struct slice recipient)
 const struct question *
 flt_engine(struct flt_call *c, struct slice engine, struct slice input)
 {
-	if (!may_ask(c, COST_CHEAP))
+	if (!may_ask(c, COST_CHEAP, QUESTION_ENGINE, engine, input))
 		return NULL;
 	const struct question *one = questions_engine(c->questions, engine, input);
 	return one->state == QUESTION_ANSWERED ? one : NULL;

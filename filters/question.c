@@ -5,8 +5,6 @@
  */
 #include "filters/question.h"
 
-#include <string.h>
-
 #include "base/must.h"
 
 enum { KEY_MOST = 512 };
@@ -24,7 +22,7 @@ without_final_dot(struct slice name)
 	return name.n > 1 && name.p[name.n - 1] == '.' ? slice_first(name, name.n - 1) : name;
 }
 
-/* Kind and type in front, so that keys of different kinds never meet; letters in lower case. */
+/* The type in front, letters in lower case. */
 static struct slice
 dns_key(char buf[KEY_MOST], struct slice name, enum dns_type type)
 {
@@ -44,14 +42,10 @@ find(const struct questions *q, struct slice key)
 }
 
 static struct question *
-make(struct questions *q, enum question_kind kind, struct slice key)
+make(struct questions *q, enum question_kind kind)
 {
-	if (q->by_key == NULL)
-		q->by_key = map_new(q->arena, false);
 	struct question *one = ARENA_NEW(q->arena, struct question);
 	one->kind = kind;
-	one->key = arena_slice(q->arena, key);
-	map_put(q->by_key, one->key, one);
 	TAILQ_INSERT_TAIL(&q->list, one, link);
 	q->count++;
 	return one;
@@ -72,51 +66,66 @@ questions_dns(struct questions *q, struct slice name, enum dns_type type)
 	struct question *one = find(q, key);
 	if (one != NULL)
 		return one;
-	one = make(q, QUESTION_DNS, key);
+	if (q->by_key == NULL)
+		q->by_key = map_new(q->arena, false);
+	one = make(q, QUESTION_DNS);
+	one->key = arena_slice(q->arena, key);
 	one->name = slice_from(one->key, 3);
 	one->type = type;
+	map_put(q->by_key, one->key, one);
 	q->dns_count++;
 	return one;
 }
 
-/* Found or made by the kind's letter and the parts, each with its length in front. */
+/* Few in any scope, so they are looked through. */
 static struct question *
-by_parts(struct questions *q, enum question_kind kind, struct slice a, struct slice b)
+find_other(const struct questions *q, enum question_kind kind, struct slice name,
+	struct slice input)
 {
-	struct slice key =
-		arena_printf(q->arena, "%c%zu:%.*s", "dkse"[kind], a.n, SLICE_ARG(a));
-	if (b.n != 0) {
-		char *p = arena_alloc(q->arena, key.n + b.n);
-		memcpy(p, key.p, key.n);
-		memcpy(p + key.n, b.p, b.n);
-		key = (struct slice){p, key.n + b.n};
+	struct question *one;
+	TAILQ_FOREACH (one, &q->list, link) {
+		if (one->kind == kind && slice_eq(one->name, name) &&
+			slice_eq(one->input, input))
+			return one;
 	}
-	struct question *one = find(q, key);
-	return one != NULL ? one : make(q, kind, key);
+	return NULL;
+}
+
+bool
+questions_has(const struct questions *q, enum question_kind kind, struct slice name,
+	struct slice input)
+{
+	return find_other(q, kind, name, input) != NULL;
+}
+
+static struct question *
+other(struct questions *q, enum question_kind kind, struct slice name, struct slice input)
+{
+	struct question *one = find_other(q, kind, name, input);
+	if (one != NULL)
+		return one;
+	one = make(q, kind);
+	one->name = arena_slice(q->arena, name);
+	one->input = arena_slice(q->arena, input);
+	return one;
 }
 
 struct question *
 questions_known(struct questions *q, struct slice recipient)
 {
-	struct question *one = by_parts(q, QUESTION_KNOWN, recipient, SLICE_NONE);
-	one->name = slice_from(one->key, one->key.n - recipient.n);
-	return one;
+	return other(q, QUESTION_KNOWN, recipient, SLICE_NONE);
 }
 
 struct question *
 questions_scan(struct questions *q)
 {
-	return by_parts(q, QUESTION_SCAN, SLICE_NONE, SLICE_NONE);
+	return other(q, QUESTION_SCAN, SLICE_NONE, SLICE_NONE);
 }
 
 struct question *
 questions_engine(struct questions *q, struct slice engine, struct slice input)
 {
-	struct question *one = by_parts(q, QUESTION_ENGINE, engine, input);
-	one->input = slice_from(one->key, one->key.n - input.n);
-	one->name =
-		slice_first(slice_from(one->key, one->key.n - input.n - engine.n), engine.n);
-	return one;
+	return other(q, QUESTION_ENGINE, engine, input);
 }
 
 struct question *

@@ -30,7 +30,7 @@ struct question {
 	TAILQ_ENTRY(question) link;
 	enum question_kind    kind;
 	enum question_state   state;
-	struct slice          key;      /* equal keys are one question */
+	struct slice          key;      /* DNS: type and name; equal keys are one question */
 	/* what is asked */
 	struct slice          name;     /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
 	enum dns_type         type;
@@ -49,7 +49,7 @@ TAILQ_HEAD(question_list, question);
 /* The questions of one scope (a session, a mail) and their answers. */
 struct questions {
 	struct arena        *arena;
-	struct map          *by_key;
+	struct map          *by_key;   /* DNS */
 	struct question_list list;
 	unsigned             count, dns_count; /* of all ever asked: limits hang on it */
 	unsigned             answered;         /* grows with each answer: whether to run again */
@@ -69,6 +69,9 @@ struct question *questions_new(struct questions *q);
 unsigned         questions_open(const struct questions *q); /* NEW and ASKED */
 /* Whether the DNS question was ever asked in this scope: asking it again costs nothing. */
 bool             questions_dns_has(const struct questions *q, struct slice name, enum dns_type type);
+/* The same for the other kinds; input: of ENGINE. */
+bool             questions_has(const struct questions *q, enum question_kind kind, struct slice name,
+	struct slice input);
 /*
  * Takes back one question that was asked and not answered (it is NEW again), or NULL: the driver
  * calls these off before the scope's arena goes.
