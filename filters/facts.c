@@ -259,14 +259,14 @@ state_of(struct scope *s, size_t filter)
 static struct flt_call
 call_of(struct facts *f, struct scope *s, enum fact_scope scope, size_t rcpt, size_t filter)
 {
-	scope_open(s); /* before its arena is read: initialisers have no order */
+	void **state = state_of(s, filter); /* opens the scope */
 	struct flt_call c = {
 		.conf = f->conf,
 		.settings = conf_filter_find(f->conf, filter_table[filter]->name),
 		.policy = f->policy,
 		.stage = f->stage,
 		.session = f->session,
-		.state = state_of(s, filter),
+		.state = state,
 		.questions = &s->questions,
 		.arena = s->arena,
 		.facts = f,
