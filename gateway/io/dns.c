@@ -18,6 +18,7 @@ enum {
 	TRIES_MOST = 12,
 	LOSSES_TO_DOWN = 3,
 	DOWN_MS = 10000,
+	NEGATIVE_TTL_MOST = 3600,
 };
 
 enum { TYPE_OPT = 41, CLASS_IN = 1 };
@@ -156,11 +157,15 @@ dns_answered(struct dns_query *q, struct slice packet, bool secure)
 {
 	struct dns_answer answer;
 	query_decode(q, packet, secure, 0, &answer);
-	/* libunbound has a cache of its own, and its answers must not be mixed with unvalidated
+	/* RFC 2308 5: "no" is not kept for longer than some hours. */
+	uint32_t kept_s = answer.ttl;
+	if (answer.status != DNS_OK && kept_s > NEGATIVE_TTL_MOST)
+		kept_s = NEGATIVE_TTL_MOST;
+	/* libunbound has a cache of its own; its answers must not be mixed with unvalidated
 	 * ones. */
 	if (answer.status != DNS_FAIL && !query_is_secure(q))
 		dns_cache_put(q->dns->cache, &q->name, q->type, loop_now(q->dns->loop), packet,
-			secure, answer.ttl);
+			secure, kept_s);
 	query_tell(q, &answer);
 }
 

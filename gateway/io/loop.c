@@ -172,6 +172,7 @@ loop_run(struct loop *l, struct err *err)
 	l->stop = false;
 	while (!l->stop) {
 		bool busy = l->tasks.next != &l->tasks;
+		l->now_ms = 0; /* the turn before may have been long */
 		loop_set_tick(l);
 		l->now_ms = 0; /* read again after the wait */
 		int flags =

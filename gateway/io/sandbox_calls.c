@@ -241,6 +241,19 @@ add_calls(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t n)
 
 #define ADD(table) add_calls(ctx, SCMP_ACT_ALLOW, table, sizeof(table) / sizeof(table[0]))
 
+static struct scmp_arg_cmp
+arg_is(unsigned arg, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value};
+}
+
+static struct scmp_arg_cmp
+arg_masked(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 static int
 add_one(scmp_filter_ctx ctx, int call, struct scmp_arg_cmp cmp)
 {
@@ -253,12 +266,12 @@ static int
 add_base_arguments(scmp_filter_ctx ctx)
 {
 	int result = 0;
-	result |= add_one(ctx, CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	result |= add_one(ctx, CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME));
-	result |= add_one(ctx, CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	result |= add_one(ctx, CALL(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
-	result |= add_one(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-	result |= add_one(ctx, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+	result |= add_one(ctx, CALL(prctl), arg_is(0, PR_SET_NAME));
+	result |= add_one(ctx, CALL(prctl), arg_is(0, PR_GET_NAME));
+	result |= add_one(ctx, CALL(tgkill), arg_is(0, (scmp_datum_t)getpid()));
+	result |= add_one(ctx, CALL(prlimit64), arg_is(2, 0));
+	result |= add_one(ctx, CALL(ioctl), arg_is(1, FIONREAD));
+	result |= add_one(ctx, CALL(ioctl), arg_is(1, FIONBIO));
 	return result;
 }
 
@@ -267,8 +280,8 @@ add_memory(scmp_filter_ctx ctx, bool code)
 {
 	if (code)
 		return ADD(calls_code);
-	int result = add_one(ctx, CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	return result | add_one(ctx, CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	int result = add_one(ctx, CALL(mmap), arg_masked(2, PROT_EXEC, 0));
+	return result | add_one(ctx, CALL(mprotect), arg_masked(2, PROT_EXEC, 0));
 }
 
 static int
@@ -279,8 +292,8 @@ add_sockets(scmp_filter_ctx ctx)
 	int result = 0;
 	for (size_t i = 0; i < 6; i++)
 		result |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, CALL(socket), 2,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i / 2]),
-			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)types[i % 2]));
+			arg_is(0, (scmp_datum_t)families[i / 2]),
+			arg_masked(1, 0xf, (scmp_datum_t)types[i % 2]));
 	return result;
 }
 
@@ -288,8 +301,8 @@ static int
 add_open_to_read(scmp_filter_ctx ctx)
 {
 	const scmp_datum_t writes = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
-	int result = add_one(ctx, CALL(open), SCMP_A1(SCMP_CMP_MASKED_EQ, writes, 0));
-	return result | add_one(ctx, CALL(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, writes, 0));
+	int result = add_one(ctx, CALL(open), arg_masked(1, writes, 0));
+	return result | add_one(ctx, CALL(openat), arg_masked(2, writes, 0));
 }
 
 /* clone3 hides its flags behind a pointer: glibc falls back to clone where it is not there. */
@@ -297,8 +310,7 @@ static int
 add_threads(scmp_filter_ctx ctx)
 {
 	int result = ADD(calls_threads);
-	result |= add_one(
-		ctx, CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	result |= add_one(ctx, CALL(clone), arg_masked(0, CLONE_THREAD, CLONE_THREAD));
 	return result | seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
 }
 

@@ -100,7 +100,10 @@ tls_client_session(const struct tls_client *t, const struct tls_peer *peer, stru
 	SSL_set_connect_state(ssl);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	ERR_clear_error();
-	if (!address && (SSL_set_tlsext_host_name(ssl, peer->name) != 1 ||
+	/* SSL_set_tlsext_host_name, whose cast throws const away. */
+	void *sni = (void *)(uintptr_t)peer->name;
+	if (!address && (SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+				 sni) != 1 ||
 				SSL_set1_host(ssl, peer->name) != 1)) {
 		tls_error(err, "TLS with %s", peer->name);
 		SSL_free(ssl);
