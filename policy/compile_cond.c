@@ -78,13 +78,26 @@ report_unknown(struct compile *c, const struct cond *cond, struct slice name)
 		SLICE_ARG(hint));
 }
 
+/* A phrase of one word is another name: client.ip for client. */
 static const struct fact_decl *
 decl_by_name(const struct compile *c, struct slice name)
 {
 	for (size_t i = 0; c->decls[i] != NULL; i++)
-		if (slice_eq(name, slice_of(c->decls[i]->name)))
+		if (slice_eq(name, slice_of(c->decls[i]->name)) ||
+			slice_eq(name, slice_of(c->decls[i]->phrase)))
 			return c->decls[i];
 	return NULL;
+}
+
+/* A name of two words, "recipient known", which the parser takes for a fact and its argument.
+ */
+static const struct fact_decl *
+decl_by_two_words(const struct compile *c, const struct cond *cond)
+{
+	if (cond->op != OP_TRUE || cond->arg.kind != OPERAND_WORD)
+		return NULL;
+	return decl_by_name(c, arena_printf(c->arena, "%.*s %.*s", SLICE_ARG(cond->fact),
+				       SLICE_ARG(cond->arg.text)));
 }
 
 /* "client in dnsbl": fact, operator and word; "body contains": the word is the argument. */
@@ -183,11 +196,13 @@ check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 	return false;
 }
 
-/* The settings of `filter NAME` hold for the facts NAME and NAME.x. */
+/* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`. */
 static bool
 skips_failure(const struct compile *c, const struct fact_decl *d)
 {
-	struct slice stem = slice_first(slice_of(d->name), slice_find(slice_of(d->name), '.'));
+	struct slice name = slice_of(d->name);
+	struct slice stem = slice_first(name, slice_find(name, '.'));
+	stem = slice_first(stem, slice_find(stem, ' '));
 	const struct conf_filter *f = conf_filter_find(c->conf, arena_text(c->arena, stem));
 	if (f == NULL || f->on_failure == ON_FAILURE_DEFAULT)
 		return d->skip;
@@ -271,6 +286,9 @@ find_decl(struct compile *c, const struct cond *cond, struct slice name, struct 
 			kind = OPERAND_NONE;
 		return check_arg(c, cond, d, kind, *arg) ? d : NULL;
 	}
+	d = list.n == 0 ? decl_by_two_words(c, cond) : NULL;
+	if (d != NULL)
+		return check_arg(c, cond, d, OPERAND_NONE, SLICE_NONE) ? d : NULL;
 	if (slice_eq(name, SLICE("score")) && cond->arg.kind == OPERAND_NONE)
 		return &score_decl;
 	d = decl_by_name(c, name);

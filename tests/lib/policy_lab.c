@@ -24,7 +24,8 @@ static const char *const policy_words[] = {"none", "quarantine", "reject", NULL}
 	static const struct fact_decl id = { \
 		.name = n, .type = t, .scope = sc, .stage = st, .cost = c, __VA_ARGS__}
 
-FACT(client_ip, "client.ip", FACT_IP, SCOPE_SESSION, STAGE_CONNECT, COST_FREE);
+FACT(client_ip, "client", FACT_IP, SCOPE_SESSION, STAGE_CONNECT, COST_FREE,
+	.phrase = "client.ip");
 FACT(client_name, "client.name", FACT_TEXT, SCOPE_SESSION, STAGE_CONNECT, COST_CHEAP);
 FACT(dnsbl, "dnsbl", FACT_FLAG, SCOPE_SESSION, STAGE_CONNECT, COST_CHEAP,
 	.phrase = "client in dnsbl", .arg = FACT_ARG_STRING, .skip = true);
@@ -33,7 +34,7 @@ FACT(sender_domain, "sender.domain", FACT_DOMAIN, SCOPE_MAIL, STAGE_MAIL, COST_F
 FACT(spf, "spf", FACT_WORD, SCOPE_MAIL, STAGE_MAIL, COST_CHEAP, .words = spf_words);
 FACT(recipient, "recipient", FACT_ADDRESS, SCOPE_RECIPIENT, STAGE_RCPT, COST_FREE);
 FACT(recipient_domain, "recipient.domain", FACT_DOMAIN, SCOPE_RECIPIENT, STAGE_RCPT, COST_FREE);
-FACT(known, "recipient.known", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_DEAR,
+FACT(known, "recipient known", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_DEAR,
 	.phrase = "recipient is known");
 FACT(greylisted, "greylisted", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_RESERVE);
 FACT(recipients, "recipients", FACT_LIST_ADDRESS, SCOPE_MAIL, STAGE_DATA, COST_FREE);
@@ -148,6 +149,8 @@ get(void *arg, const struct fact_ref *ref, enum fact_cost most, struct value *v)
 {
 	struct policy_lab *lab = arg;
 	struct slice word, name = slice_of(ref->decl->name);
+	if (strchr(ref->decl->name, ' ') != NULL) /* words of the line have no space */
+		name = SLICE("known");
 	if (ref->arg.n != 0)
 		name = arena_printf(
 			lab->arena, "%s(%.*s)", ref->decl->name, SLICE_ARG(ref->arg));
