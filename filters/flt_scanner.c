@@ -110,4 +110,4 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 	return pattern(c, r, ref->arg, v);
 }
 
-const struct filter flt_scanner = {.name = "scan", .facts = scan_facts, .gather = gather};
+const struct filter flt_scanner = {.name = "virus", .facts = scan_facts, .gather = gather};

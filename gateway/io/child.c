@@ -159,6 +159,13 @@ child_reap(pid_t *pid_out, int *status_out)
 	return pid > 0;
 }
 
+void
+child_wait_all(void)
+{
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
 const char *
 child_status_text(int status, char buf[CHILD_STATUS_BYTES])
 {

@@ -35,6 +35,8 @@ struct child_spec {
 pid_t child_fork(const struct child_spec *spec, struct err *err);
 /* One child that has ended, without waiting: true and its status. Call until false on SIGCHLD. */
 bool  child_reap(pid_t *pid_out, int *status_out);
+/* Waits until no child is left. */
+void  child_wait_all(void);
 /* "exit 1", "killed by SIGSEGV". */
 const char *child_status_text(int status, char buf[CHILD_STATUS_BYTES]);
 

@@ -383,3 +383,20 @@ ipc_read_blocking(int fd, struct buf *buf, struct ipc_msg *m, struct err *err)
 		buf_commit(buf, m->payload.n);
 	return got;
 }
+
+int
+ipc_write_blocking(int fd, uint16_t type, uint32_t id, struct slice payload, struct err *err)
+{
+	must(payload.n <= IPC_PAYLOAD_BYTES);
+	struct ipc_header header = {.type = type, .id = id};
+	struct iovec iov[2] = {
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)payload.p, .iov_len = payload.n},
+	};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = payload.n != 0 ? 2 : 1};
+	ssize_t n;
+	do
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 ? 0 : err_sys(err, "write to another process");
+}

@@ -57,6 +57,9 @@ int         ipc_take_fd(struct ipc_msg *m, size_t at);   /* now the caller's; -1
  * the payload. */
 int         ipc_read_blocking(int fd, struct buf *buf, struct ipc_msg *m, struct err *err);
 
+/* The other way, likewise: 0, or -1 and err. */
+int         ipc_write_blocking(int fd, uint16_t type, uint32_t id, struct slice payload, struct err *err);
+
 struct ipc_out {
 	struct buf buf;
 	bool       full;  /* something did not fit: ipc_out_ok */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "base/scan_report.h"
 #include "delivery/signer.h"
 #include "io/child.h"
 #include "session/authenticator.h"
@@ -25,6 +26,37 @@ uses_auth(const struct generation *g)
 	return false;
 }
 
+static bool
+uses_virus(const struct generation *g)
+{
+	for (int d = INBOUND; d <= OUTBOUND; d++)
+		if (g->policy[d] != NULL && (policy_uses(g->policy[d], "virus") ||
+						    policy_uses(g->policy[d], "virus.name")))
+			return true;
+	return false;
+}
+
+struct slice
+virus_database(const struct conf *conf)
+{
+	const struct conf_filter *virus = conf_filter_find(conf, "virus");
+	return virus != NULL && virus->database.n != 0 ? virus->database
+						       : SLICE("/var/lib/clamav");
+}
+
+static bool
+uses_scanner(const struct generation *g)
+{
+	static const char *const facts[] = {"virus", "virus.name", "unscannable",
+		"attachment.name", "attachment.type", "attachment.size", "body"};
+	for (int d = INBOUND; d <= OUTBOUND; d++)
+		for (size_t i = 0; g->policy[d] != NULL && i < sizeof(facts) / sizeof(facts[0]);
+			i++)
+			if (policy_uses(g->policy[d], facts[i]))
+				return true;
+	return false;
+}
+
 unsigned
 kind_count(enum process_kind k, const struct generation *g)
 {
@@ -36,8 +68,8 @@ kind_count(enum process_kind k, const struct generation *g)
 							    : (unsigned)cores;
 	case PROCESS_SIGNER: return g->conf->n_signs != 0;
 	case PROCESS_AUTH: return uses_auth(g);
+	case PROCESS_SCANNER: return uses_scanner(g);
 	case PROCESS_DELIVERY:
-	case PROCESS_SCANNER:
 	case PROCESS_ENGINE:
 	case PROCESS_KINDS: break;
 	}
@@ -112,9 +144,74 @@ run_child(void *arg)
 	return run_session(r->start);
 }
 
+/* postern-scanner's arguments: a program of its own, which reads no configuration. */
+static char **
+scanner_argv(const struct kind_start *s, struct arena *a)
+{
+	const struct generation *g = s->generation;
+	const struct conf_filter *virus = conf_filter_find(g->conf, "virus");
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	char **argv = arena_array(a, 16 + 2 * 2 * SCAN_PATTERNS_MOST, sizeof(*argv));
+	size_t n = 0;
+	argv[n++] = arena_text(a, SLICE("postern-scanner"));
+	argv[n++] = arena_text(a, SLICE("-c"));
+	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
+	argv[n++] = arena_text(a, SLICE("-w"));
+	argv[n++] = arena_text(a, arena_printf(a, "%ld",
+					  cores < 1    ? 1
+					  : cores > 16 ? 16
+						       : cores));
+	if (uses_virus(g)) {
+		argv[n++] = arena_text(a, SLICE("-d"));
+		argv[n++] = arena_text(a, virus_database(g->conf));
+	}
+	if (g->user != NULL) {
+		argv[n++] = arena_text(a, SLICE("-u"));
+		argv[n++] = arena_text(a, slice_of(g->user));
+	}
+	if (virus != NULL && virus->timeout_ms != 0) {
+		argv[n++] = arena_text(a, SLICE("-t"));
+		argv[n++] = arena_text(a, arena_printf(a, "%u", (unsigned)virus->timeout_ms));
+	}
+	if (g->conf->log_syslog)
+		argv[n++] = arena_text(a, SLICE("-s"));
+	for (int d = INBOUND; d <= OUTBOUND; d++) {
+		for (size_t i = 0; g->policy[d] != NULL && i < policy_patterns(g->policy[d]);
+			i++) {
+			const struct conf_pattern *p = policy_pattern(g->policy[d], i);
+			if (i == SCAN_PATTERNS_MOST)
+				break;
+			argv[n++] = arena_text(a, SLICE("-p"));
+			argv[n++] = arena_text(
+				a, arena_printf(a, "%d:%s%s%s:%.*s", d, p->nocase ? "i" : "",
+					   p->check == PATTERN_LUHN ? "l" : "",
+					   p->check == PATTERN_IBAN ? "b" : "",
+					   SLICE_ARG(p->regex)));
+		}
+	}
+	return argv;
+}
+
+static pid_t
+fork_scanner(const struct kind_start *s, struct err *err)
+{
+	struct arena *a = arena_new(4 * 1024 * 1024);
+	struct slice path = arena_printf(a, "%s/postern-scanner", s->programs);
+	struct child_spec spec = {.kind = "scanner",
+		.keep = &s->control_fd,
+		.nkeep = 1,
+		.path = path.p,
+		.argv = scanner_argv(s, a)};
+	pid_t pid = child_fork(&spec, err);
+	arena_free(&a);
+	return pid;
+}
+
 pid_t
 kind_fork(enum process_kind k, const struct kind_start *start, struct err *err)
 {
+	if (k == PROCESS_SCANNER)
+		return fork_scanner(start, err);
 	const struct generation *g = start->generation;
 	struct child_run run = {k, start};
 	int keep[SESSION_LISTENERS_MOST + 2];

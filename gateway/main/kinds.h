@@ -16,6 +16,8 @@ struct kind_start {
 };
 
 unsigned kind_count(enum process_kind k, const struct generation *g); /* 0: not needed */
+/* `filter virus { database PATH }`, or where freshclam puts it. */
+struct slice virus_database(const struct conf *conf);
 pid_t kind_fork(enum process_kind k, const struct kind_start *start, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The commands of `postern`, one file each. A command reads its words, writes what it has found to
- * out and what is wrong to err, and returns the exit status: 0 done, 1 something is wrong with what
- * it looked at, 2 it was called wrongly.
+ * The commands of `postern`, one file each. A command reads its words, writes what it has found
+ * to out and what is wrong to err, and returns the exit status: 0 done, 1 something is wrong
+ * with what it looked at, 2 it was called wrongly.
  */
 #ifndef MAIN_TOOL_H
 #define MAIN_TOOL_H
@@ -13,8 +13,8 @@
 
 struct tool {
 	const char *config; /* -f FILE */
-	bool        config_given;
-	FILE       *in, *out, *err;
+	bool config_given;
+	FILE *in, *out, *err;
 };
 
 /* words: what stands behind the command's name. */

@@ -1,0 +1,309 @@
+/* Jobs from sessions to workers and reports back; see manager.h. */
+#include "engine/manager.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "io/child.h"
+#include "io/control.h"
+#include "scan/messages.h"
+
+enum { JOB_DEATHS_MOST = 2, WORKER_QUEUE_BYTES = 512 * 1024 };
+
+struct job {
+	TAILQ_ENTRY(job) link;         /* in the queue, while no worker has it */
+	struct service_client *client; /* NULL: the session is gone */
+	uint32_t id;
+	struct buf payload;
+	int fd; /* -1: inline */
+	unsigned deaths;
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct worker {
+	struct manager *manager;
+	unsigned index;
+	pid_t pid;
+	struct ipc *ipc;
+	struct job *job; /* NULL: idle */
+	bool over;       /* killed because its time was over */
+	struct loop_timer timer;
+};
+
+struct manager {
+	const struct manager_start *start;
+	struct loop *loop;
+	struct service *service;
+	struct worker workers[MANAGER_WORKERS_MOST];
+	struct job_list queue;
+	unsigned queued;
+	bool ending;
+};
+
+static void worker_start(struct worker *w);
+
+static void
+job_free(struct job *j)
+{
+	if (j->fd >= 0)
+		close(j->fd);
+	buf_fini(&j->payload);
+	mem_free(j);
+}
+
+static void
+report(struct service_client *to, uint32_t id, enum scan_status status, const char *why)
+{
+	struct scan_report r = {.status = status, .why = slice_of(why)};
+	struct ipc_out out;
+	struct slice payload;
+	ipc_out_init(&out);
+	scan_report_pack(&r, &out);
+	if (to != NULL && ipc_out_ok(&out, &payload))
+		(void)service_answer(
+			to, SCAN_MSG_REPORT, id, payload); /* full: its time will be over */
+	ipc_out_fini(&out);
+}
+
+static void
+give(struct worker *w, struct job *j)
+{
+	w->job = j;
+	loop_timer_set(&w->timer, w->manager->start->time_ms);
+	int result = j->fd >= 0
+			     ? ipc_send_fds(w->ipc, SCAN_MSG_SCAN, j->id,
+				       buf_slice(&j->payload), &j->fd, 1)
+			     : ipc_send(w->ipc, SCAN_MSG_SCAN, j->id, buf_slice(&j->payload));
+	must(result == 0); /* an idle worker's channel is empty */
+}
+
+static void
+hand_out(struct manager *m)
+{
+	for (unsigned i = 0; i < m->start->workers; i++) {
+		struct worker *w = &m->workers[i];
+		struct job *j = TAILQ_FIRST(&m->queue);
+		if (j == NULL)
+			return;
+		if (w->ipc == NULL || w->job != NULL)
+			continue;
+		TAILQ_REMOVE(&m->queue, j, link);
+		m->queued--;
+		give(w, j);
+	}
+}
+
+static void
+on_report(void *arg, struct ipc_msg *msg)
+{
+	struct worker *w = arg;
+	struct job *j = w->job;
+	if (j == NULL || msg->id != j->id || msg->type != SCAN_MSG_REPORT)
+		return; /* a worker out of step is of no use, but does no harm either */
+	w->job = NULL;
+	loop_timer_clear(&w->timer);
+	if (j->client != NULL)
+		(void)service_answer(j->client, SCAN_MSG_REPORT, j->id, msg->payload);
+	job_free(j);
+	hand_out(w->manager);
+}
+
+/* Once more, in front of all others; the second death is the mail's fault. */
+static void
+worker_died(struct worker *w)
+{
+	struct job *j = w->job;
+	struct manager *m = w->manager;
+	w->job = NULL;
+	if (j == NULL)
+		return;
+	if (++j->deaths < JOB_DEATHS_MOST && j->client != NULL) {
+		TAILQ_INSERT_HEAD(&m->queue, j, link);
+		m->queued++;
+		return;
+	}
+	report(j->client, j->id, SCAN_UNSCANNABLE,
+		w->over ? "scanning it took too long, twice" : "it has killed two scanners");
+	job_free(j);
+}
+
+static void
+on_worker_gone(void *arg, const struct err *err)
+{
+	struct worker *w = arg;
+	(void)err; /* SIGCHLD comes too, and starts another */
+	ipc_free(&w->ipc);
+	loop_timer_clear(&w->timer);
+}
+
+static void
+on_time(void *arg)
+{
+	struct worker *w = arg;
+	w->over = true;
+	kill(w->pid, SIGKILL);
+}
+
+static void
+worker_start(struct worker *w)
+{
+	static const struct ipc_calls calls = {
+		.on_message = on_report, .on_gone = on_worker_gone};
+	struct manager *m = w->manager;
+	struct worker_start start = m->start->worker;
+	struct err err;
+	int fds[2];
+	w->over = false;
+	if (ipc_pair(fds, &err) < 0) {
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+		return;
+	}
+	start.channel = fds[1];
+	struct child_spec spec = {.kind = "scan-worker",
+		.keep = &fds[1],
+		.nkeep = 1,
+		.run = worker_main,
+		.arg = &start};
+	w->pid = child_fork(&spec, &err);
+	close(fds[1]);
+	if (w->pid < 0) {
+		w->pid = 0;
+		close(fds[0]);
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+		return;
+	}
+	w->ipc = ipc_new(m->loop, fds[0], WORKER_QUEUE_BYTES, &calls, w);
+}
+
+static void
+on_child(void *arg, int signo)
+{
+	struct manager *m = arg;
+	char words[CHILD_STATUS_BYTES];
+	pid_t pid;
+	int status;
+	(void)signo;
+	while (child_reap(&pid, &status)) {
+		for (unsigned i = 0; i < m->start->workers; i++) {
+			struct worker *w = &m->workers[i];
+			if (w->pid != pid)
+				continue;
+			struct log_line l;
+			log_begin(&l, EV_CHILD_EXIT, NULL);
+			log_text(&l, "kind", "scan-worker");
+			log_number(&l, "child", pid);
+			log_text(&l, "status", child_status_text(status, words));
+			log_text(&l, "busy", w->job != NULL ? "yes" : "no");
+			log_end(&l);
+			ipc_free(&w->ipc);
+			loop_timer_clear(&w->timer);
+			worker_died(w);
+			if (!m->ending)
+				worker_start(w);
+		}
+	}
+	hand_out(m);
+}
+
+static void
+on_job(void *arg, struct service_client *from, struct ipc_msg *msg)
+{
+	struct manager *m = arg;
+	if (m->queued >= MANAGER_QUEUE_MOST) {
+		report(from, msg->id, SCAN_FAILED, "too many scans are waiting");
+		return;
+	}
+	struct job *j = MEM_NEW(struct job);
+	j->client = from;
+	j->id = msg->id;
+	j->fd = ipc_take_fd(msg, 0);
+	buf_init(&j->payload, IPC_PAYLOAD_BYTES);
+	(void)buf_add(&j->payload, msg->payload); /* a payload's maximum is the buffer's */
+	TAILQ_INSERT_TAIL(&m->queue, j, link);
+	m->queued++;
+	hand_out(m);
+}
+
+/* The session is gone: what waits is dropped, what is being scanned is nobody's. */
+static void
+on_client_gone(void *arg, struct service_client *client)
+{
+	struct manager *m = arg;
+	struct job *j, *next;
+	for (j = TAILQ_FIRST(&m->queue); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, link);
+		if (j->client != client)
+			continue;
+		TAILQ_REMOVE(&m->queue, j, link);
+		m->queued--;
+		job_free(j);
+	}
+	for (unsigned i = 0; i < m->start->workers; i++)
+		if (m->workers[i].job != NULL && m->workers[i].job->client == client)
+			m->workers[i].job->client = NULL;
+}
+
+static int
+manager_open(struct manager *m, struct err *err)
+{
+	m->loop = loop_new(err);
+	if (m->loop == NULL || loop_signal(m->loop, SIGCHLD, on_child, m, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < m->start->workers; i++) {
+		m->workers[i].manager = m;
+		m->workers[i].index = i;
+		loop_timer_init(&m->workers[i].timer, m->loop, on_time, &m->workers[i]);
+		worker_start(&m->workers[i]);
+	}
+	m->service = service_new(m->loop, m->start->control_fd, on_job, on_client_gone, m);
+	return 0;
+}
+
+/* Workers end when their channel closes; one that is in a scan is killed by its parent's death.
+ */
+static void
+manager_close(struct manager *m)
+{
+	struct job *j;
+	m->ending = true;
+	service_free(&m->service);
+	for (unsigned i = 0; i < m->start->workers; i++) {
+		struct worker *w = &m->workers[i];
+		ipc_free(&w->ipc);
+		loop_timer_clear(&w->timer);
+		if (w->job != NULL) {
+			kill(w->pid, SIGKILL);
+			job_free(w->job);
+		}
+	}
+	while ((j = TAILQ_FIRST(&m->queue)) != NULL) {
+		TAILQ_REMOVE(&m->queue, j, link);
+		job_free(j);
+	}
+	child_wait_all();
+	loop_free(&m->loop);
+}
+
+int
+manager_main(const struct manager_start *s)
+{
+	struct manager m = {.start = s};
+	struct err err;
+	TAILQ_INIT(&m.queue);
+	must(s->workers >= 1 && s->workers <= MANAGER_WORKERS_MOST);
+	int result = manager_open(&m, &err);
+	if (result == 0) {
+		service_ready(m.service);
+		result = loop_run(m.loop, &err);
+	}
+	if (result < 0)
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+	manager_close(&m);
+	return result < 0 ? 1 : 0;
+}

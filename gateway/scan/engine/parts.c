@@ -1,0 +1,208 @@
+/*
+ * A walk over the MIME tree. GMime parses; names are taken in every reading that a reader of
+ * mail may take (MIM-05): filename, name, and both as they stand when they do not decode.
+ */
+#include "engine/parts.h"
+
+#include <gmime/gmime.h>
+#include <string.h>
+
+struct walk {
+	struct arena *arena;
+	struct scan_report *report;
+	const struct pattern_set *patterns;
+	unsigned parts;
+	uint64_t text_bytes;
+};
+
+void
+parts_init(void)
+{
+	g_mime_init();
+}
+
+static void
+unscannable(struct walk *w, const char *why)
+{
+	if (w->report->status != SCAN_CLEAN)
+		return;
+	w->report->status = SCAN_UNSCANNABLE;
+	w->report->why = slice_of(why);
+}
+
+static bool
+has_name(const struct scan_report *r, size_t from, struct slice name)
+{
+	for (size_t i = from; i < r->n_attachments; i++)
+		if (slice_eq(r->attachments[i].name, name))
+			return true;
+	return false;
+}
+
+/* Trailing dots and blanks are no part of a name on the systems that it is opened on. */
+static struct slice
+plain_name(struct slice s)
+{
+	size_t slash = slice_find_last(s, '/'), back = slice_find_last(s, '\\');
+	size_t cut = slash < s.n ? slash + 1 : back < s.n ? back + 1 : 0;
+	s = slice_first(slice_from(s, cut), SCAN_NAME_MOST);
+	while (s.n > 0 && (s.p[s.n - 1] == '.' || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+static void
+add_name(struct walk *w, size_t from, const char *name, struct slice type, uint64_t bytes)
+{
+	struct scan_report *r = w->report;
+	struct slice s = plain_name(slice_of(name));
+	if (r->n_attachments >= SCAN_ATTACHMENTS_MOST) {
+		unscannable(w, "too many attachments");
+		return;
+	}
+	if (name == NULL || has_name(r, from, s))
+		return;
+	r->attachments[r->n_attachments++] = (struct scan_attachment){
+		.name = arena_slice(w->arena, s), .type = type, .bytes = bytes};
+}
+
+static uint64_t
+decoded_bytes(GMimePart *part)
+{
+	GMimeDataWrapper *content = g_mime_part_get_content(part);
+	GMimeStream *null = g_mime_stream_null_new();
+	gint64 n = content != NULL ? g_mime_data_wrapper_write_to_stream(content, null) : 0;
+	g_object_unref(null);
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+static const char *
+parameter(GMimeParamList *list, const char *name)
+{
+	GMimeParam *p = list != NULL ? g_mime_param_list_get_parameter(list, name) : NULL;
+	return p != NULL ? g_mime_param_get_value(p) : NULL;
+}
+
+static struct slice
+declared_type(struct walk *w, GMimeContentType *type)
+{
+	if (type == NULL)
+		return SLICE("application/octet-stream");
+	char *text = g_mime_content_type_get_mime_type(type);
+	struct slice s = arena_lower(w->arena, slice_first(slice_of(text), 80));
+	g_free(text);
+	return s;
+}
+
+static void
+add_attachment(struct walk *w, GMimeObject *part)
+{
+	GMimeContentType *type = g_mime_object_get_content_type(part);
+	GMimeContentDisposition *disposition = g_mime_object_get_content_disposition(part);
+	const char *filename =
+		disposition != NULL
+			? parameter(g_mime_content_disposition_get_parameters(disposition),
+				  "filename")
+			: NULL;
+	const char *name = type != NULL
+				   ? parameter(g_mime_content_type_get_parameters(type), "name")
+				   : NULL;
+	const char *either =
+		GMIME_IS_PART(part) ? g_mime_part_get_filename(GMIME_PART(part)) : NULL;
+	bool attached =
+		disposition != NULL && g_mime_content_disposition_is_attachment(disposition);
+	if (filename == NULL && name == NULL && either == NULL && !attached)
+		return;
+	uint64_t bytes = GMIME_IS_PART(part) ? decoded_bytes(GMIME_PART(part)) : 0;
+	struct slice media = declared_type(w, type);
+	size_t from = w->report->n_attachments;
+	add_name(w, from, filename, media, bytes);
+	add_name(w, from, name, media, bytes);
+	add_name(w, from, either, media, bytes);
+	if (w->report->n_attachments == from)
+		add_name(w, from, "", media, bytes);
+}
+
+/* Text as UTF-8, whatever its charset says; what does not decode is searched as it is. */
+static void
+search_text(struct walk *w, GMimePart *part)
+{
+	GMimeDataWrapper *content = g_mime_part_get_content(part);
+	GMimeContentType *type = g_mime_object_get_content_type(GMIME_OBJECT(part));
+	if (content == NULL)
+		return;
+	GMimeStream *memory = g_mime_stream_mem_new();
+	GMimeStream *filtered = g_mime_stream_filter_new(memory);
+	const char *charset = g_mime_content_type_get_parameter(type, "charset");
+	GMimeFilter *convert =
+		charset != NULL ? g_mime_filter_charset_new(charset, "UTF-8") : NULL;
+	if (convert != NULL) {
+		g_mime_stream_filter_add(GMIME_STREAM_FILTER(filtered), convert);
+		g_object_unref(convert);
+	}
+	g_mime_data_wrapper_write_to_stream(content, filtered);
+	g_mime_stream_flush(filtered);
+	GByteArray *bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(memory));
+	w->text_bytes += bytes->len;
+	if (w->text_bytes > PARTS_TEXT_MOST)
+		unscannable(w, "more text than is searched");
+	else if (!pattern_set_count(w->patterns,
+			 (struct slice){(const char *)bytes->data, bytes->len},
+			 w->report->patterns))
+		unscannable(w, "a pattern reached its limit");
+	g_object_unref(filtered);
+	g_object_unref(memory);
+}
+
+static void walk_part(struct walk *w, GMimeObject *part, unsigned depth);
+
+static void
+walk_multipart(struct walk *w, GMimeMultipart *m, unsigned depth)
+{
+	int n = g_mime_multipart_get_count(m);
+	for (int i = 0; i < n && w->parts <= PARTS_MOST; i++)
+		walk_part(w, g_mime_multipart_get_part(m, i), depth + 1);
+}
+
+static void
+walk_part(struct walk *w, GMimeObject *part, unsigned depth)
+{
+	if (part == NULL)
+		return;
+	if (++w->parts > PARTS_MOST || depth > PARTS_DEPTH_MOST) {
+		unscannable(
+			w, w->parts > PARTS_MOST ? "too many parts" : "parts nested too deep");
+		return;
+	}
+	add_attachment(w, part);
+	if (GMIME_IS_MULTIPART(part)) {
+		walk_multipart(w, GMIME_MULTIPART(part), depth);
+	} else if (GMIME_IS_MESSAGE_PART(part)) {
+		GMimeMessage *m = g_mime_message_part_get_message(GMIME_MESSAGE_PART(part));
+		walk_part(w, m != NULL ? g_mime_message_get_mime_part(m) : NULL, depth + 1);
+	} else if (GMIME_IS_PART(part) && w->patterns != NULL) {
+		GMimeContentType *type = g_mime_object_get_content_type(part);
+		if (type == NULL || g_mime_content_type_is_type(type, "text", "*"))
+			search_text(w, GMIME_PART(part));
+	}
+}
+
+void
+parts_scan(struct slice mail, const struct pattern_set *patterns, struct arena *a,
+	struct scan_report *r)
+{
+	struct walk w = {.arena = a, .report = r, .patterns = patterns};
+	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(mail.p, mail.n);
+	GMimeParser *parser = g_mime_parser_new_with_stream(stream);
+	GMimeMessage *message = g_mime_parser_construct_message(parser, NULL);
+	g_object_unref(parser);
+	g_object_unref(stream);
+	if (message == NULL)
+		return; /* no header at all: there are no parts */
+	const char *subject = g_mime_message_get_subject(message);
+	if (patterns != NULL && subject != NULL &&
+		!pattern_set_count(patterns, slice_of(subject), r->patterns))
+		unscannable(&w, "a pattern reached its limit");
+	walk_part(&w, g_mime_message_get_mime_part(message), 0);
+	g_object_unref(message);
+}

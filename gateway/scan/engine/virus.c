@@ -1,0 +1,235 @@
+/*
+ * Scanning by libclamav. What is over its limits is told as such (the sizes are counted here:
+ * libclamav calls a member that it did not look at clean), and one engine has one set of
+ * options, since its cache of clean files does not keep them apart.
+ */
+#include "engine/virus.h"
+
+#include <clamav.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/must.h"
+
+struct virus_engine {
+	struct cl_engine *cl;
+	struct virus_limits limits;
+	unsigned signatures;
+};
+
+/* Of one scan: what the callback notes. */
+struct scan_notes {
+	const struct virus_limits *limits;
+	struct arena *arena;
+	struct scan_report *report;
+	uint64_t unpacked;
+	unsigned files;
+	const char *over; /* the limit that was passed, or NULL */
+};
+
+const struct virus_limits virus_limits_default = {
+	.scan_bytes = 400u * 1024 * 1024,
+	.file_bytes = 100u * 1024 * 1024,
+	.files = 10000,
+	.depth = 16,
+	.time_ms = 60 * 1000,
+};
+
+/* libclamav's names of what it recognises by content, as media types. */
+static const struct {
+	const char *cl, *media;
+} types[] = {
+	{"CL_TYPE_MSEXE", "application/vnd.microsoft.portable-executable"},
+	{"CL_TYPE_ELF", "application/x-elf"},
+	{"CL_TYPE_MACHO", "application/x-mach-binary"},
+	{"CL_TYPE_ZIP", "application/zip"},
+	{"CL_TYPE_RAR", "application/vnd.rar"},
+	{"CL_TYPE_7Z", "application/x-7z-compressed"},
+	{"CL_TYPE_GZ", "application/gzip"},
+	{"CL_TYPE_BZ", "application/x-bzip2"},
+	{"CL_TYPE_XZ", "application/x-xz"},
+	{"CL_TYPE_POSIX_TAR", "application/x-tar"},
+	{"CL_TYPE_OLD_TAR", "application/x-tar"},
+	{"CL_TYPE_MSCAB", "application/vnd.ms-cab-compressed"},
+	{"CL_TYPE_ISO9660", "application/x-iso9660-image"},
+	{"CL_TYPE_ARJ", "application/x-arj"},
+	{"CL_TYPE_PDF", "application/pdf"},
+	{"CL_TYPE_RTF", "application/rtf"},
+	{"CL_TYPE_MSOLE2", "application/x-ole-storage"},
+	{"CL_TYPE_OOXML_WORD",
+		"application/vnd.openxmlformats-officedocument.wordprocessingml.document"},
+	{"CL_TYPE_OOXML_XL",
+		"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"},
+	{"CL_TYPE_OOXML_PPT",
+		"application/vnd.openxmlformats-officedocument.presentationml.presentation"},
+	{"CL_TYPE_HTML", "text/html"},
+	{"CL_TYPE_SCRIPT", "text/x-script"},
+	{"CL_TYPE_GIF", "image/gif"},
+	{"CL_TYPE_PNG", "image/png"},
+	{"CL_TYPE_JPEG", "image/jpeg"},
+	{"CL_TYPE_TIFF", "image/tiff"},
+	{"CL_TYPE_SWF", "application/x-shockwave-flash"},
+	{"CL_TYPE_LNK", "application/x-ms-shortcut"},
+	{"CL_TYPE_MAIL", "message/rfc822"},
+	{"CL_TYPE_TNEF", "application/ms-tnef"},
+};
+
+static struct slice
+media_type(const char *cl)
+{
+	for (size_t i = 0; cl != NULL && i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(types[i].cl, cl) == 0)
+			return slice_of(types[i].media);
+	return SLICE("application/octet-stream");
+}
+
+/* The last part of a path: members are named by their archive, not by us. */
+static struct slice
+base_name(const char *name)
+{
+	struct slice s = slice_of(name);
+	size_t slash = slice_find_last(s, '/'), back = slice_find_last(s, '\\');
+	if (slash < s.n)
+		s = slice_from(s, slash + 1);
+	else if (back < s.n)
+		s = slice_from(s, back + 1);
+	return slice_first(s, SCAN_NAME_MOST);
+}
+
+static cl_error_t
+on_file(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
+	size_t size, const char *bytes, uint32_t level, uint32_t attributes, void *context)
+{
+	struct scan_notes *n = context;
+	(void)fd;
+	(void)ancestors;
+	(void)parent_size;
+	(void)bytes;
+	if ((attributes & LAYER_ATTRIBUTES_NORMALIZED) != 0)
+		return CL_CLEAN; /* libclamav's own rewriting, not a file of the mail */
+	n->unpacked += size;
+	n->files++;
+	if (size > n->limits->file_bytes || n->unpacked > n->limits->scan_bytes)
+		n->over = "too large when unpacked";
+	else if (n->files > n->limits->files)
+		n->over = "too many files inside";
+	else if (level > n->limits->depth)
+		n->over = "nested too deep";
+	if (level == 0 || name == NULL || n->report->n_attachments >= SCAN_ATTACHMENTS_MOST)
+		return CL_CLEAN;
+	n->report->attachments[n->report->n_attachments++] =
+		(struct scan_attachment){.name = arena_slice(n->arena, base_name(name)),
+			.type = media_type(type),
+			.bytes = size,
+			.depth = level};
+	return CL_CLEAN;
+}
+
+static int
+cl_failed(struct err *err, const char *what, cl_error_t code)
+{
+	return err_set(err, "libclamav: %s: %s", what, cl_strerror(code));
+}
+
+static cl_error_t
+set_limits(struct cl_engine *cl, const struct virus_limits *l, const char *tmp_dir)
+{
+	const struct {
+		enum cl_engine_field field;
+		long long value;
+	} numbers[] = {
+		{CL_ENGINE_MAX_SCANSIZE, (long long)l->scan_bytes},
+		{CL_ENGINE_MAX_FILESIZE, (long long)l->file_bytes},
+		{CL_ENGINE_MAX_FILES, l->files},
+		{CL_ENGINE_MAX_RECURSION, l->depth},
+		{CL_ENGINE_MAX_SCANTIME, l->time_ms},
+		{CL_ENGINE_DISABLE_CACHE, 1},
+	};
+	cl_error_t result = cl_engine_set_str(cl, CL_ENGINE_TMPDIR, tmp_dir);
+	for (size_t i = 0; result == CL_SUCCESS && i < sizeof(numbers) / sizeof(numbers[0]);
+		i++)
+		result = cl_engine_set_num(cl, numbers[i].field, numbers[i].value);
+	return result;
+}
+
+struct virus_engine *
+virus_engine_new(const char *database, const char *tmp_dir, const struct virus_limits *limits,
+	struct err *err)
+{
+	cl_error_t result = cl_init(CL_INIT_DEFAULT);
+	if (result != CL_SUCCESS) {
+		cl_failed(err, "start", result);
+		return NULL;
+	}
+	struct virus_engine *e = MEM_NEW(struct virus_engine);
+	e->limits = *limits;
+	e->cl = cl_engine_new();
+	must(e->cl != NULL);
+	result = set_limits(e->cl, limits, tmp_dir);
+	cl_engine_set_clcb_file_inspection(e->cl, on_file);
+	if (result == CL_SUCCESS && database != NULL)
+		result = cl_load(database, e->cl, &e->signatures, CL_DB_STDOPT);
+	if (result == CL_SUCCESS)
+		result = cl_engine_compile(e->cl);
+	if (result != CL_SUCCESS) {
+		cl_failed(err, database != NULL ? database : "compile", result);
+		virus_engine_free(&e);
+	} else if (database != NULL && e->signatures == 0) {
+		err_set(err, "libclamav: %s: holds no signature", database);
+		virus_engine_free(&e);
+	}
+	return e;
+}
+
+void
+virus_engine_free(struct virus_engine **e)
+{
+	if (*e == NULL)
+		return;
+	cl_engine_free((*e)->cl);
+	mem_free(*e);
+	*e = NULL;
+}
+
+unsigned
+virus_engine_signatures(const struct virus_engine *e)
+{
+	return e->signatures;
+}
+
+/* libclamav reports limits as names of their own, as if they were viruses. */
+static bool
+is_limit(const char *name)
+{
+	return strncmp(name, "Heuristics.Limits.Exceeded", 26) == 0;
+}
+
+void
+virus_engine_scan(
+	struct virus_engine *e, struct slice mail, struct arena *a, struct scan_report *r)
+{
+	struct cl_scan_options options = {.parse = ~0u,
+		.general = CL_SCAN_GENERAL_HEURISTICS,
+		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX};
+	struct scan_notes notes = {.limits = &e->limits, .arena = a, .report = r};
+	const char *virus = NULL;
+	unsigned long scanned = 0;
+	cl_fmap_t *map = cl_fmap_open_memory(mail.n != 0 ? mail.p : "", mail.n);
+	must(map != NULL);
+	cl_error_t result =
+		cl_scanmap_callback(map, NULL, &virus, &scanned, e->cl, &options, &notes);
+	cl_fmap_close(map);
+	if (result == CL_VIRUS && !is_limit(virus)) {
+		r->status = SCAN_INFECTED;
+		r->virus = arena_slice(a, slice_of(virus));
+	} else if (result == CL_VIRUS || notes.over != NULL || result == CL_ETIMEOUT) {
+		r->status = SCAN_UNSCANNABLE;
+		r->why = arena_slice(
+			a, slice_of(notes.over != NULL   ? notes.over
+				    : result == CL_VIRUS ? virus
+							 : "scanning took too long"));
+	} else if (result != CL_CLEAN && result != CL_SUCCESS) {
+		r->status = SCAN_FAILED;
+		r->why = arena_slice(a, slice_of(cl_strerror(result)));
+	}
+}

@@ -1,0 +1,115 @@
+/* One mail at a time: mapped or inline, through GMime and libclamav, a report back; see
+ * worker.h. */
+#include "engine/worker.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/must.h"
+#include "engine/parts.h"
+#include "io/child.h"
+#include "io/sandbox.h"
+#include "scan/messages.h"
+
+enum { REPORT_ARENA_MOST = 32 * 1024 * 1024 };
+
+static void
+scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice mail,
+	struct arena *a, struct scan_report *r)
+{
+	const struct pattern_set *patterns =
+		(j->want & SCAN_WANT_PATTERNS) != 0 ? w->patterns[j->set] : NULL;
+	*r = (struct scan_report){.status = SCAN_CLEAN};
+	r->attachments = arena_array(a, SCAN_ATTACHMENTS_MOST, sizeof(*r->attachments));
+	if ((j->want & (SCAN_WANT_ATTACHMENTS | SCAN_WANT_PATTERNS)) != 0)
+		parts_scan(mail, patterns, a, r);
+	if ((j->want & (SCAN_WANT_VIRUS | SCAN_WANT_ATTACHMENTS)) != 0)
+		virus_engine_scan(w->engine, mail, a, r);
+}
+
+/* The session's spill file: it does not grow any more, and what is beyond its end is not ours.
+ */
+static void
+scan_file(const struct worker_start *w, const struct scan_job *j, int fd, struct arena *a,
+	struct scan_report *r)
+{
+	struct stat st;
+	void *map = MAP_FAILED;
+	*r = (struct scan_report){
+		.status = SCAN_FAILED, .why = SLICE("the mail's file cannot be read")};
+	if (fstat(fd, &st) == 0 && st.st_size >= 0 && (uint64_t)st.st_size >= j->bytes &&
+		j->bytes != 0)
+		map = mmap(NULL, j->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return;
+	scan_mail(w, j, (struct slice){map, j->bytes}, a, r);
+	munmap(map, j->bytes);
+}
+
+static int
+send_report(int channel, uint32_t id, const struct scan_report *r, struct err *err)
+{
+	struct ipc_out out;
+	struct slice payload;
+	ipc_out_init(&out);
+	scan_report_pack(r, &out);
+	must(ipc_out_ok(
+		&out, &payload)); /* the bounds of a report are below those of a message */
+	int result = ipc_write_blocking(channel, SCAN_MSG_REPORT, id, payload, err);
+	ipc_out_fini(&out);
+	return result;
+}
+
+static int
+one_job(const struct worker_start *w, struct ipc_msg *m, struct err *err)
+{
+	struct arena *a = arena_new(REPORT_ARENA_MOST);
+	struct scan_report r = {.status = SCAN_FAILED, .why = SLICE("not a scan job")};
+	struct scan_job j;
+	int fd = ipc_take_fd(m, 0);
+	if (m->type == SCAN_MSG_SCAN && scan_job_unpack(m->payload, fd >= 0, &j)) {
+		if (fd >= 0)
+			scan_file(w, &j, fd, a, &r);
+		else
+			scan_mail(w, &j, j.body, a, &r);
+	}
+	if (fd >= 0)
+		close(fd);
+	int result = send_report(w->channel, m->id, &r, err);
+	arena_free(&a);
+	return result;
+}
+
+static int
+enter_sandbox(const struct worker_start *w, struct err *err)
+{
+	struct sandbox_spec spec;
+	struct sandbox_missing missing;
+	const char *writable[] = {w->tmp_dir, NULL};
+	const char *readable[] = {"/etc/ssl/openssl.cnf", NULL};
+	sandbox_spec_of(SANDBOX_SCANNER, &spec);
+	spec.writable = writable;
+	spec.readable = access(readable[0], R_OK) == 0 ? readable : NULL;
+	spec.memory_bytes = w->memory_bytes;
+	return sandbox_enter(&spec, &missing, err);
+}
+
+int
+worker_main(void *arg)
+{
+	const struct worker_start *w = arg;
+	struct ipc_msg m;
+	struct err err;
+	struct buf buf;
+	int result = enter_sandbox(w, &err);
+	buf_init(&buf, IPC_PAYLOAD_BYTES);
+	while (result == 0 && (result = ipc_read_blocking(w->channel, &buf, &m, &err)) == 1)
+		result = one_job(w, &m, &err);
+	if (result < 0)
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+	buf_fini(&buf);
+	return result < 0 ? 1 : 0;
+}

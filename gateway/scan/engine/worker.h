@@ -1,0 +1,23 @@
+/*
+ * A scanner worker: one mail at a time, in a sandbox without network. It is forked from the
+ * process that has loaded the signatures, shares them, and is expendable: a mail that kills it
+ * costs the worker, nothing else.
+ */
+#ifndef ENGINE_WORKER_H
+#define ENGINE_WORKER_H
+
+#include "engine/patterns.h"
+#include "engine/virus.h"
+
+struct worker_start {
+	int channel; /* jobs in, reports out (scan/messages.h) */
+	struct virus_engine *engine;
+	const struct pattern_set *patterns[2]; /* by set */
+	const char *tmp_dir;
+	uint64_t memory_bytes; /* 0: no limit */
+};
+
+/* Runs in the child until its channel closes: the exit status. arg is a struct worker_start. */
+int worker_main(void *arg);
+
+#endif
