@@ -26,7 +26,7 @@ enum { WORKER_MEMORY_MB = 2048, TMPFS_MB = 1024, TIME_MS = 60 * 1000 };
 
 struct options {
 	int control_fd;
-	const char *database, *user;
+	char *database, *user; /* copies: the title is written over argv */
 	unsigned workers;
 	uint32_t time_ms;
 	bool syslog;
@@ -60,8 +60,8 @@ parse_options(int argc, char **argv, struct options *o, struct err *err)
 			return err_set(err, "-%c wants a number", c);
 		switch (c) {
 		case 'c': o->control_fd = (int)number; break;
-		case 'd': o->database = optarg; break;
-		case 'u': o->user = optarg; break;
+		case 'd': o->database = mem_text(optarg); break;
+		case 'u': o->user = mem_text(optarg); break;
 		case 'w': o->workers = (unsigned)number; break;
 		case 't': o->time_ms = (uint32_t)number; break;
 		case 's': o->syslog = true; break;
@@ -154,6 +154,8 @@ main(int argc, char **argv)
 	}
 	if (result < 0)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
+	mem_free(o.database);
+	mem_free(o.user);
 	pattern_set_free(&o.patterns[0]);
 	pattern_set_free(&o.patterns[1]);
 	return result < 0 ? 1 : 0;
