@@ -49,7 +49,7 @@ static struct slice
 write_value(struct slice s, struct arena *a)
 {
 	s = slice_first(s, AUTHRES_VALUE_MOST);
-	if (all_token(s) || plain_address(s))
+	if (all_token(s))
 		return s;
 	char *out = arena_alloc(a, s.n * 2 + 2);
 	size_t n = 0;
@@ -61,6 +61,13 @@ write_value(struct slice s, struct arena *a)
 	}
 	out[n++] = '"';
 	return (struct slice){out, n};
+}
+
+/* What stands in a property may be an address too (RFC 8601 2.2, pvalue). */
+static struct slice
+write_pvalue(struct slice s, struct arena *a)
+{
+	return s.n <= AUTHRES_VALUE_MOST && plain_address(s) ? s : write_value(s, a);
 }
 
 static void
@@ -75,7 +82,7 @@ write_result(struct fold *f, const struct authres_result *r, struct arena *a)
 	}
 	must(r->n <= AUTHRES_PROPERTIES_MOST);
 	for (size_t i = 0; i < r->n; i++) {
-		value = write_value(r->property[i].value, a);
+		value = write_pvalue(r->property[i].value, a);
 		fold_add(f, true,
 			arena_printf(a, "%s=%.*s", r->property[i].name, SLICE_ARG(value)));
 	}

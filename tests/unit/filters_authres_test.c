@@ -83,6 +83,19 @@ test_values(void **state)
 	}
 }
 
+/* The reason is a word or quoted, never a bare address. */
+static void
+test_reason(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct authres_result r = {
+		.method = "spf", .result = "pass", .reason = SLICE("joe@example.com")};
+	assert_string_equal(authres_field(SLICE("mx"), &r, 1, a).p,
+		"Authentication-Results: mx;\r\n\tspf=pass reason=\"joe@example.com\"\r\n");
+	arena_free(&a);
+}
+
 /* A value as long as a stranger likes is cut; every line but that token's own stays short. */
 static void
 test_long_value(void **state)
@@ -181,6 +194,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_field),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_reason),
 		cmocka_unit_test(test_long_value),
 		cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_forged),
