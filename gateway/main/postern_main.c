@@ -14,6 +14,7 @@ static const struct {
 	{"sample", "                      every setting, as a commented configuration",
 		tool_sample},
 	{"manual", "                      the manual page postern.conf(5)", tool_manual},
+	{"explain", "OPTION ... FILE      one mail through the rules, and why", tool_explain},
 	{"dkim",
 		"keygen DOMAIN SELECTOR [ed25519 | rsa2048] [FILE]    a key and its DNS record",
 		tool_dkim},

@@ -22,6 +22,7 @@ int tool_check(const struct tool *t, int n, char *const words[]);
 int tool_facts(const struct tool *t, int n, char *const words[]);
 int tool_sample(const struct tool *t, int n, char *const words[]);
 int tool_manual(const struct tool *t, int n, char *const words[]);
+int tool_explain(const struct tool *t, int n, char *const words[]);
 int tool_dkim(const struct tool *t, int n, char *const words[]);
 int tool_passwd(const struct tool *t, int n, char *const words[]);
 

@@ -21,9 +21,10 @@
 #include "conf/passwd.h"
 #include "filters/dkim_key.h"
 #include "filters/facts.h"
+#include "main/answers_file.h"
 #include "main/tool.h"
 
-enum { WORDS_MOST = 6, TEXT_MOST = 1 << 20 };
+enum { WORDS_MOST = 24, TEXT_MOST = 1 << 20 };
 
 typedef int tool_fn(const struct tool *t, int n, char *const words[]);
 
@@ -68,12 +69,18 @@ done(struct run *r)
 }
 
 static void
-write_config(const char *text)
+write_file(const char *path, const char *text)
 {
-	FILE *f = fopen("test.conf", "w");
+	FILE *f = fopen(path, "w");
 	assert_non_null(f);
 	fputs(text, f);
 	fclose(f);
+}
+
+static void
+write_config(const char *text)
+{
+	write_file("test.conf", text);
 }
 
 #define RIGHT                                                               \
@@ -292,6 +299,139 @@ test_passwd(void **state)
 	unlink("users");
 }
 
+#define WHO "--client 192.0.2.1 --from a@sender.example --to c@example.com "
+
+/* Stage by stage, with DNS from a file: what decided, and where the evaluation stopped. */
+static void
+test_explain(void **state)
+{
+	static const struct {
+		const char *words, *out;
+	} cases[] = {
+		{WHO "--known yes --scan clean --dns dns m.eml",
+			"recipient c@example.com, at body:\n"
+			"test.conf:5    false       reject\n"
+			"\trecipient known=yes (recipients any)\n"
+			"test.conf:6    false       reject \"550 5.7.23 no\"\n"
+			"\tspf=pass (mailfrom=sender.example ip4:192.0.2.1)\n"
+			"test.conf:7    false       reject\n"
+			"\tvirus=no\n"
+			"test.conf:8    true        accept\n"
+			"decision: accept by test.conf:8\n"
+			"DNS questions: 1\n"},
+		{"--client 192.0.2.2 --from a@sender.example --to c@example.com --dns dns "
+		 "m.eml",
+			"recipient c@example.com, at rcpt:\n"
+			"test.conf:5    false       reject\n"
+			"\trecipient known=yes (recipients any)\n"
+			"test.conf:6    true        reject \"550 5.7.23 no\"\n"
+			"\tspf=fail (mailfrom=sender.example -all)\n"
+			"test.conf:7    not reached reject\n"
+			"test.conf:8    not reached accept\n"
+			"decision: reject by test.conf:6, \"550 5.7.23 no\"\n"
+			"DNS questions: 1\n"},
+		{"--client 192.0.2.1 --to c@else.example --dns dns m.eml",
+			"recipient c@else.example, at rcpt:\n"
+			"decision: reject, built in: its domain is not declared\n"
+			"DNS questions: 0\n"},
+	};
+	(void)state;
+	write_config(RIGHT "inbound {\n\treject if recipient is not known\n"
+			   "\treject with \"550 5.7.23 no\" if spf is fail\n\treject if virus\n"
+			   "\taccept\n}\n");
+	write_file("dns", "# records\nsender.example TXT \"v=spf1 ip4:192.0.2.1\" \" -all\"\n"
+			  "silent.example FAIL\n");
+	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
+			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct run r = run(tool_explain, cases[i].words, "");
+		assert_string_equal(r.err, "");
+		assert_string_equal(r.out, cases[i].out);
+		assert_int_equal(r.status, 0);
+		done(&r);
+	}
+	/* Nobody scanned: the mail is deferred, and the fact named. */
+	struct run r = run(tool_explain, WHO "--dns dns m.eml", "");
+	assert_non_null(strstr(r.out, "virus=failed"));
+	assert_non_null(strstr(r.out, "decision: defer"));
+	done(&r);
+	r = run(tool_explain, WHO "--dns dns --scan Eicar-Test m.eml", "");
+	assert_non_null(strstr(r.out, "decision: reject by test.conf:7"));
+	done(&r);
+	/* HDR-01: two From fields. */
+	write_file("m.eml", "From: a@sender.example\nFrom: b@example.com\n\nbody\n");
+	r = run(tool_explain, WHO "--dns dns --scan clean m.eml", "");
+	assert_non_null(strstr(r.out, "decision: reject, built in: 550"));
+	done(&r);
+	static const struct {
+		const char *words, *error;
+		int status;
+	} wrong[] = {
+		{"m.eml", "usage", 2},
+		{WHO, "usage", 2},
+		{WHO "--known maybe m.eml", "usage", 2},
+		{WHO "--dns dns nowhere.eml", "cannot read nowhere.eml", 1},
+		{WHO "--outbound m.eml", "no outbound listener", 1},
+		{"--client host --to c@example.com m.eml", "is no IP address", 1},
+		{"--client 192.0.2.1 --to example.com m.eml", "is no address", 1},
+		{WHO "--dns m.eml m.eml", "m.eml:1: expected NAME", 1},
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		r = run(tool_explain, wrong[i].words, "");
+		if (r.status != wrong[i].status || strstr(r.err, wrong[i].error) == NULL)
+			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
+		done(&r);
+	}
+	unlink("dns");
+	unlink("m.eml");
+}
+
+/* The file of DNS answers: each type, case, final dots, what is not there, what is wrong. */
+static void
+test_dns_file(void **state)
+{
+	static const struct {
+		const char *line;
+		bool ok;
+	} lines[] = {
+		{"a.example A 192.0.2.1", true},
+		{"a.example AAAA 2001:db8::1", true},
+		{"a.example A 2001:db8::1", false},
+		{"a.example MX 10 b.example.", true},
+		{"a.example MX b.example", false},
+		{"a.example MX 70000 b.example", false},
+		{"a.example TXT v=spf1 -all", true},
+		{"a.example TXT \"open", false},
+		{"a.example TXT \"a\" b", false},
+		{"a.example CNAME b.example", false},
+		{"a..example A 192.0.2.1", false},
+		{"a.example", false},
+		{"a.example FAIL x", false},
+	};
+	struct arena *a = arena_new(16 << 20);
+	struct dns_file f;
+	struct err err;
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		write_file("dns", lines[i].line);
+		if ((dns_file_read("dns", a, &f, &err) == 0) != lines[i].ok)
+			fail_msg("%s: %s", lines[i].line, err.text);
+	}
+	write_file("dns", "A.example. MX 10 b.example.\na.example MX 20 c.example\n\n"
+			  "2.example FAIL\n");
+	assert_int_equal(dns_file_read("dns", a, &f, &err), 0);
+	const struct dns_answer *mx = dns_file_look_up(&f, SLICE("a.EXAMPLE."), DNS_MX);
+	assert_int_equal(mx->status, DNS_OK);
+	assert_int_equal(mx->n, 2);
+	assert_int_equal(mx->rr[1].preference, 20);
+	assert_true(slice_eq(mx->rr[0].text, SLICE("b.example")));
+	assert_int_equal(dns_file_look_up(&f, SLICE("a.example"), DNS_A)->status, DNS_NODATA);
+	assert_int_equal(dns_file_look_up(&f, SLICE("b.example"), DNS_A)->status, DNS_NXDOMAIN);
+	assert_int_equal(dns_file_look_up(&f, SLICE("2.example"), DNS_A)->status, DNS_FAIL);
+	unlink("dns");
+	arena_free(&a);
+}
+
 static int
 enter_folder(void **state)
 {
@@ -315,6 +455,8 @@ main(void)
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_dns_file),
 	};
 	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

@@ -1,0 +1,122 @@
+/*
+ * Answers questions while the caller waits: all that are open are asked at once, and the loop
+ * runs until the last answer is in. See answers.h.
+ */
+#include "main/answers.h"
+
+#include "base/mem.h"
+#include "io/dns.h"
+#include "main/answers_file.h"
+
+enum { ARENA_MOST = 64 << 20, ASK_DNS_MS = 8000 };
+
+struct answers {
+	struct answers_config config;
+	struct arena *arena;
+	struct dns_file file;
+	struct loop *loop;
+	struct dns *dns;
+	unsigned waiting, asked;
+};
+
+struct ask {
+	struct answers *answers;
+	struct questions *scope;
+	struct question *question;
+};
+
+static int
+open_dns(struct answers *a, struct err *err)
+{
+	const struct conf_resolver *r = &a->config.conf->resolver;
+	struct dns_config dc = {.insecure = r->insecure};
+	if (r->trust.n != 0)
+		dc.trust_file = arena_text(a->arena, r->trust);
+	for (size_t i = 0; i < r->n_servers && i < DNS_SERVERS_MOST; i++)
+		dc.servers[dc.n++] = (struct dns_server){r->servers[i].ip, r->servers[i].port};
+	a->loop = loop_new(err);
+	if (a->loop == NULL)
+		return -1;
+	a->dns = dns_open(a->loop, &dc, err);
+	return a->dns != NULL ? 0 : -1;
+}
+
+struct answers *
+answers_new(const struct answers_config *config, struct err *err)
+{
+	struct answers *a = MEM_NEW(struct answers);
+	a->config = *config;
+	a->arena = arena_new(ARENA_MOST);
+	int result = config->dns_file != NULL
+			     ? dns_file_read(config->dns_file, a->arena, &a->file, err)
+			     : open_dns(a, err);
+	if (result < 0)
+		answers_free(&a);
+	return a;
+}
+
+void
+answers_free(struct answers **a)
+{
+	if (*a == NULL)
+		return;
+	dns_close(&(*a)->dns);
+	loop_free(&(*a)->loop);
+	arena_free(&(*a)->arena);
+	mem_free(*a);
+	*a = NULL;
+}
+
+static void
+on_dns(void *arg, const struct dns_answer *answer)
+{
+	struct ask *ask = arg;
+	question_answer_dns(ask->scope, ask->question, answer);
+	if (--ask->answers->waiting == 0)
+		loop_stop(ask->answers->loop);
+}
+
+static void
+ask_dns(struct answers *a, struct questions *scope, struct question *q)
+{
+	a->asked++;
+	if (a->config.dns_file != NULL) {
+		question_answer_dns(scope, q, dns_file_look_up(&a->file, q->name, q->type));
+		return;
+	}
+	struct ask *ask = ARENA_NEW(scope->arena, struct ask);
+	*ask = (struct ask){a, scope, q};
+	a->waiting++;
+	dns_ask(a->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, ask);
+}
+
+bool
+answers_give(struct answers *a, struct facts *f)
+{
+	struct questions *scope;
+	struct question *q;
+	struct err err;
+	bool any = false;
+	while ((q = facts_question(f, &scope)) != NULL) {
+		any = true;
+		q->state = QUESTION_ASKED;
+		switch (q->kind) {
+		case QUESTION_DNS: ask_dns(a, scope, q); break;
+		case QUESTION_KNOWN:
+			question_answer_known(
+				scope, q, a->config.known, slice_of(a->config.known_text));
+			break;
+		case QUESTION_SCAN: question_answer_scan(scope, q, &a->config.scan); break;
+		case QUESTION_ENGINE: question_answer_engine(scope, q, SLICE_NONE); break;
+		}
+	}
+	if (a->waiting != 0)
+		loop_run(a->loop, &err);
+	return any;
+}
+
+unsigned
+answers_dns_count(const struct answers *a)
+{
+	return a->asked;
+}
