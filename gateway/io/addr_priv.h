@@ -7,6 +7,7 @@
 #include "io/stream.h"
 
 socklen_t addr_to_sockaddr(const struct stream_addr *a, struct sockaddr_storage *out);
-void      addr_from_sockaddr(const struct sockaddr_storage *ss, socklen_t bytes, struct stream_addr *a_out);
+void addr_from_sockaddr(
+	const struct sockaddr_storage *ss, socklen_t bytes, struct stream_addr *a_out);
 
 #endif

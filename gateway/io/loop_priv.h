@@ -12,11 +12,12 @@ struct loop_heap {
 };
 
 struct event_base *loop_event_base(struct loop *l);
-struct loop_heap  *loop_heap_of(struct loop *l);
-/* What lives on without an owner ends with the loop: fn runs in loop_free, unless cleared before. */
+struct loop_heap *loop_heap_of(struct loop *l);
+/* What lives on without an owner ends with the loop: fn runs in loop_free, unless cleared
+ * before. */
 void loop_orphan(struct loop_task *t);
 /* Calls what is due at now_ms. */
-void     loop_heap_run(struct loop_heap *h, uint64_t now_ms);
+void loop_heap_run(struct loop_heap *h, uint64_t now_ms);
 uint64_t loop_heap_next(const struct loop_heap *h); /* ms, 0: nothing is set */
 
 #endif

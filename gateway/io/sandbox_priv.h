@@ -22,7 +22,8 @@
 int sandbox_calls_add(scmp_filter_ctx ctx, unsigned groups);
 
 /* sandbox_paths.c: Landlock. 1: not in this kernel. */
-int sandbox_paths_enter(const struct sandbox_spec *spec, struct sandbox_missing *missing, struct err *err);
+int sandbox_paths_enter(
+	const struct sandbox_spec *spec, struct sandbox_missing *missing, struct err *err);
 int sandbox_paths_abi(void);
 void sandbox_lacks(struct sandbox_missing *missing, const char *what);
 

@@ -15,7 +15,9 @@
 #define QUESTION_TXT        "\3www\7example\0\0\x10\0\1"
 #define OWNER               "\xc0\x0c"
 #define TTL                 "\0\0\1\x2c" /* 300 */
-#define SOA                 "\xc0\x10\0\6\0\1\0\0\x0e\x10\0\x16\0\0" "\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\x3c"
+#define SOA                                      \
+	"\xc0\x10\0\6\0\1\0\0\x0e\x10\0\x16\0\0" \
+	"\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\x3c"
 
 static const struct row {
 	const char *what;
@@ -26,43 +28,105 @@ static const struct row {
 	uint32_t ttl;
 	const char *first; /* text, or address */
 } rows[] = {
-	{"one address", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\1\0\1" TTL "\0\4\xc0\0\2\1"),
+	{"one address",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\1\0\1" TTL
+								"\0\4\xc0\0\2\1"),
 		DNS_A, DNS_OK, 1, 300, "192.0.2.1"},
-	{"case of the owner", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\3WwW\7EXAMPLE\0\0\1\0\1" TTL "\0\4\xc0\0\2\1"),
+	{"case of the owner",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\3WwW\7EXAMPLE\0\0\1\0\1" TTL
+							  "\0\4\xc0\0\2\1"),
 		DNS_A, DNS_OK, 1, 300, "192.0.2.1"},
-	{"IPv6", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x1c\0\1" TTL "\0\x10\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1"),
+	{"IPv6",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER
+			"\0\x1c\0\1" TTL "\0\x10\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1"),
 		DNS_AAAA, DNS_OK, 1, 300, "2001:db8::1"},
-	{"MX and null MX", SLICE(HEAD("\x80", "\2", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL "\0\7\0\x0a\2mx\xc0\x10" OWNER "\0\x0f\0\1" TTL "\0\3\0\0\0"),
+	{"MX and null MX",
+		SLICE(HEAD("\x80", "\2", "\0") QUESTION_A OWNER
+			"\0\x0f\0\1" TTL "\0\7\0\x0a\2mx\xc0\x10" OWNER "\0\x0f\0\1" TTL
+			"\0\3\0\0\0"),
 		DNS_MX, DNS_OK, 2, 300, "mx.example"},
-	{"strings are joined", SLICE(HEAD("\x80", "\1", "\0") QUESTION_TXT OWNER "\0\x10\0\1" TTL "\0\6\2ab\0\1c"),
+	{"strings are joined",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_TXT OWNER "\0\x10\0\1" TTL
+								  "\0\6\2ab\0\1c"),
 		DNS_TXT, DNS_OK, 1, 300, "abc"},
-	{"a CNAME behind its target", SLICE(HEAD("\x80", "\2", "\0") QUESTION_A "\1x\xc0\x10\0\1\0\1" TTL "\0\4\xc0\0\2\2" OWNER "\0\5\0\1\0\0\0\5\0\4\1x\xc0\x10"),
+	{"a CNAME behind its target",
+		SLICE(HEAD("\x80", "\2", "\0") QUESTION_A "\1x\xc0\x10\0\1\0\1" TTL
+							  "\0\4\xc0\0\2\2" OWNER
+							  "\0\5\0\1\0\0\0\5\0\4\1x\xc0\x10"),
 		DNS_A, DNS_OK, 1, 5, "192.0.2.2"},
-	{"odd octets in a name", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0c\0\1" TTL "\0\7\5" "a.\\\0b\0"),
+	{"odd octets in a name",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0c\0\1" TTL "\0\7\5"
+								"a.\\\0b\0"),
 		DNS_PTR, DNS_OK, 1, 300, "a\\046\\092\\000b"},
-	{"TLSA of any length", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x34\0\1" TTL "\0\2\3\1"),
+	{"TLSA of any length",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x34\0\1" TTL "\0\2\3\1"),
 		DNS_TLSA, DNS_OK, 1, 300, "\3\1"},
-	{"no such name", SLICE(HEAD("\x83", "\0", "\1") QUESTION_A SOA), DNS_A, DNS_NXDOMAIN, 0, 60, NULL},
-	{"no such type", SLICE(HEAD("\x80", "\0", "\1") QUESTION_A SOA), DNS_A, DNS_NODATA, 0, 60, NULL},
-	{"no such type, no SOA", SLICE(HEAD("\x80", "\0", "\0") QUESTION_A), DNS_A, DNS_NODATA, 0, 0, NULL},
-	{"CNAME to nothing", SLICE(HEAD("\x83", "\1", "\0") QUESTION_A OWNER "\0\5\0\1" TTL "\0\4\1x\xc0\x10"), DNS_A, DNS_NXDOMAIN, 0, 0, NULL},
-	{"another owner", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\xc0\x10\0\1\0\1" TTL "\0\4\xc0\0\2\1"), DNS_A, DNS_NODATA, 0, 0, NULL},
-	{"another class", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\1\0\3" TTL "\0\4\xc0\0\2\1"), DNS_A, DNS_NODATA, 0, 0, NULL},
+	{"no such name", SLICE(HEAD("\x83", "\0", "\1") QUESTION_A SOA), DNS_A, DNS_NXDOMAIN, 0,
+		60, NULL},
+	{"no such type", SLICE(HEAD("\x80", "\0", "\1") QUESTION_A SOA), DNS_A, DNS_NODATA, 0,
+		60, NULL},
+	{"no such type, no SOA", SLICE(HEAD("\x80", "\0", "\0") QUESTION_A), DNS_A, DNS_NODATA,
+		0, 0, NULL},
+	{"CNAME to nothing",
+		SLICE(HEAD("\x83", "\1", "\0") QUESTION_A OWNER "\0\5\0\1" TTL
+								"\0\4\1x\xc0\x10"),
+		DNS_A, DNS_NXDOMAIN, 0, 0, NULL},
+	{"another owner",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\xc0\x10\0\1\0\1" TTL
+							  "\0\4\xc0\0\2\1"),
+		DNS_A, DNS_NODATA, 0, 0, NULL},
+	{"another class",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\1\0\3" TTL
+								"\0\4\xc0\0\2\1"),
+		DNS_A, DNS_NODATA, 0, 0, NULL},
 	{"SERVFAIL", SLICE(HEAD("\x82", "\0", "\0") QUESTION_A), DNS_A, DNS_FAIL, 0, 0, NULL},
 	{"REFUSED", SLICE(HEAD("\x85", "\0", "\0") QUESTION_A), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"a question, not an answer", SLICE("\x12\x34\1\0\0\1\0\0\0\0\0\0" QUESTION_A), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"five octets of address", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\1\0\1" TTL "\0\5\xc0\0\2\1\1"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"an MX of one octet", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL "\0\1\0"), DNS_MX, DNS_FAIL, 0, 0, NULL},
-	{"an MX without a name", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL "\0\2\0\1"), DNS_MX, DNS_FAIL, 0, 0, NULL},
-	{"a name beyond its record", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL "\0\3\0\1\2mx\0"), DNS_MX, DNS_FAIL, 0, 0, NULL},
-	{"a string beyond its record", SLICE(HEAD("\x80", "\1", "\0") QUESTION_TXT OWNER "\0\x10\0\1" TTL "\0\2\2ab"), DNS_TXT, DNS_FAIL, 0, 0, NULL},
-	{"a pointer to itself", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\xc0\x1d\0\1\0\1" TTL "\0\4\xc0\0\2\1"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"a pointer forwards", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\xc0\x1f\0\1\0\1" TTL "\0\4\xc0\0\2\1"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"two pointers in a circle", SLICE(HEAD("\x80", "\1", "\0") "\1a\xc0\x10\1b\xc0\x0c\0\1\0\1"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"a label of kind 01", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\x41" "a\0\0\1\0\1" TTL "\0\4\xc0\0\2\1"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"more records than there are", SLICE(HEAD("\x80", "\2", "\0") QUESTION_A OWNER "\0\1\0\1" TTL "\0\4\xc0\0\2\1"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"a CNAME to itself", SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\5\0\1" TTL "\0\2\xc0\x0c"), DNS_A, DNS_FAIL, 0, 0, NULL},
-	{"two CNAMEs in a circle", SLICE(HEAD("\x80", "\2", "\0") QUESTION_A OWNER "\0\5\0\1" TTL "\0\4\1x\xc0\x10" "\xc0\x29\0\5\0\1" TTL "\0\2\xc0\x0c"), DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"a question, not an answer", SLICE("\x12\x34\1\0\0\1\0\0\0\0\0\0" QUESTION_A), DNS_A,
+		DNS_FAIL, 0, 0, NULL},
+	{"five octets of address",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\1\0\1" TTL
+								"\0\5\xc0\0\2\1\1"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"an MX of one octet",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL "\0\1\0"),
+		DNS_MX, DNS_FAIL, 0, 0, NULL},
+	{"an MX without a name",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL "\0\2\0\1"),
+		DNS_MX, DNS_FAIL, 0, 0, NULL},
+	{"a name beyond its record",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\x0f\0\1" TTL
+								"\0\3\0\1\2mx\0"),
+		DNS_MX, DNS_FAIL, 0, 0, NULL},
+	{"a string beyond its record",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_TXT OWNER "\0\x10\0\1" TTL "\0\2\2ab"),
+		DNS_TXT, DNS_FAIL, 0, 0, NULL},
+	{"a pointer to itself",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\xc0\x1d\0\1\0\1" TTL
+							  "\0\4\xc0\0\2\1"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"a pointer forwards",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\xc0\x1f\0\1\0\1" TTL
+							  "\0\4\xc0\0\2\1"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"two pointers in a circle",
+		SLICE(HEAD("\x80", "\1", "\0") "\1a\xc0\x10\1b\xc0\x0c\0\1\0\1"), DNS_A,
+		DNS_FAIL, 0, 0, NULL},
+	{"a label of kind 01",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A "\x41"
+							  "a\0\0\1\0\1" TTL "\0\4\xc0\0\2\1"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"more records than there are",
+		SLICE(HEAD("\x80", "\2", "\0") QUESTION_A OWNER "\0\1\0\1" TTL
+								"\0\4\xc0\0\2\1"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"a CNAME to itself",
+		SLICE(HEAD("\x80", "\1", "\0") QUESTION_A OWNER "\0\5\0\1" TTL "\0\2\xc0\x0c"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
+	{"two CNAMEs in a circle",
+		SLICE(HEAD("\x80", "\2", "\0") QUESTION_A OWNER "\0\5\0\1" TTL "\0\4\1x\xc0\x10"
+								"\xc0\x29\0\5\0\1" TTL
+								"\0\2\xc0\x0c"),
+		DNS_A, DNS_FAIL, 0, 0, NULL},
 };
 
 static const char name[] = "www.example";
@@ -77,7 +141,8 @@ check_row(const struct row *r)
 	dns_decode(g.in, slice_of(name), r->type, a, &answer);
 	guarded_free(&g);
 	if (answer.status != r->status || answer.n != r->n)
-		fail_msg("%s: %s, %zu records", r->what, dns_status_text(answer.status), answer.n);
+		fail_msg("%s: %s, %zu records", r->what, dns_status_text(answer.status),
+			answer.n);
 	assert_int_equal(answer.ttl, r->ttl);
 	assert_false(answer.secure);
 	if (r->first != NULL) {
@@ -96,7 +161,8 @@ answers_are_read_as_the_table_says(void **state)
 		check_row(&rows[i]);
 }
 
-/* Cut anywhere before the end of what its header promises, a packet is no answer; never half of one. */
+/* Cut anywhere before the end of what its header promises, a packet is no answer; never half of
+ * one. */
 static void
 a_packet_cut_short_is_a_failure(void **state)
 {
@@ -161,7 +227,8 @@ sixty_four_kib_of_answers(void **state)
 	assert_int_equal(answer.n, DNS_RR_MOST);
 	assert_int_equal(answer.rr[255].text.n, 4 * 250 + 3);
 	arena_free(&a);
-	/* More records than any zone has: refused, since each CNAME would be a pass over all. */
+	/* More records than any zone has: refused, since each CNAME would be a pass over all.
+	 */
 	put16(p, 6, 1025);
 	a = arena_new(DNS_ARENA_BYTES);
 	dns_decode((struct slice){p, sizeof(p)}, slice_of(name), DNS_PTR, a, &answer);
@@ -176,9 +243,19 @@ names_that_may_be_asked(void **state)
 		const char *name;
 		bool ok;
 	} names[] = {
-		{"a", true}, {"example.com", true}, {"example.com.", true}, {"_dmarc.x--y.example", true},
-		{"\\000.example", true}, {"a\\b.example", true}, {"a\\999.example", true},
-		{"", false}, {".", false}, {"..", false}, {".a", false}, {"a..b", false}, {"a..", false},
+		{"a", true},
+		{"example.com", true},
+		{"example.com.", true},
+		{"_dmarc.x--y.example", true},
+		{"\\000.example", true},
+		{"a\\b.example", true},
+		{"a\\999.example", true},
+		{"", false},
+		{".", false},
+		{"..", false},
+		{".a", false},
+		{"a..b", false},
+		{"a..", false},
 	};
 	char longest[256];
 	struct dns_wire w;
@@ -206,8 +283,12 @@ names_come_back_from_the_wire(void **state)
 	static const struct {
 		const char *in, *out;
 	} names[] = {
-		{"mail.Example.", "mail.Example"}, {"a\\046b.c", "a\\046b.c"}, {"\\097b", "ab"},
-		{"a\\b", "a\\092b"}, {"x\\255", "x\\255"}, {"x\\256", "x\\092256"},
+		{"mail.Example.", "mail.Example"},
+		{"a\\046b.c", "a\\046b.c"},
+		{"\\097b", "ab"},
+		{"a\\b", "a\\092b"},
+		{"x\\255", "x\\255"},
+		{"x\\256", "x\\092256"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
