@@ -1,0 +1,190 @@
+/* Questions answered from a script, late if it says so; see world.h. */
+#include "world.h"
+
+#include "base/must.h"
+
+static struct slice
+word(struct slice *rest)
+{
+	struct slice one;
+	slice_cut(slice_trim(*rest), ' ', &one, rest);
+	*rest = slice_trim(*rest);
+	return one;
+}
+
+static bool
+read_type(struct slice text, enum dns_type *out)
+{
+	static const enum dns_type types[] = {
+		DNS_A, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		*out = types[i];
+		if (slice_eq(text, slice_of(dns_type_text(types[i]))))
+			return true;
+	}
+	return false;
+}
+
+static bool
+read_record(enum dns_type type, struct slice text, struct dns_rr *rr)
+{
+	uint64_t preference = 0;
+	if (type == DNS_A || type == DNS_AAAA)
+		return ip_parse(text, &rr->ip);
+	if (type == DNS_MX && !slice_u64(word(&text), &preference))
+		return false;
+	rr->preference = (uint16_t)preference;
+	if (type == DNS_TXT && text.n >= 2 && text.p[0] == '"' && text.p[text.n - 1] == '"')
+		text = (struct slice){text.p + 1, text.n - 2};
+	rr->text = text;
+	return true;
+}
+
+/* TYPE NAME, then fail, nxdomain, nodata, or records with " | " between them. */
+static bool
+read_dns(struct world *w, struct slice words, struct world_answer *a)
+{
+	struct slice failures[] = {SLICE("nodata"), SLICE("nxdomain"), SLICE("fail")}, one;
+	static const enum dns_status statuses[] = {DNS_NODATA, DNS_NXDOMAIN, DNS_FAIL};
+	if (!read_type(word(&words), &a->type))
+		return false;
+	a->name = word(&words);
+	a->dns = (struct dns_answer){.status = DNS_OK, .ttl = 60};
+	for (size_t i = 0; i < 3; i++)
+		if (slice_eq(words, failures[i]))
+			a->dns.status = statuses[i];
+	if (a->dns.status != DNS_OK)
+		return true;
+	a->dns.rr = arena_array(w->arena, words.n + 1, sizeof(*a->dns.rr));
+	while (words.n != 0) {
+		size_t end = slice_find_slice(words, SLICE(" | "));
+		one = slice_first(words, end);
+		words = slice_from(words, end + 3);
+		if (!read_record(a->type, slice_trim(one), &a->dns.rr[a->dns.n++]))
+			return false;
+	}
+	return a->dns.n != 0;
+}
+
+static bool
+read_known(struct slice words, struct world_answer *a)
+{
+	a->name = word(&words);
+	a->known = slice_eq(words, SLICE("yes"))  ? KNOWN_YES
+		   : slice_eq(words, SLICE("no")) ? KNOWN_NO
+						  : KNOWN_FAILED;
+	return a->known != KNOWN_FAILED || slice_eq(words, SLICE("failed"));
+}
+
+static bool
+read_scan(struct world *w, struct slice words, struct world_answer *a)
+{
+	struct slice what = word(&words);
+	if (slice_eq(what, SLICE("infected"))) {
+		a->scan = (struct scan_report){.status = SCAN_INFECTED, .virus = words};
+	} else if (slice_eq(what, SLICE("failed"))) {
+		a->scan = (struct scan_report){.status = SCAN_FAILED, .why = words};
+	} else if (slice_eq(what, SLICE("clean"))) {
+		a->scan.attachments =
+			arena_array(w->arena, words.n + 1, sizeof(*a->scan.attachments));
+		while (words.n != 0)
+			a->scan.attachments[a->scan.n_attachments++] =
+				(struct scan_attachment){.name = word(&words),
+					.type = SLICE("application/octet-stream")};
+	} else {
+		return false;
+	}
+	return true;
+}
+
+bool
+world_add(struct world *w, struct slice kind, struct slice words)
+{
+	must(w->n_answers < WORLD_ANSWERS_MOST);
+	struct world_answer *a = &w->answers[w->n_answers++];
+	*a = (struct world_answer){0};
+	if (slice_starts(words, SLICE("after "))) {
+		word(&words);
+		if (!slice_u64(word(&words), &a->after_ms))
+			return false;
+	}
+	if (slice_eq(kind, SLICE("dns"))) {
+		a->kind = QUESTION_DNS;
+		return read_dns(w, words, a);
+	}
+	if (slice_eq(kind, SLICE("known"))) {
+		a->kind = QUESTION_KNOWN;
+		return read_known(words, a);
+	}
+	a->kind = QUESTION_SCAN;
+	return read_scan(w, words, a);
+}
+
+static bool
+answers(const struct world_answer *a, const struct question *q)
+{
+	if (a->kind != q->kind || (q->kind == QUESTION_DNS && a->type != q->type))
+		return false;
+	return q->kind == QUESTION_SCAN || slice_eq_nocase(a->name, q->name);
+}
+
+/* The question's arena ends: its answer is not awaited any more. */
+static void
+forget(void *arg)
+{
+	struct world_due *d = arg;
+	d->used = false;
+}
+
+void
+world_ask(struct world *w, struct question *q, struct questions *scope)
+{
+	const struct world_answer *found = NULL;
+	for (size_t i = 0; i < w->n_answers; i++) /* a later line replaces an earlier one */
+		if (answers(&w->answers[i], q))
+			found = &w->answers[i];
+	if (found == NULL) {
+		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
+			q->kind == QUESTION_DNS     ? dns_type_text(q->type)
+			: q->kind == QUESTION_KNOWN ? "known"
+						    : "a scan or engine",
+			SLICE_ARG(q->name));
+		return;
+	}
+	must(w->n_due < WORLD_DUE_MOST);
+	struct world_due *d = &w->due[w->n_due++];
+	*d = (struct world_due){true, w->now_ms + found->after_ms, scope, q, found};
+	q->state = QUESTION_ASKED;
+	arena_defer(scope->arena, forget, d);
+}
+
+uint64_t
+world_next(const struct world *w)
+{
+	uint64_t next = UINT64_MAX;
+	for (size_t i = 0; i < w->n_due; i++)
+		if (w->due[i].used && w->due[i].at_ms < next)
+			next = w->due[i].at_ms;
+	return next;
+}
+
+bool
+world_deliver(struct world *w)
+{
+	bool any = false;
+	for (size_t i = 0; i < w->n_due; i++) {
+		struct world_due *d = &w->due[i];
+		if (!d->used || d->at_ms > w->now_ms)
+			continue;
+		d->used = false;
+		any = true;
+		if (d->question->kind == QUESTION_DNS)
+			question_answer_dns(d->scope, d->question, &d->answer->dns);
+		else if (d->question->kind == QUESTION_KNOWN)
+			question_answer_known(
+				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
+		else
+			question_answer_scan(d->scope, d->question, &d->answer->scan);
+	}
+	return any;
+}
