@@ -1,4 +1,5 @@
-/* Files that the configuration names: read with a bound, relative to the file that names them. */
+/* Files that the configuration names: read with a bound, relative to the file that names them.
+ */
 #ifndef CONF_FILE_H
 #define CONF_FILE_H
 

@@ -8,7 +8,8 @@
 #include "base/arena.h"
 #include "base/slice.h"
 
-/* unit_out: 0 plain, 's' size in bytes, 'd' duration in ms. Only plain numbers may be negative. */
+/* unit_out: 0 plain, 's' size in bytes, 'd' duration in ms. Only plain numbers may be negative.
+ */
 bool number_parse(struct slice s, double *number_out, char *unit_out);
 bool number_rate_parse(struct slice s, double *number_out, uint64_t *span_ms_out);
 

@@ -1,15 +1,15 @@
 /*
- * The users' file of `auth "FILE"`: one account a line, written by `postern passwd`, read by the
- * process that checks passwords and by no other. It never holds a password:
+ * The users' file of `auth "FILE"`: one account a line, written by `postern passwd`, read by
+ * the process that checks passwords and by no other. It never holds a password:
  *
  *     NAME:CRYPT:SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY
  *
  * NAME is UTF-8 without colon and control characters, at most 255 bytes, and compares byte for
- * byte. CRYPT is what crypt(3) makes ("$y$..."), for PLAIN and LOGIN; what follows is RFC 5803, its
- * parts in base64, for SCRAM-SHA-256. Either may be empty: that account then cannot use it. Both
- * are made from the password after SASLprep (RFC 4013), so whoever checks one prepares it too.
- * Empty lines and lines that begin with # are passed over. Whoever asks for an account that is not
- * there should take as long to say no as for one that is.
+ * byte. CRYPT is what crypt(3) makes ("$y$..."), for PLAIN and LOGIN; what follows is RFC 5803,
+ * its parts in base64, for SCRAM-SHA-256. Either may be empty: that account then cannot use it.
+ * Both are made from the password after SASLprep (RFC 4013), so whoever checks one prepares it
+ * too. Empty lines and lines that begin with # are passed over. Whoever asks for an account
+ * that is not there should take as long to say no as for one that is.
  */
 #ifndef CONF_PASSWD_H
 #define CONF_PASSWD_H
@@ -30,9 +30,9 @@ enum {
 
 struct passwd_entry {
 	struct slice name;
-	struct slice crypt;                        /* empty: no PLAIN and LOGIN */
-	bool         has_scram;
-	unsigned     iterations;
+	struct slice crypt; /* empty: no PLAIN and LOGIN */
+	bool has_scram;
+	unsigned iterations;
 	struct slice salt, stored_key, server_key; /* bytes, not base64 */
 };
 
@@ -43,7 +43,8 @@ const char *passwd_parse(struct slice line, struct arena *a, struct passwd_entry
 struct slice passwd_line(const struct passwd_entry *e, struct arena *a);
 /* All accounts: name to struct passwd_entry. err names path and line. */
 int passwd_read(const char *path, struct arena *a, struct map **users_out, struct err *err);
-/* Puts the entry in, in place of one with its name; the file is replaced in one step (rename). */
+/* Puts the entry in, in place of one with its name; the file is replaced in one step (rename).
+ */
 int passwd_write(const char *path, const struct passwd_entry *e, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * Every setting there is, one row each: the parser reads by it, and the manual, the commented
- * sample and `postern check --defaults` are printed from it. A setting without a row cannot be read.
+ * sample and `postern check --defaults` are printed from it. A setting without a row cannot be
+ * read.
  */
 #ifndef CONF_SCHEMA_H
 #define CONF_SCHEMA_H
@@ -13,32 +14,34 @@ struct parser;
 enum { SCHEMA_ROWS_MOST = 128 };
 
 enum schema_type {
-	SCHEMA_OWN,      /* a syntax of its own, read by `parse` */
-	SCHEMA_FLAG,     /* stands or not */
-	SCHEMA_NUMBER, SCHEMA_SIZE, SCHEMA_DURATION, /* bounded by least and most */
+	SCHEMA_OWN,  /* a syntax of its own, read by `parse` */
+	SCHEMA_FLAG, /* stands or not */
+	SCHEMA_NUMBER,
+	SCHEMA_SIZE,
+	SCHEMA_DURATION, /* bounded by least and most */
 	SCHEMA_NAME,     /* a domain name, kept as A-labels */
 	SCHEMA_TEXT,     /* a string */
 	SCHEMA_FILE,     /* a file that must be there */
 };
 
 struct schema_row {
-	const char      *group;   /* "" a statement; else the block or statement it belongs to */
-	const char      *name;    /* "mail size"; a statement's is its first word, or all its words */
+	const char *group; /* "" a statement; else the block or statement it belongs to */
+	const char *name;  /* "mail size"; a statement's is its first word, or all its words */
 	enum schema_type type;
-	size_t           offset;  /* where its value lives in the group's struct */
-	uint64_t         least, most, initial;
+	size_t offset; /* where its value lives in the group's struct */
+	uint64_t least, most, initial;
 	bool (*parse)(struct parser *p, struct conf_at at, void *target);
-	const char      *syntax;  /* behind the name, as the manual shows it */
-	const char      *initial_text; /* the default where it is no number; NULL: none */
-	const char      *later;   /* refused by name: "is not there yet: ..." */
-	bool             many;    /* may stand more than once */
-	bool             restart; /* a reload does not take it up */
-	const char      *text;    /* one sentence */
-	const char      *example; /* a line for the sample, or NULL */
+	const char *syntax;       /* behind the name, as the manual shows it */
+	const char *initial_text; /* the default where it is no number; NULL: none */
+	const char *later;        /* refused by name: "is not there yet: ..." */
+	bool many;                /* may stand more than once */
+	bool restart;             /* a reload does not take it up */
+	const char *text;         /* one sentence */
+	const char *example;      /* a line for the sample, or NULL */
 };
 
 extern const struct schema_row schema_rows[];
-extern const size_t            schema_n_rows;
+extern const size_t schema_n_rows;
 
 /* Sets every default that a row has: of the snapshot and its limits, of one group's struct. */
 void schema_defaults(struct conf *c);

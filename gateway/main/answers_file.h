@@ -13,9 +13,10 @@ struct dns_file {
 	struct map *failing;
 };
 
-int dns_file_read(const char *path, struct arena *a, struct dns_file *file_out, struct err *err);
+int
+dns_file_read(const char *path, struct arena *a, struct dns_file *file_out, struct err *err);
 /* Never NULL; lives as long as the file's arena. */
-const struct dns_answer *dns_file_look_up(const struct dns_file *f, struct slice name,
-	enum dns_type type);
+const struct dns_answer *
+dns_file_look_up(const struct dns_file *f, struct slice name, enum dns_type type);
 
 #endif

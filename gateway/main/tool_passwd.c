@@ -7,6 +7,7 @@
  */
 #include <crypt.h>
 #include <gsasl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/random.h>
 #include <termios.h>
@@ -32,10 +33,12 @@ read_line(FILE *f, char line[LINE_BYTES], struct err *err)
 	return n != 0 ? 0 : err_set(err, "the password is empty");
 }
 
+/* Signals wait until the echo is back: nobody is left with a terminal that shows nothing. */
 static int
 read_secretly(const struct tool *t, const char *prompt, char line[LINE_BYTES], struct err *err)
 {
 	struct termios old, quiet;
+	sigset_t all, before;
 	int fd = fileno(t->in);
 	if (tcgetattr(fd, &old) < 0)
 		return err_sys(err, "look at the terminal");
@@ -43,10 +46,12 @@ read_secretly(const struct tool *t, const char *prompt, char line[LINE_BYTES], s
 	quiet.c_lflag &= (tcflag_t)~ECHO;
 	fprintf(t->err, "%s: ", prompt);
 	fflush(t->err);
-	if (tcsetattr(fd, TCSAFLUSH, &quiet) < 0)
-		return err_sys(err, "switch the echo off");
-	int result = read_line(t->in, line, err);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	int result = tcsetattr(fd, TCSAFLUSH, &quiet) < 0 ? err_sys(err, "switch the echo off")
+							  : read_line(t->in, line, err);
 	tcsetattr(fd, TCSAFLUSH, &old);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	fputc('\n', t->err);
 	return result;
 }
