@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/scan_report.h"
+#include "delivery/delivery.h"
 #include "delivery/signer.h"
 #include "io/child.h"
 #include "session/authenticator.h"
@@ -61,15 +62,15 @@ unsigned
 kind_count(enum process_kind k, const struct generation *g)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned some = cores < 1                      ? 1
+			: cores > SESSION_SERVERS_MOST ? SESSION_SERVERS_MOST
+						       : (unsigned)cores;
 	switch (k) {
-	case PROCESS_SESSION:
-		return cores < 1                            ? 1
-		       : cores > ACCOUNT_PROCESSES_MOST / 4 ? ACCOUNT_PROCESSES_MOST / 4
-							    : (unsigned)cores;
+	case PROCESS_SESSION: return some;
 	case PROCESS_SIGNER: return g->conf->n_signs != 0;
 	case PROCESS_AUTH: return uses_auth(g);
 	case PROCESS_SCANNER: return uses_scanner(g);
-	case PROCESS_DELIVERY:
+	case PROCESS_DELIVERY: return g->conf->send.way != SEND_NONE ? some : 0;
 	case PROCESS_ENGINE:
 	case PROCESS_KINDS: break;
 	}
@@ -140,6 +141,10 @@ run_child(void *arg)
 		return authenticator_main(authenticator, r->start->control_fd);
 	if (r->kind == PROCESS_SIGNER)
 		return run_signer(r->start);
+	if (r->kind == PROCESS_DELIVERY)
+		return delivery_main(
+			&(struct delivery_start){.conf = r->start->generation->conf,
+				.control_fd = r->start->control_fd});
 	must(r->kind == PROCESS_SESSION);
 	return run_session(r->start);
 }
