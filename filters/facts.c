@@ -104,7 +104,7 @@ filter_of(const struct fact_decl *decl)
 		for (const struct fact_decl *d = filter_table[i]->facts; d->name != NULL; d++)
 			if (d == decl)
 				return i;
-	must(!"a fact of no filter");
+	must(false && "a fact of no filter");
 	return 0;
 }
 

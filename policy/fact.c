@@ -28,7 +28,7 @@ fact_type_text(enum fact_type t)
 	case FACT_LIST_ADDRESS: return "list of addresses";
 	case FACT_LIST_NUMBER: return "list of numbers";
 	}
-	must(!"a type");
+	must(false && "a type");
 	return "";
 }
 
@@ -41,7 +41,7 @@ fact_scope_text(enum fact_scope s)
 	case SCOPE_MAIL: return "mail";
 	case SCOPE_RECIPIENT: return "recipient";
 	}
-	must(!"a scope");
+	must(false && "a scope");
 	return "";
 }
 
@@ -54,6 +54,6 @@ fact_cost_text(enum fact_cost c)
 	case COST_RESERVE: return "reservation";
 	case COST_DEAR: return "dear";
 	}
-	must(!"a cost");
+	must(false && "a cost");
 	return "";
 }

@@ -220,7 +220,7 @@ static void
 on_error(void *arg, const struct err *err)
 {
 	(void)arg, (void)err;
-	must(!"accept failed");
+	must(false && "accept failed");
 }
 
 void
