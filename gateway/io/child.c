@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -125,6 +126,8 @@ child_begin(const struct child_spec *spec, pid_t parent)
 	/* The parent may have died before the prctl: then somebody else has adopted us. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		return 1;
+	/* libc would go on writing to the parent's number, whatever that is by then. */
+	closelog();
 	if (child_close_others(spec) < 0)
 		return 1;
 	snprintf(title, sizeof(title), "posternd: %s", spec->kind);

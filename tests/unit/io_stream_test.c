@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,7 +38,8 @@ static struct {
 	bool late;
 	struct loop_timer step;
 	struct listener *listener;
-	int accepted;
+	int accepted, accept_errors;
+	struct err err;
 } w;
 
 static void
@@ -321,7 +323,8 @@ static void
 on_accept_error(void *arg, const struct err *err)
 {
 	(void)arg;
-	fail_msg("%s", err->text);
+	w.accept_errors++;
+	w.err = *err;
 }
 
 static const struct listen_calls listen_calls = {on_accept, on_accept_error};
@@ -469,6 +472,35 @@ a_paused_listener_leaves_clients_queued(void **state)
 	close(fd);
 }
 
+/* Out of descriptors: accepting rests, says so, and goes on when there are some again. */
+static void
+a_listener_out_of_descriptors_rests(void **state)
+{
+	struct stream_addr to;
+	struct err err;
+	struct rlimit now, few;
+	(void)state;
+	open_loop();
+	int fd = listen_somewhere(&to, 16);
+	w.listener = listener_new(w.loop, fd, &listen_calls, NULL);
+	w.a.s = stream_connect(w.loop, &to, NULL, 1000, OUT_MAX, &calls, &w.a, &err);
+	assert_non_null(w.a.s);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+	few = (struct rlimit){
+		.rlim_cur = (rlim_t)stream_fd(w.a.s) + 1, .rlim_max = now.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	run(LISTEN_REST_MS / 2);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	assert_int_equal(w.accepted, 0);
+	assert_int_equal(w.accept_errors, 1);
+	assert_int_equal(w.err.code, EMFILE);
+	run(LISTEN_REST_MS);
+	assert_int_equal(w.accepted, 1);
+	assert_int_equal(w.accept_errors, 1);
+	close_all();
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -485,6 +517,7 @@ main(void)
 		cmocka_unit_test(connect_has_a_deadline),
 		cmocka_unit_test(unix_sockets_and_stale_files),
 		cmocka_unit_test(a_paused_listener_leaves_clients_queued),
+		cmocka_unit_test(a_listener_out_of_descriptors_rests),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
