@@ -145,11 +145,13 @@ static void
 on_refused(struct gate *g, const struct smtp_event *ev)
 {
 	struct log_line l;
+	struct arena *a = arena_new(4 * SMTP_REPLY_BYTES_MOST); /* there may be thousands */
 	log_begin(&l, EV_PROTOCOL, &g->log);
 	log_ip(&l, "client", &g->session.client);
 	log_slice(&l, "line", slice_first(ev->data, 200));
-	log_slice(&l, "reply", smtp_reply_line(&ev->reply, g->arena));
+	log_slice(&l, "reply", smtp_reply_line(&ev->reply, a));
 	log_end(&l);
+	arena_free(&a);
 }
 
 static void
