@@ -99,6 +99,13 @@ server_refuse_with(struct smtp_server *s, struct smtp_reply r, struct slice line
 }
 
 void
+server_count_refused(struct smtp_server *s)
+{
+	if (++s->t->refused > SERVER_OVERSHOOT)
+		s->errors++;
+}
+
+void
 server_end_transaction(struct smtp_server *s)
 {
 	if (s->t == NULL)

@@ -75,7 +75,8 @@ struct smtp_server_limits {
 	uint64_t mail_bytes;      /* 552 5.3.4 */
 	size_t   text_line_bytes; /* 998 and CRLF; longer lines refuse the mail (SRV-05) */
 	unsigned commands;        /* in a session; the next gets 421 4.7.0 (QUIT never does) */
-	unsigned errors;          /* 5yz replies in a session; the next command gets 421 4.7.0 */
+	unsigned errors;          /* 5yz replies in a session, and refused RCPTs of one mail beyond
+	                             1,000, temporary ones too; the next command gets 421 4.7.0 */
 	unsigned transactions;    /* in a session; the next MAIL gets 421 4.7.0 */
 };
 extern const struct smtp_server_limits smtp_server_limits_default;

@@ -26,6 +26,7 @@ enum {
 	SERVER_EVENTS_MOST = 4,
 	SERVER_OUT_HIGH = 16 * 1024,      /* beyond it no command is taken until some is written */
 	SERVER_OUT_MOST = 128 * 1024,
+	SERVER_OVERSHOOT = 1000, /* refused RCPTs of one mail */
 	TRANSACTION_COMMAND_BYTES = 4096, /* room that MAIL or RCPT can need in the arena */
 };
 
@@ -34,6 +35,7 @@ struct transaction {
 	struct arena           *arena; /* holds this too */
 	bool                    announced; /* its MAIL event was taken: RESET is owed to the driver */
 	size_t                  recipients; /* accepted */
+	size_t                  refused;    /* for too many, or by the driver */
 	struct address          address;
 	struct smtp_mail_params mail;
 	struct smtp_rcpt_params rcpt;
@@ -78,6 +80,8 @@ void server_refuse_with(struct smtp_server *s, struct smtp_reply r, struct slice
 void server_refuse_and_close(struct smtp_server *s, const char *reply, struct slice line);
 void server_close_with(struct smtp_server *s, struct smtp_reply r); /* its text is copied */
 void server_end_transaction(struct smtp_server *s);
+/* A RCPT was refused: beyond SERVER_OVERSHOOT each is an error, temporary ones too. */
+void server_count_refused(struct smtp_server *s);
 /* A copy of the line that lasts until the reply to the event that points into it. */
 struct slice server_keep(struct smtp_server *s, struct slice line);
 

@@ -149,6 +149,8 @@ replied(struct smtp_server *s, enum smtp_event_type type, const struct smtp_repl
 			s->state = SMTP_ST_RCPT;
 			s->t->recipients++;
 		}
+		if (type == SMTP_EV_RCPT && !taken)
+			server_count_refused(s);
 		if ((type == SMTP_EV_MAIL && !taken) || type == SMTP_EV_BODY_END)
 			server_end_transaction(s);
 	}

@@ -168,6 +168,7 @@ run_rcpt(struct smtp_server *s, struct slice args, struct slice line)
 	if (t->recipients >= s->limits->recipients ||
 		arena_room(t->arena) < TRANSACTION_COMMAND_BYTES) {
 		server_refuse(s, "452 4.5.3 Too many recipients", line);
+		server_count_refused(s);
 		return;
 	}
 	if (!take_keyword(&args, SLICE("TO:"))) {

@@ -441,6 +441,33 @@ test_many_recipients(void **state)
 	driver_fini(&d);
 }
 
+/* A list that overshoots by 1,000 is cut in peace; who goes on, or harvests with 4yz, is not.
+ */
+static void
+test_overshoot(void **state)
+{
+	(void)state;
+	for (int temporary = 0; temporary < 2; temporary++) {
+		struct smtp_server_limits limits = smtp_server_limits_default;
+		struct driver d;
+		int answered = 0;
+		limits.recipients = temporary ? 2000 : 0;
+		driver_init(&d, &limits);
+		driver_greet(&d);
+		d.replies[SMTP_EV_RCPT] = "451 4.7.1 later";
+		exchange(&d, "EHLO x\r\n", "250 ");
+		exchange(&d, "MAIL FROM:<>\r\n", "250 ");
+		while (d.seen[SMTP_EV_CLOSE] == 0) {
+			buf_clear(&d.out);
+			give(&d, SLICE("RCPT TO:<a@b>\r\n"));
+			answered++;
+		}
+		assert_true(slice_starts(buf_slice(&d.out), SLICE("421 4.7.0")));
+		assert_int_equal(answered, 1000 + limits.errors + 1);
+		driver_fini(&d);
+	}
+}
+
 /* Output that nobody reads stops the input (SRV-11). */
 static void
 test_back_pressure(void **state)
@@ -629,6 +656,7 @@ main(void)
 		cmocka_unit_test(test_data_limits),
 		cmocka_unit_test(test_count_limits),
 		cmocka_unit_test(test_many_recipients),
+		cmocka_unit_test(test_overshoot),
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_refused_greeting),
 		cmocka_unit_test(test_refused_hello),
