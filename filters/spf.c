@@ -280,8 +280,10 @@ count_lookup(struct run *run, struct slice where)
 	return MATCH_YES;
 }
 
-/* Mechanisms that look something up. A term with look-ups that found nothing counts once
- * (4.6.4). */
+/*
+ * Mechanisms that look something up. A term that does not match, with look-ups that found
+ * nothing, counts once (4.6.4).
+ */
 static enum match
 match_by_dns(struct run *run, struct slice domain, const struct spf_term *t)
 {

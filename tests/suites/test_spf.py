@@ -1,4 +1,6 @@
-"""The openspf suites through our SPF engine: results and explanations (AUT, HDR-06)."""
+"""Our SPF engine: the openspf suites with explanations (HDR-06), and beside python3-spf."""
+import os
+
 import pytest
 
 import spf_engine
@@ -47,3 +49,20 @@ def test_suite(engine, name, cases):
                 wrong.append(f"{case}: explanation {explanation!r}, not {wanted!r}")
     assert count == cases
     assert not wrong, f"{len(wrong)} of {count} wrong:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("count", [2000, pytest.param(100000, marks=pytest.mark.long)])
+def test_beside_python3_spf(engine, count):
+    """Random records: differences are grouped by cause, and none is without one."""
+    pytest.importorskip("spf", reason="python3-spf is not installed")
+    import spf_differential
+    groups, unexplained, results = spf_differential.run(count, seed=20261122)
+    text = spf_differential.report(count, groups, unexplained, results)
+    print(text)
+    assert not unexplained, text
+    assert all(results.get(r, 0) > count / 100 for r in (
+        "none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")), results
+    if "POSTERN_FIGURES" in os.environ:
+        with open(os.environ["POSTERN_FIGURES"], "a", encoding="utf-8") as f:
+            f.write(f"spf beside python3-spf, {count} cases\t{sum(groups.values())} differ, "
+                    f"0 unexplained\t{len({c for g in groups for c in g})} causes, all its own\n")
