@@ -1,4 +1,5 @@
-/* What the files of the delivery process share: delivery.c (the process), job.c (one mail), route.c. */
+/* What the files of the delivery process share: delivery.c (the process), job.c (one mail),
+ * route.c. */
 #ifndef DELIVERY_PRIV_H
 #define DELIVERY_PRIV_H
 
@@ -12,8 +13,8 @@ enum { DELIVERY_CONNECTIONS = 20 /* to one site, where nothing is said of it */ 
 
 /* Where a site's mail goes; the hops live in it or in the configuration. */
 struct delivery_route {
-	struct next_hop  hop;
-	struct hop_list  list;
+	struct next_hop hop;
+	struct hop_list list;
 	struct relay_way way;
 };
 
@@ -21,25 +22,25 @@ struct delivery_job;
 TAILQ_HEAD(delivery_jobs, delivery_job);
 
 struct delivery {
-	const struct conf   *conf;
-	struct loop         *loop;
-	struct dns          *dns;
-	struct tls_client   *tls;
-	struct ip_net       *own;
-	size_t               n_own;
-	struct relay_pool   *pool;
-	struct service      *service;
+	const struct conf *conf;
+	struct loop *loop;
+	struct dns *dns;
+	struct tls_client *tls;
+	struct ip_net *own;
+	size_t n_own;
+	struct relay_pool *pool;
+	struct service *service;
 	struct delivery_jobs jobs;
-	size_t               n_jobs;
-	bool                 stopping; /* the loop ends with the last job */
+	size_t n_jobs;
+	bool stopping; /* the loop ends with the last job */
 };
 
 /*
- * False: the site is nothing that mail can be sent to, *reply_out says so. The route borrows from
- * the site's text and must not move.
+ * False: the site is nothing that mail can be sent to, *reply_out says so. The route borrows
+ * from the site's text and must not move.
  */
-bool delivery_route(const struct conf *conf, struct slice site, struct delivery_route *route_out,
-	struct smtp_reply *reply_out);
+bool delivery_route(const struct conf *conf, struct slice site,
+	struct delivery_route *route_out, struct smtp_reply *reply_out);
 /* Networks that an MX of others must not lead to; n_out of them, on the heap. */
 struct ip_net *delivery_own_networks(const struct conf *conf, size_t *n_out);
 

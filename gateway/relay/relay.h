@@ -1,16 +1,18 @@
 /*
- * One mail to its next hop, over connections that are kept (DESIGN.md "Inbound", "Outbound"; EXT-05,
- * EXT-14, OUT-01 to OUT-05). A process has one pool. Everything is asynchronous: callbacks come from
- * the loop, never from inside a call of this module, once for each call that was not cancelled.
+ * One mail to its next hop, over connections that are kept (DESIGN.md "Inbound", "Outbound";
+ * EXT-05, EXT-14, OUT-01 to OUT-05). A process has one pool. Everything is asynchronous:
+ * callbacks come from the loop, never from inside a call of this module, once for each call
+ * that was not cancelled.
  *
- * A way is `A then B`: hops in order, each a host (name or address), an LMTP socket, `mx "NAME"` or
- * balanced { ... }. A hop that does not answer is marked down (10 s, doubling to 5 min) and passed
- * over while another is up; a failure before the final dot goes on to the next address and hop. What
- * a hop *says* about the mail or a recipient (4yz, 5yz to MAIL, RCPT, DATA, dot) is the answer.
+ * A way is `A then B`: hops in order, each a host (name or address), an LMTP socket, `mx
+ * "NAME"` or balanced { ... }. A hop that does not answer is marked down (10 s, doubling to 5
+ * min) and passed over while another is up; a failure before the final dot goes on to the next
+ * address and hop. What a hop *says* about the mail or a recipient (4yz, 5yz to MAIL, RCPT,
+ * DATA, dot) is the answer.
  *
- * After the final dot nothing is tried again: a connection lost there leaves its recipients in doubt
- * (RELAY_DOUBT, RFC 1047). A kept connection that dies before it is replaced by a fresh one to the
- * same hop. So no mail is ever sent twice.
+ * After the final dot nothing is tried again: a connection lost there leaves its recipients in
+ * doubt (RELAY_DOUBT, RFC 1047). A kept connection that dies before it is replaced by a fresh
+ * one to the same hop. So no mail is ever sent twice.
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -30,45 +32,49 @@ struct relay_probe;
 
 /* How long each phase may take, in ms (RFC 5321 4.5.3.2 bounds what a sender must bear). */
 struct relay_times {
-	uint32_t connect, greeting, command /* EHLO, MAIL, RCPT, AUTH, RSET, TLS */, data /* 354 */,
-		body /* no progress in the data */, dot;
+	uint32_t connect;
+	uint32_t greeting;
+	uint32_t command; /* EHLO, STARTTLS, AUTH, MAIL, RCPT, RSET */
+	uint32_t data;    /* the 354 */
+	uint32_t body;    /* without progress */
+	uint32_t dot;
 };
-/* While a client waits in front of us; for hops near by: 5 s, 15 s, 30 s, 30 s, 60 s, 10 min. */
+/* Hops near by, a client waits in front: 5 s, 15 s, 30 s, 30 s, 60 s, 10 min. */
 extern const struct relay_times relay_times_inbound;
 /* To the outside: 20 s, 60 s, 60 s, 120 s, 180 s, 10 min. */
 extern const struct relay_times relay_times_outbound;
 
 struct relay_config {
-	struct loop             *loop;
-	struct dns              *dns;        /* NULL: hops are addresses and paths only */
-	struct slice             hostname;   /* for EHLO; a next hop of this name is a loop */
-	const struct tls_client *tls;        /* NULL: no TLS to be had; where it is demanded, 451 */
-	const struct ip_net     *own;        /* an MX that resolves to these is ourselves (OUT-01) */
-	size_t                   n_own;
-	size_t                   idle_hop;   /* idle connections kept for one hop; 0: 8 */
-	size_t                   idle_all;   /* ... and in all; 0: 64 */
-	uint32_t                 idle_ms;    /* 0: 30 s, shorter than what servers bear */
-	unsigned                 mails;      /* over one connection; 0: 100 */
+	struct loop *loop;
+	struct dns *dns;              /* NULL: hops are addresses and paths only */
+	struct slice hostname;        /* for EHLO; a next hop of this name is a loop */
+	const struct tls_client *tls; /* NULL: no TLS to be had; where it is demanded, 451 */
+	const struct ip_net *own;     /* an MX that resolves to these is ourselves (OUT-01) */
+	size_t n_own;
+	size_t idle_hop;  /* idle connections kept for one hop; 0: 8 */
+	size_t idle_all;  /* ... and in all; 0: 64 */
+	uint32_t idle_ms; /* 0: 30 s, shorter than what servers bear */
+	unsigned mails;   /* over one connection; 0: 100 */
 };
 
 /* hostname is copied; loop, dns, tls, own are borrowed. */
 struct relay_pool *relay_pool_new(const struct relay_config *c);
 /* Transfers and probes must be gone or cancelled. Idle connections get QUIT. Takes NULL. */
-void               relay_pool_free(struct relay_pool **p);
+void relay_pool_free(struct relay_pool **p);
 
 enum relay_tls {
-	RELAY_TLS_MAY,   /* opportunistic: as good as can be, in clear where a handshake fails */
-	RELAY_TLS_MUST,  /* encrypted, any certificate */
-	RELAY_TLS_NAME,  /* chain and name are verified */
+	RELAY_TLS_MAY,  /* opportunistic: as good as can be, in clear where a handshake fails */
+	RELAY_TLS_MUST, /* encrypted, any certificate */
+	RELAY_TLS_NAME, /* chain and name are verified */
 	RELAY_TLS_NEVER,
 };
 
 struct relay_way {
-	const struct hop_list *hops;        /* tls_required makes MAY to MUST */
-	enum relay_tls         tls;
-	unsigned               connections; /* to one hop at once; 0: no limit. Others wait their turn */
-	unsigned               mails;       /* over one connection; 0: the pool's */
-	bool                   direct;      /* hops are the domain itself: MX rules with their replies */
+	const struct hop_list *hops; /* tls_required makes MAY to MUST */
+	enum relay_tls tls;
+	unsigned connections; /* to one hop at once; 0: no limit. Others wait their turn */
+	unsigned mails;       /* over one connection; 0: the pool's */
+	bool direct;          /* hops are the domain itself: MX rules with their replies */
 };
 
 enum relay_fate {
@@ -79,58 +85,60 @@ enum relay_fate {
 };
 
 struct relay_rcpt {
-	struct address          address;
+	struct address address;
 	struct smtp_rcpt_params params;
 	/* filled */
-	enum relay_fate         fate;
-	struct smtp_reply       reply;     /* the hop's, or our own words: always a code */
-	enum smtp_client_phase  phase;     /* what it was the reply to */
+	enum relay_fate fate;
+	struct smtp_reply reply;      /* the hop's, or our own words: always a code */
+	enum smtp_client_phase phase; /* what it was the reply to */
 };
 
 struct relay_mail {
-	struct address            sender;
-	struct smtp_mail_params   params;  /* size is set from the body by relay_send */
-	struct relay_rcpt        *rcpts;
-	size_t                    n_rcpts; /* LMTP and SMTP alike: all in one transaction */
-	bool                      all_or_none; /* a refused RCPT ends it before DATA: the others are
-	                                          then RELAY_DEFERRED with phase SMTP_CL_RCPT */
-	const struct relay_body  *body;
-	uint64_t                  deadline_ms; /* loop_now: no final dot starts later; 0: none */
+	struct address sender;
+	struct smtp_mail_params params; /* size is set from the body by relay_send */
+	struct relay_rcpt *rcpts;
+	size_t n_rcpts;   /* LMTP and SMTP alike: all in one transaction */
+	bool all_or_none; /* a refused RCPT ends it before DATA: the others are
+			     then RELAY_DEFERRED with phase SMTP_CL_RCPT */
+	const struct relay_body *body;
+	uint64_t deadline_ms; /* loop_now: no final dot starts later; 0: none */
 	const struct relay_times *times;
-	struct arena             *arena;   /* replies and words are put here */
-	const struct log_context *log;     /* EV_ATTEMPT lines; may be NULL */
+	struct arena *arena;           /* replies and words are put here */
+	const struct log_context *log; /* EV_ATTEMPT lines; may be NULL */
 };
 
 struct relay_result {
-	struct smtp_reply      reply;      /* for all: that of the dot, or what decided before it */
+	struct smtp_reply reply; /* for all: that of the dot, or what decided before it */
 	enum smtp_client_phase phase;
-	bool                   from_hop;   /* the hop's words; false: ours (unreachable, TLS, DNS) */
-	struct slice           why;        /* what failed, in words for the log; empty: nothing did */
-	struct slice           hop;        /* the last one tried, as configured: "10.0.0.5:25" */
-	struct slice           host;       /* its host name where it has one (MX), else as hop */
-	struct stream_addr     address;    /* family 0 and no path: none was reached */
-	struct smtp_offer      offer;      /* what it has on offer (auth is NULL) */
-	bool                   tls, tls_verified;
-	unsigned               attempts;   /* connections tried, kept ones too */
+	bool from_hop;              /* the hop's words; false: ours (unreachable, TLS, DNS) */
+	struct slice why;           /* what failed, in words for the log; empty: nothing did */
+	struct slice hop;           /* the last one tried, as configured: "10.0.0.5:25" */
+	struct slice host;          /* its host name where it has one (MX), else as hop */
+	struct stream_addr address; /* family 0 and no path: none was reached */
+	struct smtp_offer offer;    /* what it has on offer (auth is NULL) */
+	bool tls, tls_verified;
+	unsigned attempts; /* connections tried, kept ones too */
 };
 
 typedef void relay_fn(void *arg, const struct relay_result *r);
 
-/* m, its body, w->hops are borrowed until fn or a cancel that returns true; w itself is copied. */
+/* m, its body, w->hops are borrowed until fn or a cancel that returns true; w itself is copied.
+ */
 struct relay_transfer *relay_send(struct relay_pool *p, const struct relay_way *w,
 	struct relay_mail *m, relay_fn *fn, void *arg);
 /*
- * The client is gone. True: ended, nothing was delivered, fn is not called; *t is cleared. False: the
- * final dot is out, which is never cut: fn still comes, keep the mail until then.
+ * The client is gone. True: ended, nothing was delivered, fn is not called; *t is cleared.
+ * False: the final dot is out, which is never cut: fn still comes, keep the mail until then.
  */
 bool relay_cancel(struct relay_transfer **t);
 /* The final dot is out (or the transfer done): from here on it cannot be cancelled. */
 bool relay_is_final(const struct relay_transfer *t);
 
 /*
- * What every hop of the way that is known has on offer: flags that all have, the smallest SIZE (0:
- * none says one). False: none is known yet. Learnt from every EHLO; what is not known or older than
- * RELAY_OFFER_MS is asked for in the background by this call. Hops `mx` are not asked.
+ * What every hop of the way that is known has on offer: flags that all have, the smallest SIZE
+ * (0: none says one). False: none is known yet. Learnt from every EHLO; what is not known or
+ * older than RELAY_OFFER_MS is asked for in the background by this call. Hops `mx` are not
+ * asked.
  */
 enum { RELAY_OFFER_MS = 10 * 60 * 1000 };
 bool relay_offer(struct relay_pool *p, const struct relay_way *w, struct smtp_offer *offer_out);
@@ -138,20 +146,23 @@ bool relay_offer(struct relay_pool *p, const struct relay_way *w, struct smtp_of
 bool relay_is_down(struct relay_pool *p, const struct relay_way *w);
 
 /*
- * The call-out (POLICY.md "recipient known by call-out"): MAIL FROM:<>, RCPT, RSET, on connections
- * of its own. 2yz known; 550, 551, 553 with 5.1.x or no enhanced code unknown; other 5yz known; 4yz
- * or no answer failed. Equal probes at once are one. Known is kept an hour, unknown ten minutes, with
- * separate bounds (RELAY_VERIFY_MOST each), failed not at all. Local parts compare without case.
+ * The call-out (POLICY.md "recipient known by call-out"): MAIL FROM:<>, RCPT, RSET, on
+ * connections of its own. 2yz known; 550, 551, 553 with 5.1.x or no enhanced code unknown;
+ * other 5yz known; 4yz or no answer failed. Equal probes at once are one. Known is kept an
+ * hour, unknown ten minutes, with separate bounds (RELAY_VERIFY_MOST each), failed not at all.
+ * Local parts compare without case.
  */
 enum relay_known { RELAY_KNOWN, RELAY_UNKNOWN, RELAY_FAILED };
 enum { RELAY_VERIFY_MOST = 50000, RELAY_KNOWN_MS = 3600 * 1000, RELAY_UNKNOWN_MS = 600 * 1000 };
 
 /* r: the hop's words, valid in the call; code 0: no answer came. */
 typedef void relay_verify_fn(void *arg, enum relay_known known, const struct smtp_reply *r);
-struct relay_probe *relay_verify(struct relay_pool *p, const struct relay_way *w,
-	const struct address *rcpt, const struct relay_times *times, relay_verify_fn *fn, void *arg);
+struct relay_probe *
+relay_verify(struct relay_pool *p, const struct relay_way *w, const struct address *rcpt,
+	const struct relay_times *times, relay_verify_fn *fn, void *arg);
 void relay_verify_cancel(struct relay_probe **probe); /* takes NULL, clears; not after fn */
 /* Judges a reply to a real RCPT in the same way and keeps it: the next probe knows. */
-void relay_verify_note(struct relay_pool *p, const struct address *rcpt, const struct smtp_reply *r);
+void
+relay_verify_note(struct relay_pool *p, const struct address *rcpt, const struct smtp_reply *r);
 
 #endif

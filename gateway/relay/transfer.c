@@ -10,13 +10,10 @@
 #include "base/must.h"
 #include "relay/relay_priv.h"
 
-enum { ARENA_BYTES = 4 * 1024 * 1024, WORDS_MOST = 512 };
+enum { ARENA_BYTES = 4 * 1024 * 1024 };
 
 static const char unreachable[] = "451 4.4.1 No next hop can be reached now";
-static const char in_doubt[] =
-	"451 4.4.2 The connection was lost after the mail was sent; it may have been delivered";
 static const char too_late[] = "451 4.4.1 The next hop did not answer in time";
-static const char not_sent[] = "451 4.5.1 Another recipient was refused, nothing was sent";
 static const char unreadable[] = "451 4.3.0 The mail cannot be read now";
 
 static void on_task(void *arg);
@@ -107,127 +104,12 @@ relay_transfer_free(struct relay_transfer *t)
 	mem_free(t);
 }
 
-/* ---- the end ---- */
-
-static struct slice
-keep_words(struct relay_transfer *t, struct slice words)
-{
-	struct arena *a = t->mail != NULL ? t->mail->arena : t->arena;
-	if (arena_room(a) < 2 * WORDS_MOST)
-		return SLICE_NONE;
-	return arena_slice(a, slice_first(words, WORDS_MOST));
-}
-
-static void
-note_why(struct relay_transfer *t, struct slice why)
-{
-	t->result.why = keep_words(t, why);
-}
-
-static void
-log_attempt(struct relay_transfer *t)
-{
-	const struct relay_result *r = &t->result;
-	char text[STREAM_ADDR_TEXT_BYTES];
-	struct log_line l;
-	if (t->kind == RELAY_LEARN)
-		return;
-	log_begin(&l, EV_ATTEMPT, t->mail->log);
-	if (t->kind == RELAY_PROBE)
-		log_text(&l, "for", "call-out");
-	log_slice(&l, "hop", t->next_hop != NULL ? t->next_hop->text : SLICE("none"));
-	if (r->host.n > 0 && !slice_eq(r->host, t->next_hop->host))
-		log_slice(&l, "host", r->host);
-	if (r->attempts > 0)
-		log_text(&l, "address", stream_addr_text(&r->address, text));
-	if (r->tls)
-		log_text(&l, "tls", r->tls_verified ? "verified" : "yes");
-	if (r->reply.code != 0)
-		log_slice(&l, "reply", smtp_reply_line(&r->reply, t->arena));
-	if (r->why.n > 0)
-		log_slice(&l, "why", r->why);
-	log_end(&l);
-}
-
-/* All that had to be said is in the result and in the recipients. */
-static void
-finish(struct relay_transfer *t)
-{
-	struct relay_result result = t->result;
-	relay_fn *fn = t->fn;
-	void *arg = t->arg;
-	relay_transfer_free(t);
-	if (fn != NULL)
-		fn(arg, &result);
-}
-
-static enum relay_fate
-fate_of(const struct smtp_reply *r)
-{
-	switch (smtp_reply_class(r)) {
-	case 2: return RELAY_TAKEN;
-	case 5: return RELAY_REFUSED;
-	default: return RELAY_DEFERRED;
-	}
-}
-
-/* Nobody was delivered to, for a reason of ours. */
-static void
-finish_for_all(struct relay_transfer *t, struct smtp_reply reply)
-{
-	t->result.reply = reply;
-	t->result.from_hop = false;
-	t->result.phase = SMTP_CL_GREETING;
-	for (size_t i = 0; t->mail != NULL && i < t->mail->n_rcpts; i++) {
-		t->mail->rcpts[i].reply = reply;
-		t->mail->rcpts[i].fate = fate_of(&reply);
-		t->mail->rcpts[i].phase = SMTP_CL_GREETING;
-	}
-	log_attempt(t);
-	finish(t);
-}
-
-static void
-judge_rcpt(const struct smtp_client_mail *m, const struct smtp_client_rcpt *from,
-	struct relay_rcpt *to)
-{
-	to->reply = from->reply;
-	to->phase = from->sent ? SMTP_CL_DOT : SMTP_CL_RCPT;
-	if (from->sent && from->reply.code == 0) {
-		to->reply = smtp_reply_of(in_doubt);
-		to->fate = RELAY_DOUBT;
-		return;
-	}
-	if (!from->sent && smtp_reply_class(&from->reply) < 4) {
-		/* Accepted at RCPT or never asked: what became of the mail became of it. */
-		to->phase = m->phase;
-		to->reply = m->reply;
-		if (m->phase == SMTP_CL_RCPT && !m->probe)
-			to->reply = smtp_reply_of(not_sent);
-	}
-	to->fate = fate_of(&to->reply);
-}
-
-/* The machine has an answer, or the dot went out without one. */
-static void
-finish_answered(struct relay_transfer *t)
-{
-	const struct smtp_client_mail *m = &t->send;
-	for (size_t i = 0; i < m->n_rcpts; i++)
-		judge_rcpt(m, &m->rcpts[i], &t->mail->rcpts[i]);
-	t->result.reply = m->reply.code != 0 ? m->reply : smtp_reply_of(in_doubt);
-	t->result.phase = m->phase;
-	t->result.from_hop = m->reply.code != 0 && m->asked;
-	log_attempt(t);
-	finish(t);
-}
-
 static void
 on_deadline(void *arg)
 {
 	struct relay_transfer *t = arg;
 	must(!t->final);
-	finish_for_all(t, smtp_reply_of(too_late));
+	relay_finish_for_all(t, smtp_reply_of(too_late));
 }
 
 /* ---- from hop to hop ---- */
@@ -241,7 +123,7 @@ use(struct relay_transfer *t, struct relay_conn *c, bool kept)
 	r->attempts++;
 	r->hop = t->next_hop->text;
 	r->address = c->to;
-	r->host = keep_words(t, slice_of(c->host));
+	r->host = relay_keep_words(t, slice_of(c->host));
 	r->tls = r->tls_verified = false;
 	r->why = SLICE_NONE;
 }
@@ -331,7 +213,7 @@ next_address(struct relay_transfer *t)
 		}
 		t->result.attempts++;
 		t->result.address = a->to;
-		note_why(t, slice_of(err.text));
+		relay_note_why(t, slice_of(err.text));
 	}
 	hop_failed(t);
 }
@@ -344,10 +226,10 @@ relay_transfer_resolved(struct relay_transfer *t, enum mx_verdict verdict)
 		return;
 	}
 	struct smtp_reply reply = mx_reply(verdict);
-	note_why(t, reply.text);
+	relay_note_why(t, reply.text);
 	if (t->way.direct) { /* the domain itself has said so, or could not be asked */
 		t->result.hop = t->next_hop->text;
-		finish_for_all(t, reply);
+		relay_finish_for_all(t, reply);
 	} else {
 		hop_failed(t);
 	}
@@ -374,7 +256,7 @@ static void
 next_hop(struct relay_transfer *t)
 {
 	if (t->at == t->n_order || t->result.attempts >= RELAY_ATTEMPTS_MOST) {
-		finish_for_all(t, smtp_reply_of(unreachable));
+		relay_finish_for_all(t, smtp_reply_of(unreachable));
 		return;
 	}
 	leave_hop(t);
@@ -392,7 +274,7 @@ start(struct relay_transfer *t)
 	uint64_t now = loop_now(t->pool->config.loop);
 	if (t->mail != NULL && t->mail->deadline_ms != 0) {
 		if (t->mail->deadline_ms <= now) {
-			finish_for_all(t, smtp_reply_of(too_late));
+			relay_finish_for_all(t, smtp_reply_of(too_late));
 			return;
 		}
 		loop_timer_set(&t->deadline, t->mail->deadline_ms - now);
@@ -438,9 +320,9 @@ note_failure(struct relay_transfer *t)
 	struct smtp_reply r;
 	const char *why = "";
 	if (smtp_client_failed(t->conn->client, &r, &why) && r.code != 0)
-		note_why(t, smtp_reply_line(&r, t->arena));
+		relay_note_why(t, smtp_reply_line(&r, t->arena));
 	else
-		note_why(t, slice_of(t->conn->why[0] != '\0' ? t->conn->why : why));
+		relay_note_why(t, slice_of(t->conn->why[0] != '\0' ? t->conn->why : why));
 }
 
 static void
@@ -456,7 +338,7 @@ relay_transfer_failed(struct relay_transfer *t)
 {
 	bool again = t->conn->tls_failed && t->conn->tls == RELAY_TLS_MAY && !t->in_clear;
 	note_failure(t);
-	log_attempt(t);
+	relay_log_attempt(t);
 	drop_conn(t);
 	t->in_clear = again;
 	if (again)
@@ -470,7 +352,7 @@ try_elsewhere(struct relay_transfer *t)
 {
 	bool kept = t->kept;
 	note_failure(t);
-	log_attempt(t);
+	relay_log_attempt(t);
 	drop_conn(t);
 	if (!kept) {
 		next_address(t);
@@ -504,7 +386,7 @@ relay_transfer_settled(struct relay_transfer *t)
 	struct relay_conn *c = t->conn;
 	t->conn = NULL;
 	relay_conn_release(c);
-	finish_answered(t);
+	relay_finish_answered(t);
 }
 
 bool
@@ -515,8 +397,8 @@ relay_transfer_fill(struct relay_transfer *t)
 		struct slice piece;
 		struct err err;
 		if (relay_reader_next(&t->reader, wanted, &t->scratch, &piece, &err) < 0) {
-			note_why(t, slice_of(err.text));
-			finish_for_all(t, smtp_reply_of(unreadable));
+			relay_note_why(t, slice_of(err.text));
+			relay_finish_for_all(t, smtp_reply_of(unreadable));
 			return false;
 		}
 		if (piece.n == 0) {

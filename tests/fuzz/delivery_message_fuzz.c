@@ -1,6 +1,6 @@
 /*
- * Mails and results as a broken process might send them. What is taken must be fit for use: packed
- * again it fits, and nothing in it could end a line of a command.
+ * Mails and results as a broken process might send them. What is taken must be fit for use:
+ * packed again it fits, and nothing in it could end a line of a command.
  */
 #include <stdint.h>
 

@@ -38,7 +38,9 @@ make_mail(struct arena *a, struct relay_rcpt rcpts[2])
 		.log = SLICE("m-1"),
 		.budget_ms = 8000,
 		.sender = address_of("a@example.org"),
-		.params = {.body = SMTP_BODY_8BITMIME, .ret = SMTP_RET_HDRS, .envid = SLICE("e1")},
+		.params = {.body = SMTP_BODY_8BITMIME,
+			.ret = SMTP_RET_HDRS,
+			.envid = SLICE("e1")},
 		.rcpts = rcpts,
 		.n_rcpts = 2};
 	relay_body_init(&m.body, a);
@@ -117,7 +119,7 @@ test_mail_cut_and_grown(void **state)
 
 struct bad_case {
 	const char *what;
-	void      (*spoil)(struct delivery_mail *m);
+	void (*spoil)(struct delivery_mail *m);
 };
 
 static void
@@ -224,7 +226,8 @@ test_too_large_for_a_message(void **state)
 	close(fd);
 	fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) { /* a full disk is told */
-		m.body.parts[1] = (struct relay_part){.bytes = large, .fd = -1, .length = large.n};
+		m.body.parts[1] =
+			(struct relay_part){.bytes = large, .fd = -1, .length = large.n};
 		assert_int_equal(delivery_body_to_file(&m.body, fd, 0, &err), -1);
 		close(fd);
 	}
@@ -236,13 +239,23 @@ test_result(void **state)
 {
 	(void)state;
 	struct arena *a = arena_new(1024 * 1024);
-	struct relay_rcpt rcpts[2] = {
-		{.fate = RELAY_TAKEN, .phase = SMTP_CL_DOT, .reply = smtp_reply_of("250 2.0.0 queued")},
-		{.fate = RELAY_REFUSED, .phase = SMTP_CL_RCPT, .reply = smtp_reply_of("550 5.1.1 no")}};
+	struct relay_rcpt rcpts[2] = {{.fate = RELAY_TAKEN,
+					      .phase = SMTP_CL_DOT,
+					      .reply = smtp_reply_of("250 2.0.0 queued")},
+		{.fate = RELAY_REFUSED,
+			.phase = SMTP_CL_RCPT,
+			.reply = smtp_reply_of("550 5.1.1 no")}};
 	struct delivery_result r = {.reply = smtp_reply_of("250 2.0.0 queued"),
-		.phase = SMTP_CL_DOT, .from_hop = true, .hop = SLICE("dest.example"),
-		.host = SLICE("mx.dest.example"), .address = SLICE("192.0.2.1:25"), .tls = true,
-		.attempts = 2, .rcpts = rcpts, .n_rcpts = 2}, got;
+				       .phase = SMTP_CL_DOT,
+				       .from_hop = true,
+				       .hop = SLICE("dest.example"),
+				       .host = SLICE("mx.dest.example"),
+				       .address = SLICE("192.0.2.1:25"),
+				       .tls = true,
+				       .attempts = 2,
+				       .rcpts = rcpts,
+				       .n_rcpts = 2},
+			       got;
 	struct ipc_out out;
 	struct slice payload;
 	ipc_out_init(&out);
@@ -263,7 +276,8 @@ test_result(void **state)
 	for (size_t n = 0; n < payload.n; n++)
 		assert_false(delivery_result_unpack(slice_first(payload, n), a, &got));
 	ipc_out_fini(&out);
-	/* A code that no reply can have, or classes that differ, would stop the session (EXT-02). */
+	/* A code that no reply can have, or classes that differ, would stop the session
+	 * (EXT-02). */
 	rcpts[1].reply.code = 700;
 	ipc_out_init(&out);
 	delivery_result_pack(&r, &out);
@@ -292,8 +306,10 @@ test_largest_result(void **state)
 	long_one.text = (struct slice){words, sizeof(words)};
 	for (size_t i = 0; i < DELIVERY_RCPTS_MOST; i++)
 		rcpts[i].reply = long_one;
-	struct delivery_result r = {.reply = smtp_reply_of("451 4.0.0 x"), .rcpts = rcpts,
-		.n_rcpts = DELIVERY_RCPTS_MOST}, got;
+	struct delivery_result r = {.reply = smtp_reply_of("451 4.0.0 x"),
+				       .rcpts = rcpts,
+				       .n_rcpts = DELIVERY_RCPTS_MOST},
+			       got;
 	struct ipc_out out;
 	struct slice payload;
 	ipc_out_init(&out);
@@ -319,7 +335,8 @@ test_index(void **state)
 	}
 	for (size_t i = 0; i < 4; i++)
 		assert_in_range(counts[i], 800, 1200);
-	assert_int_equal(delivery_index(SLICE("Dest.Example"), 7), delivery_index(SLICE("dest.example"), 7));
+	assert_int_equal(delivery_index(SLICE("Dest.Example"), 7),
+		delivery_index(SLICE("dest.example"), 7));
 }
 
 int

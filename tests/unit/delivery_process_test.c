@@ -1,15 +1,15 @@
 /*
- * The delivery process as the parent starts it, in its sandbox, with this test as parent, session,
- * name server and smarthost (OUT-01 to OUT-04). Each mail is answered exactly once, whatever goes
- * away meanwhile.
+ * The delivery process as the parent starts it, in its sandbox, with this test as parent,
+ * session, name server and smarthost (OUT-01 to OUT-04). Each mail is answered exactly once,
+ * whatever goes away meanwhile.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <arpa/inet.h>
+#include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -33,38 +33,39 @@
 enum { ANSWERS_MOST = 8 };
 
 static struct {
-	struct arena      *arena;
-	struct loop       *loop;
-	struct loop_timer  late;
-	bool               timed_out;
-	struct remote      remote;
-	int                dns_fd;
+	struct arena *arena;
+	struct loop *loop;
+	struct loop_timer late;
+	bool timed_out;
+	struct remote remote;
+	int dns_fd;
 	struct loop_watch *dns_watch;
-	struct next_hop    hop;
-	struct conf        conf;
+	struct next_hop hop;
+	struct conf conf;
 	struct delivery_start start;
-	struct ipc        *control;
-	struct peer       *session;
-	pid_t              pid;
-	bool               ready, gone;
+	struct ipc *control;
+	struct peer *session;
+	pid_t pid;
+	bool ready, gone;
 	struct delivery_result results[ANSWERS_MOST];
-	unsigned           answers, lost, wanted;
+	unsigned answers, lost, wanted;
 } w;
 
 /* ---- a name server of a few names; the case of letters comes as the asker likes ---- */
 
 struct name {
 	const char *name; /* as on the wire */
-	uint8_t     rcode;
-	uint16_t    type;
+	uint8_t rcode;
+	uint16_t type;
 	const char *data;
-	size_t      n;
+	size_t n;
 };
 
 static const struct name names[] = {
 	{"\4null\4dest\7example", 0, DNS_MX, "\0\0\0", 3},
 	{"\4loop\4dest\7example", 0, DNS_MX, "\0\12\4host\4loop\4dest\7example", 26},
 	{"\4host\4loop\4dest\7example", 0, DNS_A, "\177\0\0\5", 4},
+	{"\5smart\4dest\7example", 0, DNS_A, "\177\0\0\1", 4},
 	{"\6broken\4dest\7example", 2, 0, NULL, 0},
 	{"\4gone\4dest\7example", 3, 0, NULL, 0},
 	{"\7nowhere\4dest\7example", 0, DNS_MX, "\0\12\4void\4dest\7example", 21},
@@ -88,7 +89,8 @@ on_dns(void *arg, unsigned ready)
 	char packet[1024];
 	struct sockaddr_in from;
 	socklen_t len = sizeof(from);
-	ssize_t n = recvfrom(w.dns_fd, packet, sizeof(packet) / 2, 0, (struct sockaddr *)&from, &len);
+	ssize_t n = recvfrom(
+		w.dns_fd, packet, sizeof(packet) / 2, 0, (struct sockaddr *)&from, &len);
 	if (n < 17)
 		return;
 	size_t name_bytes = strlen(packet + 12) + 1, end = 12 + name_bytes + 4;
@@ -113,7 +115,8 @@ on_dns(void *arg, unsigned ready)
 static uint16_t
 dns_start(void)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in sin = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(sin);
 	w.dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	must(w.dns_fd >= 0 && bind(w.dns_fd, (struct sockaddr *)&sin, len) == 0);
@@ -178,10 +181,12 @@ give_channel(void)
 	peer_attach(w.session, fds[0]);
 }
 
+/* smarthost: by name where the DNS is to be asked; NULL: direct. */
 static void
-world_open(bool direct)
+world_open(const char *smarthost)
 {
-	static const struct ipc_calls calls = {.on_message = on_control, .on_gone = on_control_gone};
+	static const struct ipc_calls calls = {
+		.on_message = on_control, .on_gone = on_control_gone};
 	struct err err;
 	int fds[2];
 	memset(&w, 0, sizeof(w));
@@ -190,19 +195,25 @@ world_open(bool direct)
 	must(w.loop != NULL);
 	loop_timer_init(&w.late, w.loop, on_late, NULL);
 	remote_start(&w.remote, w.loop);
-	w.conf = (struct conf){.arena = w.arena, .hostname = SLICE("gate.example"),
+	w.conf = (struct conf){.arena = w.arena,
+		.hostname = SLICE("gate.example"),
 		.resolver = {.n_servers = 1, .insecure = true}};
 	must(ip_parse(SLICE("127.0.0.1"), &w.conf.resolver.servers[0].ip));
 	w.conf.resolver.servers[0].port = dns_start();
-	w.hop = (struct next_hop){.kind = HOP_HOST, .host = SLICE("127.0.0.1"),
-		.text = SLICE("smarthost"), .port = w.remote.port};
-	must(ip_parse(w.hop.host, &w.hop.ip));
-	w.conf.send.way = direct ? SEND_DIRECT : SEND_SMARTHOST;
+	w.hop = (struct next_hop){.kind = HOP_HOST,
+		.host = slice_of(smarthost),
+		.text = SLICE("smarthost"),
+		.port = w.remote.port};
+	(void)ip_parse(w.hop.host, &w.hop.ip);
+	w.conf.send.way = smarthost == NULL ? SEND_DIRECT : SEND_SMARTHOST;
 	w.conf.send.smarthosts = (struct hop_list){.hops = &w.hop, .n = 1};
 	must(ipc_pair(fds, &err) == 0);
 	w.start = (struct delivery_start){.conf = &w.conf, .control_fd = fds[1]};
-	struct child_spec spec = {.kind = "delivery", .keep = &fds[1], .nkeep = 1,
-		.run = delivery_main, .arg = &w.start};
+	struct child_spec spec = {.kind = "delivery",
+		.keep = &fds[1],
+		.nkeep = 1,
+		.run = delivery_main,
+		.arg = &w.start};
 	w.pid = child_fork(&spec, &err);
 	must(w.pid > 0);
 	close(fds[1]);
@@ -270,8 +281,11 @@ static uint32_t
 ask(const char *site, const char *rcpt, uint32_t budget_ms, int fd)
 {
 	struct relay_rcpt rcpts[1] = {{.address = address_of(rcpt)}};
-	struct delivery_mail m = {.site = slice_of(site), .log = SLICE("m-1"),
-		.budget_ms = budget_ms, .sender = address_of("s@example.org"), .rcpts = rcpts,
+	struct delivery_mail m = {.site = slice_of(site),
+		.log = SLICE("m-1"),
+		.budget_ms = budget_ms,
+		.sender = address_of("s@example.org"),
+		.rcpts = rcpts,
 		.n_rcpts = 1};
 	struct ipc_out out;
 	struct slice payload;
@@ -313,13 +327,14 @@ test_smarthost(void **state)
 	assert_true(fd >= 0 && unlink(path) == 0);
 	assert_int_equal(write(fd, "xxxxfrom a file\r\n", 16), 16);
 	assert_int_equal(pwrite(fd, "\r\n", 2, 14), 2);
-	world_open(false);
+	world_open("127.0.0.1");
 	ask_and_wait("dest.example", "r@dest.example", 8000, fd);
 	assert_int_equal(last()->rcpts[0].fate, RELAY_TAKEN);
 	assert_true(last()->from_hop);
 	assert_true(slice_eq(last()->hop, SLICE("smarthost")));
 	assert_true(slice_starts(last()->address, SLICE("127.0.0.1:")));
-	assert_true(slice_eq(buf_slice(&w.remote.data), SLICE(MAIL_TEXT "from a fil\r\n.\r\n")));
+	assert_true(
+		slice_eq(buf_slice(&w.remote.data), SLICE(MAIL_TEXT "from a fil\r\n.\r\n")));
 	ask_and_wait("dest.example", "550.no@dest.example", 8000, -1);
 	assert_int_equal(last()->rcpts[0].fate, RELAY_REFUSED);
 	assert_int_equal(last()->rcpts[0].phase, SMTP_CL_RCPT);
@@ -330,9 +345,25 @@ test_smarthost(void **state)
 	close(fd);
 }
 
+static void
+test_smarthost_by_name(void **state)
+{
+	(void)state;
+	world_open("smart.dest.example");
+	ask_and_wait("dest.example", "r@dest.example", 8000, -1);
+	assert_int_equal(last()->rcpts[0].fate, RELAY_TAKEN);
+	assert_int_equal(w.remote.mails, 1);
+	world_close();
+	world_open("gone.dest.example");
+	ask_and_wait("dest.example", "r@dest.example", 8000, -1);
+	assert_int_equal(
+		last()->rcpts[0].fate, RELAY_DEFERRED); /* ours to put right: never 5yz */
+	world_close();
+}
+
 struct direct_case {
-	const char     *site;
-	int             code;
+	const char *site;
+	int code;
 	enum relay_fate fate;
 };
 
@@ -351,7 +382,7 @@ static void
 test_direct(void **state)
 {
 	(void)state;
-	world_open(true);
+	world_open(NULL);
 	for (size_t i = 0; i < sizeof(direct_cases) / sizeof(direct_cases[0]); i++) {
 		const struct direct_case *c = &direct_cases[i];
 		ask_and_wait(c->site, "r@dest.example", 8000, -1);
@@ -368,7 +399,7 @@ static void
 test_budget(void **state)
 {
 	(void)state;
-	world_open(false);
+	world_open("127.0.0.1");
 	w.remote.fault_at = "MAIL";
 	w.remote.fault = REMOTE_SILENT;
 	w.remote.on = 1;
@@ -383,7 +414,7 @@ static void
 test_cancel(void **state)
 {
 	(void)state;
-	world_open(false);
+	world_open("127.0.0.1");
 	w.remote.fault_at = "DATA";
 	w.remote.fault = REMOTE_SILENT;
 	w.remote.on = 1;
@@ -400,12 +431,13 @@ test_cancel(void **state)
 	world_close();
 }
 
-/* The session dies: what is before its dot is dropped, and the process serves the next session. */
+/* The session dies: what is before its dot is dropped, and the process serves the next session.
+ */
 static void
 test_session_gone(void **state)
 {
 	(void)state;
-	world_open(false);
+	world_open("127.0.0.1");
 	w.remote.fault_at = "DATA";
 	w.remote.fault = REMOTE_SILENT;
 	w.remote.on = 1;
@@ -429,7 +461,7 @@ static void
 test_stop_waits_for_the_dot(void **state)
 {
 	(void)state;
-	world_open(false);
+	world_open("127.0.0.1");
 	w.remote.fault_at = "DOT";
 	w.remote.fault = REMOTE_SILENT;
 	w.remote.on = 1;
@@ -450,10 +482,11 @@ static void
 test_nonsense(void **state)
 {
 	(void)state;
-	world_open(false);
+	world_open("127.0.0.1");
 	w.wanted = 1;
-	assert_int_not_equal(peer_ask(w.session, DELIVERY_MSG_MAIL, SLICE("no mail of ours"), NULL, 0,
-				     5000, on_answer, NULL), 0);
+	assert_int_not_equal(peer_ask(w.session, DELIVERY_MSG_MAIL, SLICE("no mail of ours"),
+				     NULL, 0, 5000, on_answer, NULL),
+		0);
 	run();
 	assert_int_equal(last()->n_rcpts, 0);
 	assert_int_equal(last()->reply.code, 451);
@@ -467,6 +500,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_smarthost),
+		cmocka_unit_test(test_smarthost_by_name),
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_cancel),

@@ -39,7 +39,8 @@ check(const struct relay_body *b, const char *wanted)
 		relay_reader_init(&r, b);
 		struct slice piece;
 		do {
-			assert_int_equal(relay_reader_next(&r, most, &scratch, &piece, &err), 0);
+			assert_int_equal(
+				relay_reader_next(&r, most, &scratch, &piece, &err), 0);
 			assert_true(piece.n <= most);
 			assert_int_equal(buf_add(&all, piece), 0);
 		} while (piece.n > 0);
@@ -50,7 +51,7 @@ check(const struct relay_body *b, const char *wanted)
 }
 
 struct cut {
-	uint64_t    offset, length;
+	uint64_t offset, length;
 	const char *left;
 };
 

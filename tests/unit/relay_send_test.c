@@ -1,7 +1,7 @@
 /*
- * One mail to its next hops, against remotes on loopback that break at every step (EXT-14, OUT-03,
- * OUT-04, OUT-05). After each run the copies that arrived are counted: never two, and none where the
- * sender is told that there is none.
+ * One mail to its next hops, against remotes on loopback that break at every step (EXT-14,
+ * OUT-03, OUT-04, OUT-05). After each run the copies that arrived are counted: never two, and
+ * none where the sender is told that there is none.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,35 +19,31 @@
 #include "relay/relay.h"
 #include "remote.h"
 
-#define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY(a)  (sizeof(a) / sizeof((a)[0]))
 #define MAIL_TEXT "From: a@example.org\r\n\r\n.hidden\r\nlast\r\n"
 
 enum { RCPTS_MOST = 4 };
 
-static const struct relay_times quick = {.connect = 1000,
-	.greeting = 150,
-	.command = 150,
-	.data = 150,
-	.body = 150,
-	.dot = 150};
+static const struct relay_times quick = {
+	.connect = 1000, .greeting = 150, .command = 150, .data = 150, .body = 150, .dot = 150};
 
 static struct {
-	struct loop         *loop;
-	struct relay_pool   *pool;
-	struct relay_config  config;
-	struct remote        a, b;
-	struct next_hop      hops[2];
-	struct hop_list      list;
-	struct relay_way     way;
-	struct arena        *arena;
-	struct relay_body    body;
-	struct relay_mail    mail;
-	struct relay_rcpt    rcpts[RCPTS_MOST];
-	struct relay_result  result;
-	unsigned             called;
-	unsigned             wanted; /* calls until the loop stops */
-	struct loop_timer    late;
-	bool                 timed_out;
+	struct loop *loop;
+	struct relay_pool *pool;
+	struct relay_config config;
+	struct remote a, b;
+	struct next_hop hops[2];
+	struct hop_list list;
+	struct relay_way way;
+	struct arena *arena;
+	struct relay_body body;
+	struct relay_mail mail;
+	struct relay_rcpt rcpts[RCPTS_MOST];
+	struct relay_result result;
+	unsigned called;
+	unsigned wanted; /* calls until the loop stops */
+	struct loop_timer late;
+	bool timed_out;
 } w;
 
 static void
@@ -95,8 +92,8 @@ address_of(const char *text)
 static struct next_hop
 hop_to(const struct remote *r)
 {
-	struct next_hop h = {.kind = HOP_HOST, .host = SLICE("127.0.0.1"), .port = r->port,
-		.lmtp = r->lmtp};
+	struct next_hop h = {
+		.kind = HOP_HOST, .host = SLICE("127.0.0.1"), .port = r->port, .lmtp = r->lmtp};
 	must(ip_parse(h.host, &h.ip));
 	h.text = arena_printf(w.arena, "127.0.0.1:%u", (unsigned)r->port);
 	return h;
@@ -134,8 +131,11 @@ world_mail(const char *rcpt1, const char *rcpt2)
 	w.rcpts[0] = (struct relay_rcpt){.address = address_of(rcpt1)};
 	if (rcpt2 != NULL)
 		w.rcpts[1] = (struct relay_rcpt){.address = address_of(rcpt2)};
-	w.mail = (struct relay_mail){.sender = address_of("s@example.org"), .rcpts = w.rcpts,
-		.n_rcpts = rcpt2 != NULL ? 2 : 1, .body = &w.body, .times = &quick,
+	w.mail = (struct relay_mail){.sender = address_of("s@example.org"),
+		.rcpts = w.rcpts,
+		.n_rcpts = rcpt2 != NULL ? 2 : 1,
+		.body = &w.body,
+		.times = &quick,
 		.arena = w.arena};
 }
 
@@ -160,12 +160,12 @@ send_and_wait(void)
 }
 
 struct fault_case {
-	const char       *at;
+	const char *at;
 	enum remote_fault fault;
-	const char       *say;
-	enum relay_fate   fate;
-	int               code;
-	unsigned          a, b; /* mails there */
+	const char *say;
+	enum relay_fate fate;
+	int code;
+	unsigned a, b; /* mails there */
 };
 
 static const struct fault_case fault_cases[] = {
@@ -212,10 +212,11 @@ run_fault(const struct fault_case *c, const char *extensions)
 	world_way();
 	world_mail("r@example.org", NULL);
 	send_and_wait();
-	if (w.rcpts[0].fate != c->fate || w.rcpts[0].reply.code != c->code || w.a.mails != c->a ||
-		w.b.mails != c->b || w.called != 1)
-		fail_msg("%s, fault %d %s: fate %d, code %d, mails %u and %u", c->at, (int)c->fault,
-			c->say, (int)w.rcpts[0].fate, w.rcpts[0].reply.code, w.a.mails, w.b.mails);
+	if (w.rcpts[0].fate != c->fate || w.rcpts[0].reply.code != c->code ||
+		w.a.mails != c->a || w.b.mails != c->b || w.called != 1)
+		fail_msg("%s, fault %d %s: fate %d, code %d, mails %u and %u", c->at,
+			(int)c->fault, c->say, (int)w.rcpts[0].fate, w.rcpts[0].reply.code,
+			w.a.mails, w.b.mails);
 	world_close();
 }
 
@@ -291,6 +292,34 @@ test_lmtp(void **state)
 	assert_int_equal(w.rcpts[0].fate, RELAY_TAKEN);
 	assert_int_equal(w.rcpts[1].fate, RELAY_DEFERRED);
 	assert_int_equal(w.rcpts[1].reply.code, 450);
+	world_close();
+}
+
+/* A socket of this machine; no TLS there, whatever it has on offer. */
+static void
+test_lmtp_socket(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/relay-send-lmtp-XXXXXX";
+	int fd = mkstemp(path);
+	assert_true(fd >= 0 && close(fd) == 0 && unlink(path) == 0);
+	world_open();
+	struct remote r = {.path = path, .lmtp = true};
+	remote_start(&r, w.loop);
+	world_way();
+	w.hops[0] = (struct next_hop){.kind = HOP_LMTP_PATH,
+		.lmtp = true,
+		.host = slice_of(path),
+		.text = SLICE("lmtp")};
+	world_mail("r1@example.org", NULL);
+	send_and_wait();
+	assert_int_equal(w.rcpts[0].fate, RELAY_TAKEN);
+	assert_int_equal(r.mails, 1);
+	assert_true(slice_starts(buf_slice(&r.commands), SLICE("LHLO gate.example\n")));
+	assert_string_equal(w.result.address.path, path);
+	relay_pool_free(&w.pool);
+	w.pool = relay_pool_new(&w.config);
+	remote_stop(&r);
 	world_close();
 }
 
@@ -407,8 +436,8 @@ test_balanced(void **state)
 	(void)state;
 	world_open();
 	world_way();
-	struct next_hop both = {.kind = HOP_BALANCED, .text = SLICE("balanced"), .items = w.hops,
-		.n_items = 2};
+	struct next_hop both = {
+		.kind = HOP_BALANCED, .text = SLICE("balanced"), .items = w.hops, .n_items = 2};
 	w.list = (struct hop_list){.hops = &both, .n = 1};
 	for (int i = 0; i < 6; i++) {
 		world_mail("r@example.org", NULL);
@@ -436,7 +465,8 @@ test_connection_limit(void **state)
 		rcpts[i] = w.rcpts[0];
 		mails[i] = w.mail;
 		mails[i].rcpts = &rcpts[i];
-		struct relay_transfer *t = relay_send(w.pool, &w.way, &mails[i], on_result, NULL);
+		struct relay_transfer *t =
+			relay_send(w.pool, &w.way, &mails[i], on_result, NULL);
 		if (i == 3) { /* one that gives up keeps nobody waiting */
 			assert_true(relay_cancel(&t));
 			assert_null(t);
@@ -518,7 +548,8 @@ test_large_mail(void **state)
 	buf_init(&sent, 8 * 1024 * 1024);
 	buf_add_text(&sent, "From: a@example.org\r\n\r\n..hidden\r\nlast\r\n");
 	for (int i = 0; i < LINES; i++) {
-		int n = snprintf(line, sizeof(line), "%sline %d of a large mail\r\n", i % 7 ? "" : ".", i);
+		int n = snprintf(line, sizeof(line), "%sline %d of a large mail\r\n",
+			i % 7 ? "" : ".", i);
 		assert_int_equal(fwrite(line, 1, (size_t)n, f), n);
 		bytes += (uint64_t)n;
 		if (i % 7 == 0)
@@ -531,7 +562,8 @@ test_large_mail(void **state)
 	send_and_wait();
 	assert_int_equal(w.rcpts[0].fate, RELAY_TAKEN);
 	assert_true(slice_eq(buf_slice(&w.a.data), buf_slice(&sent)));
-	/* A spill file that is too short: no dot, nothing delivered, and no other hop is tried. */
+	/* A spill file that is too short: no dot, nothing delivered, and no other hop is tried.
+	 */
 	relay_body_add_file(&w.body, fd, bytes, 10);
 	send_and_wait();
 	assert_int_equal(w.rcpts[0].fate, RELAY_DEFERRED);
@@ -587,28 +619,32 @@ make_tls_server(struct cert *c)
 	cert_make(c, "remote.example", CERT_EC, 1, NULL);
 	struct tls_server *t = tls_server_new(&err);
 	must(t != NULL);
-	must(tls_server_add(t, buf_slice(&c->cert_pem), "cert", buf_slice(&c->key_pem), "key", &err) == 0);
+	must(tls_server_add(t, buf_slice(&c->cert_pem), "cert", buf_slice(&c->key_pem), "key",
+		     &err) == 0);
 	return t;
 }
 
 struct tls_case {
-	const char     *what;
-	enum relay_tls  tls;
-	bool            required, offered, bad;
+	const char *what;
+	enum relay_tls tls;
+	bool required, offered, bad;
 	enum relay_fate fate;
-	bool            secure;
+	bool secure;
 };
 
 static const struct tls_case tls_cases[] = {
 	{"opportunistic, on offer", RELAY_TLS_MAY, false, true, false, RELAY_TAKEN, true},
 	{"opportunistic, not on offer", RELAY_TLS_MAY, false, false, false, RELAY_TAKEN, false},
-	{"opportunistic, broken: in clear", RELAY_TLS_MAY, false, false, true, RELAY_TAKEN, false},
+	{"opportunistic, broken: in clear", RELAY_TLS_MAY, false, false, true, RELAY_TAKEN,
+		false},
 	{"demanded, on offer", RELAY_TLS_MUST, false, true, false, RELAY_TAKEN, true},
 	{"demanded by the domain", RELAY_TLS_MAY, true, true, false, RELAY_TAKEN, true},
 	{"demanded, not on offer", RELAY_TLS_MUST, false, false, false, RELAY_DEFERRED, false},
-	{"demanded by the domain, not on offer", RELAY_TLS_MAY, true, false, false, RELAY_DEFERRED, false},
+	{"demanded by the domain, not on offer", RELAY_TLS_MAY, true, false, false,
+		RELAY_DEFERRED, false},
 	{"demanded, broken", RELAY_TLS_MUST, false, false, true, RELAY_DEFERRED, false},
-	{"name wanted, another certified", RELAY_TLS_NAME, false, true, false, RELAY_DEFERRED, false},
+	{"name wanted, another certified", RELAY_TLS_NAME, false, true, false, RELAY_DEFERRED,
+		false},
 	{"never", RELAY_TLS_NEVER, false, true, false, RELAY_TAKEN, false},
 };
 
@@ -655,6 +691,7 @@ main(void)
 		cmocka_unit_test(test_mail_arrives_as_it_is),
 		cmocka_unit_test(test_recipients_differ),
 		cmocka_unit_test(test_lmtp),
+		cmocka_unit_test(test_lmtp_socket),
 		cmocka_unit_test(test_kept_connections),
 		cmocka_unit_test(test_kept_connection_dies),
 		cmocka_unit_test(test_idle_time),

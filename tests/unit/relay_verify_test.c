@@ -1,4 +1,5 @@
-/* The call-out: POLICY.md "recipient known by call-out", its memory, and equal probes at once. */
+/* The call-out: POLICY.md "recipient known by call-out", its memory, and equal probes at once.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,24 +15,20 @@
 
 #define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
 
-static const struct relay_times quick = {.connect = 1000,
-	.greeting = 150,
-	.command = 150,
-	.data = 150,
-	.body = 150,
-	.dot = 150};
+static const struct relay_times quick = {
+	.connect = 1000, .greeting = 150, .command = 150, .data = 150, .body = 150, .dot = 150};
 
 static struct {
-	struct loop         *loop;
-	struct relay_pool   *pool;
-	struct remote        a;
-	struct next_hop      hop;
-	struct hop_list      list;
-	struct relay_way     way;
-	enum relay_known     known;
-	int                  code;
-	unsigned             called, wanted;
-	struct loop_timer    late;
+	struct loop *loop;
+	struct relay_pool *pool;
+	struct remote a;
+	struct next_hop hop;
+	struct hop_list list;
+	struct relay_way way;
+	enum relay_known known;
+	int code;
+	unsigned called, wanted;
+	struct loop_timer late;
 } w;
 
 static void
@@ -79,7 +76,9 @@ world_open(void)
 	remote_start(&w.a, w.loop);
 	struct relay_config config = {.loop = w.loop, .hostname = SLICE("gate.example")};
 	w.pool = relay_pool_new(&config);
-	w.hop = (struct next_hop){.kind = HOP_HOST, .host = SLICE("127.0.0.1"), .port = w.a.port,
+	w.hop = (struct next_hop){.kind = HOP_HOST,
+		.host = SLICE("127.0.0.1"),
+		.port = w.a.port,
 		.text = SLICE("remote")};
 	must(ip_parse(w.hop.host, &w.hop.ip));
 	w.list = (struct hop_list){.hops = &w.hop, .n = 1};
@@ -116,9 +115,9 @@ count_rcpts(void)
 }
 
 struct reply_case {
-	const char      *say; /* to RCPT */
+	const char *say; /* to RCPT */
 	enum relay_known known;
-	bool             kept;
+	bool kept;
 };
 
 static const struct reply_case reply_cases[] = {
@@ -240,7 +239,8 @@ test_note(void **state)
 	(void)state;
 	world_open();
 	struct address a = address_of("gone@example.org");
-	struct smtp_reply no = smtp_reply_of("550 5.1.1 gone"), yes = smtp_reply_of("250 2.1.5 ok");
+	struct smtp_reply no = smtp_reply_of("550 5.1.1 gone"),
+			  yes = smtp_reply_of("250 2.1.5 ok");
 	relay_verify_note(w.pool, &a, &no);
 	ask("gone@example.org");
 	assert_int_equal(w.known, RELAY_UNKNOWN);
