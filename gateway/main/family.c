@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "io/child.h"
 #include "main/kinds.h"
+#include "session/refusals.h"
 
 enum { BACKOFF_FIRST_MS = 250, BACKOFF_MOST_MS = 30 * 1000, STABLE_MS = 10 * 1000 };
 
@@ -40,6 +41,7 @@ struct family {
 	struct loop *loop;
 	const char *programs;
 	struct account *account;
+	struct refusals *refusals;
 	struct member_list members;
 	struct generation *current; /* older ones behind it */
 	unsigned generations;
@@ -54,12 +56,14 @@ struct family *
 family_new(struct loop *l, const char *programs, struct err *err)
 {
 	struct account *account = account_new(err);
-	if (account == NULL)
+	struct refusals *refusals = account != NULL ? refusals_new(err) : NULL;
+	if (refusals == NULL)
 		return NULL;
 	struct family *f = MEM_NEW(struct family);
 	f->loop = l;
 	f->programs = programs;
 	f->account = account;
+	f->refusals = refusals;
 	TAILQ_INIT(&f->members);
 	return f;
 }
@@ -212,6 +216,7 @@ member_start(struct member *m)
 		.number = m->number,
 		.control_fd = fds[1],
 		.account = m->family->account,
+		.refusals = m->family->refusals,
 		.programs = m->family->programs};
 	m->pid = kind_fork(m->kind, &start, &err);
 	close(fds[1]);

@@ -92,6 +92,7 @@ run_session(const struct kind_start *s)
 		.spill_path = g->spill_path,
 		.self = s->number,
 		.account = s->account,
+		.refusals = s->refusals,
 	};
 	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
 		start.servers[k] = kind_count((enum process_kind)k, g);

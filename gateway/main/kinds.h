@@ -12,6 +12,7 @@ struct kind_start {
 	unsigned index, number;
 	int control_fd;
 	struct account *account;
+	struct refusals *refusals;
 	const char *programs;
 };
 

@@ -4,8 +4,10 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "session/gate_priv.h"
+#include "session/refusals.h"
 
 void
 gate_reset(struct gate *g)
@@ -166,6 +168,26 @@ complete_postmaster(const struct gate *g, struct address *a, struct arena *arena
 	a->text = a->raw = arena_printf(arena, "postmaster@%.*s", SLICE_ARG(a->domain));
 }
 
+/* Its server has refused it not long ago, after we had accepted it: now it hears that at once.
+ */
+static bool
+was_refused(struct gate *g)
+{
+	struct arena *a = pipeline_arena(g->pipeline);
+	struct smtp_reply r;
+	if (g->config->refusals == NULL || g->rcpt_domain == NULL ||
+		!refusals_find(g->config->refusals, &pipeline_the_mail(g->pipeline)->sender,
+			&g->rcpt, clock_ms(), a, &r))
+		return false;
+	refuse_rcpt(g,
+		smtp_reply_text(r,
+			arena_printf(a, "The destination refuses the recipient: %.*s",
+				SLICE_ARG(r.text)),
+			a),
+		"refused-by-server");
+	return true;
+}
+
 void
 gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 {
@@ -194,6 +216,8 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 			"one-next-hop");
 		return;
 	}
+	if (was_refused(g))
+		return;
 	g->about = ABOUT_RCPT;
 	gate_on_step(g, pipeline_rcpt(g->pipeline, &g->rcpt, g->rcpt_domain));
 }

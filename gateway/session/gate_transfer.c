@@ -3,8 +3,10 @@
  * hop's answer turned into ours. Inbound keeps no custody: its reply is our reply, and where it
  * takes some recipients only, nothing is sent (DESIGN.md, "Inbound").
  */
+#include "base/clock.h"
 #include "base/must.h"
 #include "session/gate_priv.h"
+#include "session/refusals.h"
 
 void
 gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply)
@@ -208,11 +210,27 @@ reply_of_transfer(struct gate *g, bool *taken_out)
 		&worst->reply);
 }
 
+/* For the retry: a server that answers differently in a minute is asked again by then. */
+static void
+note_refusals(struct gate *g)
+{
+	const struct gate_transfer *t = &g->transfer;
+	if (g->config->refusals == NULL || t->hops == NULL)
+		return;
+	for (size_t i = 0; i < t->mail.n_rcpts; i++) {
+		const struct relay_rcpt *r = &t->mail.rcpts[i];
+		if (r->fate == RELAY_REFUSED && r->phase == SMTP_CL_RCPT)
+			refusals_note(g->config->refusals, &t->mail.sender, &r->address,
+				&r->reply, clock_ms());
+	}
+}
+
 void
 gate_transferred(struct gate *g)
 {
 	must(g->wait == GATE_TRANSFER);
 	bool taken;
+	note_refusals(g);
 	struct smtp_reply r = reply_of_transfer(g, &taken);
 	g->wait = GATE_IDLE;
 	if (taken)

@@ -22,6 +22,7 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	enum direction direction;
 	int spill_dir;
 	const struct sign_key *keys; /* by the order of conf->signs */
+	struct refusals *refusals;   /* shared by all processes; NULL: none are kept */
 };
 
 struct sign_key;

@@ -127,7 +127,8 @@ open_fronts(struct process *p, struct err *err)
 			.policy = p->start->policy[d],
 			.direction = d,
 			.spill_dir = p->start->spill_dir,
-			.keys = p->start->sign_keys};
+			.keys = p->start->sign_keys,
+			.refusals = p->start->refusals};
 		if (l->n_certificates != 0 &&
 			(f->tls = front_tls(p, l, &certificate, err)) == NULL)
 			return -1;

@@ -19,6 +19,8 @@ struct session_certificate {
 	const char *cert_path, *key_path;
 };
 
+struct refusals;
+
 struct session_start {
 	const struct conf *conf;
 	const struct policy *policy[2]; /* by enum direction; NULL where no listener needs it */
@@ -31,6 +33,7 @@ struct session_start {
 	const char *spill_path; /* for the sandbox */
 	unsigned self;          /* its number, for the shared counters */
 	struct account *account;
+	struct refusals *refusals;
 	unsigned servers[PROCESS_KINDS]; /* how many of each kind serve this generation */
 };
 
