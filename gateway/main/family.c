@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
@@ -377,8 +378,11 @@ family_reap(struct family *f)
 			log_member(m, EV_CHILD_EXIT, child_status_text(status, words));
 		m->pid = 0;
 		ipc_free(&m->control);
-		if (m->kind == PROCESS_SESSION)
+		if (m->kind == PROCESS_SESSION) {
+			if (WIFSIGNALED(status))
+				account_blame(f->account, m->number, clock_ms());
 			account_clear(f->account, m->number);
+		}
 		if (m->stopping)
 			member_free(m);
 		else

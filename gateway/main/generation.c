@@ -34,17 +34,17 @@ has_listener(const struct conf *c, enum listen_kind kind)
 
 static void
 read_pem(struct generation *g, struct slice path, struct conf_at at, struct conf_report *report,
-	struct slice *pem_out, const char **path_out)
+	struct slice *pem_out, struct tls_file *file_out)
 {
 	struct err err;
 	struct buf pem;
-	*path_out = arena_text(g->arena, path);
-	struct tls_file file = {.path = *path_out};
+	struct tls_file file = {.path = arena_text(g->arena, path)};
 	buf_init(&pem, TLS_FILE_BYTES + 1);
 	if (tls_file_read(&file, &pem, &err) < 0)
 		conf_error(report, at, "%s", err.text);
 	else
 		*pem_out = arena_slice(g->arena, buf_slice(&pem));
+	*file_out = file;
 	mem_wipe(pem.data, pem.room);
 	buf_fini(&pem);
 }
@@ -75,9 +75,11 @@ read_certificates(struct generation *g, struct conf_report *report)
 			struct session_certificate *c = &g->certificates[g->n_certificates++];
 			size_t errors = report->n_errors;
 			read_pem(g, l->certificates[k].certificate, l->at, report, &c->cert_pem,
-				&c->cert_path);
+				&c->cert_file);
 			read_pem(g, l->certificates[k].key, l->at, report, &c->key_pem,
-				&c->key_path);
+				&c->key_file);
+			c->cert_path = c->cert_file.path;
+			c->key_path = c->key_file.path;
 			if (report->n_errors == errors)
 				check_pair(c, l->at, report);
 		}
@@ -95,13 +97,13 @@ read_sign_keys(struct generation *g, struct conf_report *report)
 	for (size_t i = 0; i < c->n_signs; i++) {
 		struct dkim_key *key;
 		struct err err;
-		const char *path;
+		struct tls_file file;
 		size_t errors = report->n_errors;
-		read_pem(g, c->signs[i].key, c->signs[i].at, report, &g->sign_pems[i], &path);
+		read_pem(g, c->signs[i].key, c->signs[i].at, report, &g->sign_pems[i], &file);
 		if (report->n_errors != errors)
 			continue;
 		if (dkim_key_load(g->sign_pems[i], &key, &err) < 0) {
-			conf_error(report, c->signs[i].at, "key %s: %s", path, err.text);
+			conf_error(report, c->signs[i].at, "key %s: %s", file.path, err.text);
 			continue;
 		}
 		g->sign_keys[i].algorithm = dkim_key_algorithm(key);
@@ -114,6 +116,16 @@ wipe(struct slice secret)
 {
 	if (secret.n != 0)
 		mem_wipe((void *)(uintptr_t)secret.p, secret.n);
+}
+
+bool
+generation_files_changed(const struct generation *g)
+{
+	for (size_t i = 0; i < g->n_certificates; i++)
+		if (tls_file_changed(&g->certificates[i].cert_file) ||
+			tls_file_changed(&g->certificates[i].key_file))
+			return true;
+	return false;
 }
 
 void

@@ -39,6 +39,9 @@ struct generation *generation_read(const char *path, struct conf_report *report)
  * directory, looks the user up. -1: nothing of `old` has changed.
  */
 int generation_open(struct generation *g, const struct generation *old, struct err *err);
+/* A certificate or key file is another than the one that was read: time for a new generation.
+ */
+bool generation_files_changed(const struct generation *g);
 /* In a child that must not have them: the private keys of DKIM, of TLS too where it has no
  * listener. */
 void generation_forget_keys(const struct generation *g, bool tls);

@@ -17,7 +17,10 @@ struct daemon {
 	const char *path;
 	struct loop *loop;
 	struct family *family;
+	struct loop_timer files; /* certificates are taken up again when they change */
 };
+
+enum { FILES_MS = 60 * 1000 };
 
 static void
 print_report(const struct conf_report *r)
@@ -44,12 +47,10 @@ log_report(const struct conf_report *r)
 
 /* A wrong configuration never replaces a running one. */
 static void
-on_hup(void *arg, int signo)
+reload(struct daemon *d)
 {
-	struct daemon *d = arg;
 	struct conf_report report;
 	struct err err;
-	(void)signo;
 	conf_report_init(&report);
 	struct generation *g = generation_read(d->path, &report);
 	log_report(&report);
@@ -62,6 +63,23 @@ on_hup(void *arg, int signo)
 		return;
 	}
 	family_start(d->family, g);
+}
+
+static void
+on_hup(void *arg, int signo)
+{
+	(void)signo;
+	reload(arg);
+}
+
+static void
+on_files(void *arg)
+{
+	struct daemon *d = arg;
+	const struct generation *g = family_generation(d->family);
+	if (g != NULL && generation_files_changed(g))
+		reload(d);
+	loop_timer_set(&d->files, FILES_MS);
 }
 
 static void
@@ -103,6 +121,8 @@ run(struct daemon *d, struct generation *g, struct err *err)
 		loop_signal(d->loop, SIGINT, on_term, d, err) < 0 ||
 		loop_signal(d->loop, SIGHUP, on_hup, d, err) < 0)
 		return -1;
+	loop_timer_init(&d->files, d->loop, on_files, d);
+	loop_timer_set(&d->files, FILES_MS);
 	family_start(d->family, g);
 	return loop_run(d->loop, err);
 }
@@ -128,6 +148,8 @@ daemon_main(struct daemon *d, bool check_only)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 	if (d->family != NULL && family_generation(d->family) == NULL && result < 0)
 		generation_free(&g, NULL);
+	if (d->loop != NULL)
+		loop_timer_clear(&d->files);
 	family_free(&d->family);
 	loop_free(&d->loop);
 	return result < 0 ? 1 : 0;

@@ -28,4 +28,13 @@ unsigned account_connections(const struct account *a);
 void account_bytes(struct account *a, unsigned self, int64_t change);
 uint64_t account_bytes_all(const struct account *a);
 
+/*
+ * Whose input a process works on. Where it is killed in that work, the client is marked; three
+ * times within an hour, and it is sent away for an hour (DESIGN.md, "Processes").
+ */
+void
+account_working(struct account *a, unsigned self, const struct ip *client); /* NULL: nobody's */
+void account_blame(struct account *a, unsigned self, uint64_t now_ms); /* by the parent alone */
+bool account_is_marked(const struct account *a, const struct ip *client, uint64_t now_ms);
+
 #endif

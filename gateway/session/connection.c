@@ -150,6 +150,20 @@ service(struct connection *c)
 	set_deadline(c);
 }
 
+/* From here on what happens is this client's doing, should the process die of it. */
+static void
+work_on(struct connection *c)
+{
+	account_working(c->process->start->account, c->process->start->self, &c->client.ip);
+	gate_clock(c->gate, clock_wall_ms());
+}
+
+static void
+work_done(struct connection *c)
+{
+	account_working(c->process->start->account, c->process->start->self, NULL);
+}
+
 static void
 on_task(void *arg)
 {
@@ -161,9 +175,10 @@ on_task(void *arg)
 	}
 	if (c->gate == NULL)
 		return;
-	gate_clock(c->gate, clock_wall_ms());
+	work_on(c);
 	gate_answered(c->gate);
 	service(c);
+	work_done(c);
 	if (c->phase == CONNECTION_GATE && c->stream != NULL)
 		stream_resume(c->stream);
 }
@@ -191,6 +206,9 @@ client_arrived(struct connection *c)
 	c->counted = true;
 	if (account_connections(p->start->account) > l->connections)
 		c->client.refuse = SLICE("421 4.3.2 Too many connections, try again later");
+	else if (account_is_marked(p->start->account, &c->client.ip, clock_ms()))
+		c->client.refuse = SLICE("421 4.7.0 Connections from your address have failed "
+					 "here, try again in an hour");
 	else if (c->client.ip.family != 0 && of_client > l->per_client)
 		c->client.refuse = SLICE("421 4.7.0 Too many connections from your address");
 	log_begin(&line, EV_CONNECT, &(struct log_context){.key = "session"});
@@ -254,9 +272,10 @@ on_bytes(void *arg, struct slice in)
 		return proxy_bytes(c, in);
 	if (c->phase != CONNECTION_GATE)
 		return in.n;
-	gate_clock(c->gate, clock_wall_ms());
+	work_on(c);
 	size_t taken = gate_feed(c->gate, in);
 	service(c);
+	work_done(c);
 	return taken;
 }
 

@@ -47,6 +47,13 @@ gate_new(const struct gate_config *config, const struct gate_client *client, con
 		.dsn = true,
 		.eightbit = true,
 		.size = conf->limits.mail_bytes};
+	if (config->behind != NULL) { /* never promise what a server behind us does not take */
+		g->offer.smtputf8 = config->behind->smtputf8;
+		g->offer.dsn = config->behind->dsn;
+		g->offer.eightbit = config->behind->eightbit;
+		if (config->behind->size != 0 && config->behind->size < g->offer.size)
+			g->offer.size = config->behind->size;
+	}
 	struct smtp_server_limits *limits = ARENA_NEW(g->arena, struct smtp_server_limits);
 	*limits = smtp_server_limits_default;
 	limits->mail_bytes = conf->limits.mail_bytes;

@@ -99,6 +99,8 @@ pipeline_mail_end(struct pipeline *p)
 	p->pending = PENDING_NONE;
 	if (p->arena == NULL)
 		return;
+	if (p->config->account != NULL)
+		account_bytes(p->config->account, p->config->self, -(int64_t)p->mail.bytes);
 	facts_mail_end(p->facts);
 	spill_free(&p->spill);
 	buf_fini(&p->header);
@@ -279,9 +281,21 @@ step_data(struct pipeline *p)
 	return s;
 }
 
+/* One account for the bytes of all bodies (`limits { memory }`): over it the sender keeps the
+ * mail. */
+static bool
+memory_is_full(const struct pipeline *p)
+{
+	return p->config->account != NULL &&
+	       account_bytes_all(p->config->account) > p->config->conf->limits.memory_bytes;
+}
+
 enum step
 pipeline_data(struct pipeline *p)
 {
+	if (memory_is_full(p))
+		return refuse_builtin(p, ACTION_DEFER, "memory",
+			smtp_reply_of("452 4.3.1 Too much mail is under way, try again later"));
 	facts_data(p->facts);
 	p->pending = PENDING_DATA;
 	return pipeline_again(p);
@@ -344,6 +358,8 @@ pipeline_body(struct pipeline *p, struct slice piece)
 		return;
 	}
 	p->mail.bytes += piece.n;
+	if (p->config->account != NULL)
+		account_bytes(p->config->account, p->config->self, (int64_t)piece.n);
 	if (p->header_done)
 		body_piece(p, piece);
 	else

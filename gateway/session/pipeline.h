@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "filters/facts.h"
+#include "session/account.h"
 #include "session/spill.h"
 
 struct gate_config { /* of one listener in one generation; shared, not owned */
@@ -21,8 +22,11 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	const struct policy *policy; /* of the listener's block */
 	enum direction direction;
 	int spill_dir;
-	const struct sign_key *keys; /* by the order of conf->signs */
-	struct refusals *refusals;   /* shared by all processes; NULL: none are kept */
+	const struct smtp_offer *behind; /* what all servers behind take; NULL: not known */
+	const struct sign_key *keys;     /* by the order of conf->signs */
+	struct account *account;         /* shared by all processes; NULL: nothing is counted */
+	unsigned self;                   /* this process in it */
+	struct refusals *refusals;       /* shared by all processes; NULL: none are kept */
 };
 
 struct sign_key;

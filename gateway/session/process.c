@@ -11,7 +11,12 @@
 #include "session/authenticator.h"
 #include "session/process_priv.h"
 
-enum { STOP_MS = 10 * 60 * 1000, DNS_CACHE = 20000 };
+enum {
+	STOP_MS = 10 * 60 * 1000,
+	DNS_CACHE = 20000,
+	BEHIND_FIRST_MS = 1000,
+	BEHIND_MS = 60 * 1000
+};
 
 void
 process_connection_gone(struct process *p)
@@ -53,6 +58,33 @@ on_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 		close(fd); /* a service that this generation does not use */
 	else
 		peer_attach(p->peers[kind][index], fd);
+}
+
+/*
+ * What the listener may advertise is what every server behind it takes (DESIGN.md, "Inbound").
+ * A server that has not been heard of yet holds nothing back.
+ */
+static void
+learn_behind(void *arg)
+{
+	struct process *p = arg;
+	struct smtp_offer all = {.smtputf8 = true, .dsn = true, .eightbit = true};
+	bool known = true;
+	for (size_t i = 0; i < p->conf->n_domains; i++) {
+		struct relay_way way = {.hops = &p->conf->domains[i].deliver};
+		struct smtp_offer one;
+		if (!relay_offer(p->pool, &way, &one)) {
+			known = false;
+			continue;
+		}
+		all.smtputf8 = all.smtputf8 && one.smtputf8;
+		all.dsn = all.dsn && one.dsn;
+		all.eightbit = all.eightbit && one.eightbit;
+		if (one.size != 0 && (all.size == 0 || one.size < all.size))
+			all.size = one.size;
+	}
+	p->behind = all;
+	loop_timer_set(&p->behind_timer, known ? BEHIND_MS : BEHIND_FIRST_MS);
 }
 
 static void
@@ -128,7 +160,10 @@ open_fronts(struct process *p, struct err *err)
 			.direction = d,
 			.spill_dir = p->start->spill_dir,
 			.keys = p->start->sign_keys,
-			.refusals = p->start->refusals};
+			.refusals = p->start->refusals,
+			.account = p->start->account,
+			.self = p->start->self,
+			.behind = d == INBOUND ? &p->behind : NULL};
 		if (l->n_certificates != 0 &&
 			(f->tls = front_tls(p, l, &certificate, err)) == NULL)
 			return -1;
@@ -155,6 +190,7 @@ process_open(struct process *p, struct err *err)
 	if (p->loop == NULL)
 		return -1;
 	loop_timer_init(&p->stop_timer, p->loop, on_stop_time, p);
+	loop_timer_init(&p->behind_timer, p->loop, learn_behind, p);
 	open_peers(p);
 	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
 	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
@@ -203,6 +239,7 @@ process_close(struct process *p)
 	tls_client_free(&p->tls);
 	control_free(&p->control);
 	loop_timer_clear(&p->stop_timer);
+	loop_timer_clear(&p->behind_timer);
 	loop_free(&p->loop);
 }
 
@@ -219,6 +256,7 @@ session_main(void *arg)
 	if (result == 0)
 		result = enter_sandbox(p, &err);
 	if (result == 0) {
+		learn_behind(p);
 		control_ready(p->control);
 		result = loop_run(p->loop, &err);
 	}

@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "io/control.h"
+#include "io/tls.h"
 #include "policy/policy.h"
 #include "session/account.h"
 
@@ -17,6 +18,8 @@ enum { SESSION_LISTENERS_MOST = 64, SESSION_CERTIFICATES_MOST = 64, SESSION_SERV
 struct session_certificate {
 	struct slice cert_pem, key_pem;
 	const char *cert_path, *key_path;
+	/* the parent's: stamps of both files */
+	struct tls_file cert_file, key_file;
 };
 
 struct refusals;

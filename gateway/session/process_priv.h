@@ -69,6 +69,8 @@ struct process {
 	uint64_t last_number;
 	bool stopping;
 	struct loop_timer stop_timer;
+	struct smtp_offer behind; /* the intersection over the declared domains' servers */
+	struct loop_timer behind_timer;
 };
 
 /* connection.c */
