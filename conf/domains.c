@@ -197,26 +197,22 @@ parse_send(struct parser *p, struct conf_at at, void *target)
 	return parse_options(p, "send", s);
 }
 
-/* `answer within 8s per mail, 30s per connection` */
+/* `answer within 8s per mail` */
 bool
 parse_send_answer(struct parser *p, struct conf_at at, void *target)
 {
 	struct conf_send *s = target;
-	double mail, connection;
+	double ms;
+	struct conf_at ms_at = p->tok.at;
 	(void)at;
-	if (!parse_number(p, 'd', "a duration, as in 8s", &mail) || !parse_word(p, "per") ||
+	if (!parse_number(p, 'd', "a duration, as in 8s", &ms) || !parse_word(p, "per") ||
 		!parse_word(p, "mail"))
 		return false;
-	s->wait_mail_ms = (uint64_t)mail;
-	if (parse_accept_kind(p, TOK_COMMA)) {
-		if (!parse_number(p, 'd', "a duration, as in 30s", &connection) ||
-			!parse_word(p, "per") || !parse_word(p, "connection"))
-			return false;
-		s->wait_connection_ms = (uint64_t)connection;
-	}
-	if (s->wait_mail_ms < 1000 || s->wait_connection_ms > 600000)
-		return parse_fail(p, at, "\"answer within\" must be 1s to 10m");
-	if (s->wait_connection_ms < s->wait_mail_ms)
-		s->wait_connection_ms = s->wait_mail_ms;
+	if (p->tok.kind == TOK_COMMA)
+		return parse_fail(p, p->tok.at,
+			"\"per connection\" is not there yet: each mail has its own time");
+	if (ms < 1000 || ms > 600000)
+		return parse_fail(p, ms_at, "\"answer within\" must be 1s to 10m");
+	s->wait_mail_ms = (uint64_t)ms;
 	return true;
 }

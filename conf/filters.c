@@ -47,6 +47,8 @@ parse_filter(struct parser *p, struct conf_at at, void *target)
 	bool ok = parse_settings_block(p, "filter", &f);
 	if (f.engine.n != 0 && f.compare.n != 0)
 		parse_fail(p, at, "\"engine\" and \"compare\" exclude each other");
+	if (f.timeout_ms != 0 && !slice_eq(f.name, SLICE("virus")))
+		parse_fail(p, at, "only \"filter virus\" has a timeout");
 	c->filters = parse_room(p, c->filters, c->n_filters, sizeof(f));
 	c->filters[c->n_filters++] = f;
 	return ok;
