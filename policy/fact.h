@@ -71,7 +71,9 @@ enum fact_state {
 
 /*
  * Where an evaluation gets its facts. `most` is the dearest question that may be asked for it. The
- * value lives as long as the source says (an arena of its scope).
+ * value lives as long as the source says (an arena of its scope). A list that is not complete may
+ * come with the items that are there in every state; a growing one that is FACT_KNOWN is asked for
+ * again with dearer questions allowed, and waits for a later stage if it grows still.
  */
 struct fact_source {
 	enum fact_state (*get)(void *arg, const struct fact_ref *ref, enum fact_cost most,

@@ -42,14 +42,16 @@ struct policy_subject {
 struct verdict {
 	bool               decided;
 	enum action        action;     /* decided: an ending one */
-	const struct rule *rule;       /* NULL: deferred because facts failed */
+	const struct rule *rule;       /* NULL: deferred because facts failed; postmaster@ that no rule
+	                                  stopped: the last one, with ACTION_ACCEPT */
 	struct slice       reply;      /* the rule's `with`, or "451 4.7.1 ..." naming failed facts; may be empty */
 	const struct rule **effects;   /* not ending, true, above the decision; in order; for accept, quarantine, hold */
 	size_t             n_effects;
 	const struct rule **tries;     /* `try` rules that would have acted, as far as known */
 	size_t             n_tries;
 	enum fact_cost     asked;      /* undecided: the dearest that was asked for in this run */
-	bool               waits;      /* undecided: questions are open now (not only later stages) */
+	bool               waits;      /* undecided: an answer that is open now could decide; false: only
+	                                  a later stage can, whatever else is under way */
 	double             score;
 	bool               score_known;
 	/* for the one-decision rule of a gateway without spool, and for explain */
