@@ -124,6 +124,8 @@ check_limits(struct parser *p)
 	struct conf_at file = {.file = p->conf->file};
 	if (l->header_bytes > l->mail_bytes)
 		parse_fail(p, file, "\"header bytes\" is larger than \"mail size\"");
+	if (l->mail_bytes > l->memory_bytes)
+		parse_fail(p, file, "\"mail size\" is larger than \"memory\"");
 	if (l->per_client > l->connections)
 		conf_warn(p->report, file, "\"per client\" is larger than \"connections\"");
 }

@@ -74,7 +74,6 @@ const struct schema_row schema_rows[] = {
 		.later = "each command and the data have their times",
 		.text = "How long a connection may last."},
 	{"limits", "memory", SCHEMA_SIZE, IN_LIMITS(memory_bytes), 16 * MIB, 1024 * GIB, 512 * MIB,
-		.later = "each mail has its own bound",
 		.text = "Bytes of mail in memory and in spill files, over all sessions; over it DATA gets 452."},
 	{"limits", "refuse at connect", SCHEMA_FLAG, IN_LIMITS(refuse_at_connect),
 		.later = "refusals are answered at RCPT TO",

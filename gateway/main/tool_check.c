@@ -15,17 +15,23 @@ enum { TEXT_MOST = 16 << 20 };
 static const char built_in[] =
 	"\nbuilt in, inbound:\n"
 	"  reject with \"550 5.7.1\"    recipient.domain is not declared (no relaying)\n"
-	"  reject with \"552 5.3.4\"    the mail is larger than `mail size`\n"
-	"  defer  with \"452 4.5.3\"    more recipients than `recipients`, or another next "
-	"hop\n"
+	"  reject with \"552 5.3.4\"    the mail is larger than `mail size`, its header than\n"
+	"                             `header bytes`\n"
 	"  reject with \"554 5.4.6\"    more Received fields than `received` (a loop)\n"
 	"  reject with \"550 5.6.0\"    a malformed header, more than one From or author "
 	"domain\n"
 	"                             (unless the listener says `header rules off`)\n"
+	"  defer  with \"452 4.5.3\"    more recipients than `recipients`, another next hop, "
+	"or\n"
+	"                             other rules open than for the first recipient\n"
+	"  defer  with \"451 4.3.0\"    the recipients are decided differently after the data\n"
+	"  defer  with \"452 4.3.1\"    more mail is under way than `memory`\n"
 	"  postmaster@ and abuse@ of a declared domain pass all rules but virus and rate\n"
 	"\nbuilt in, outbound:\n"
 	"  reject with \"530 5.7.0\"    neither an account nor a network of `from`\n"
-	"  reject with \"550 5.7.1\"    sender or From is not what `user ... sends as` allows\n"
+	"  reject with \"553 5.7.1\"    the reverse-path is not what `user ... sends as` "
+	"allows,\n"
+	"  reject with \"550 5.7.1\"    nor the author in From\n"
 	"  the rest as inbound\n";
 
 int
