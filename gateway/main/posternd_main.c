@@ -62,6 +62,7 @@ reload(struct daemon *d)
 		generation_free(&g, family_generation(d->family));
 		return;
 	}
+	log_open(g->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR, "parent");
 	family_start(d->family, g);
 }
 
