@@ -66,6 +66,19 @@ flt_engine(struct flt_call *c, struct slice engine, struct slice input)
 	return one->state == QUESTION_ANSWERED ? one : NULL;
 }
 
+void
+flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,
+	struct slice theirs)
+{
+	struct log_line l;
+	log_begin(&l, EV_COMPARE, c->mail != NULL ? c->mail->log : NULL);
+	log_text(&l, "fact", fact);
+	log_slice(&l, "about", about);
+	log_slice(&l, "ours", ours);
+	log_slice(&l, "theirs", theirs);
+	log_end(&l);
+}
+
 enum fact_state
 flt_failed(struct flt_call *c, struct value *v, const char *fmt, ...)
 {

@@ -7,6 +7,7 @@
 #define FILTERS_FILTER_H
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "conf/conf.h"
 #include "filters/message.h"
 #include "filters/question.h"
@@ -40,6 +41,7 @@ struct flt_mail {
 	size_t                  n_recipients;
 	struct message         *message;    /* from STAGE_HEADER on */
 	uint64_t                bytes;      /* from STAGE_BODY on */
+	const struct log_context *log;      /* for lines about the mail; NULL: none */
 };
 
 /* One call: everything by pointer, nothing kept beyond it but what is in the arenas. */
@@ -92,6 +94,10 @@ const struct dns_answer  *flt_dns(struct flt_call *c, struct slice name, enum dn
 const struct scan_report *flt_scan(struct flt_call *c);
 const struct question    *flt_known(struct flt_call *c, struct slice recipient);
 const struct question    *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
+
+/* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
+void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,
+	struct slice theirs);
 
 /* FACT_FAILED with words for the log. */
 enum fact_state flt_failed(struct flt_call *c, struct value *v, const char *fmt, ...)

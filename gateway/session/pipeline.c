@@ -84,7 +84,7 @@ pipeline_mail(
 {
 	must(p->arena == NULL);
 	p->arena = arena_new(MAIL_ARENA_MOST);
-	p->mail = (struct flt_mail){.sender = *sender, .params = *params};
+	p->mail = (struct flt_mail){.sender = *sender, .params = *params, .log = &p->log};
 	p->log = (struct log_context){.up = p->session_log, .key = "mail"};
 	snprintf(p->log.value, sizeof(p->log.value), "%.16s.%u", p->session_log->value,
 		++p->mails);
