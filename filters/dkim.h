@@ -63,6 +63,9 @@ size_t dkim_verify_count(const struct dkim_verify *v);
 const struct dkim_signature *dkim_verify_signature(const struct dkim_verify *v, size_t i);
 /* After body_end: decides signature i, which has a key_name; answer is for DNS_TXT. */
 void dkim_verify_key(struct dkim_verify *v, size_t i, const struct dns_answer *answer);
+/* Another engine's result instead of ours; reason is kept, not copied. */
+void dkim_verify_replace(
+	struct dkim_verify *v, size_t i, enum dkim_result result, const char *reason);
 /* Of the mail: pass if any passes; else what is most worth knowing. All must be decided. */
 enum dkim_result dkim_verify_overall(const struct dkim_verify *v);
 

@@ -240,6 +240,14 @@ dkim_verify_key(struct dkim_verify *v, size_t i, const struct dns_answer *answer
 		check(&v->one[i], &record);
 }
 
+void
+dkim_verify_replace(
+	struct dkim_verify *v, size_t i, enum dkim_result result, const char *reason)
+{
+	must(i < v->n && v->one[i].parsed.sig.result != DKIM_NONE && result != DKIM_NONE);
+	decide(&v->one[i].parsed.sig, result, reason);
+}
+
 enum dkim_result
 dkim_verify_overall(const struct dkim_verify *v)
 {

@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#include "filters/dkim.h"
+#include "feed.h"
+#include "filters/engine_opendkim.h"
 #include "filters/filter.h"
 
 enum { WALL_S = 1795317600, SIGNERS = 2 };
@@ -134,9 +135,101 @@ test_answers(void **state)
 	}
 }
 
+/* The second engine's part: settings, its answer (NULL: none), what comes out. */
+static void
+run_engine(const char *engine, const char *compare, const enum dkim_result *theirs,
+	const char *expect)
+{
+	struct signer signers[SIGNERS] = {{"example.com", DKIM_RSA_SHA256, NULL, SLICE_NONE},
+		{"example.org", DKIM_ED25519_SHA256, NULL, SLICE_NONE}};
+	struct arena *a = arena_new(16 << 20);
+	struct questions q;
+	struct message m;
+	struct value v;
+	void *state = NULL;
+	struct conf_filter settings = {
+		.engine = slice_of(engine), .compare = slice_of(compare)};
+	struct flt_session session = {.wall_ms = (int64_t)WALL_S * 1000};
+	struct flt_mail mail = {.message = &m};
+	message_parse(sign(signers, a), SLICE("mx.example"), false, a, &m);
+	questions_init(&q, a);
+	struct flt_call c = {.session = &session,
+		.settings = &settings,
+		.mail = &mail,
+		.questions = &q,
+		.arena = a,
+		.state = &state,
+		.mail_state = &state};
+	flt_dkim.header(&c);
+	flt_dkim.body(&c, SLICE(BODY));
+	flt_dkim.body_end(&c);
+	answer(&q, &signers[0], DNS_OK, a);
+	answer(&q, &signers[1], DNS_OK, a);
+	assert_int_equal(gather(&c, 0, &v), FACT_OPEN);
+	struct question *one = questions_new(&q);
+	assert_non_null(one);
+	assert_int_equal(one->kind, QUESTION_ENGINE);
+	assert_true(slice_eq(one->name, SLICE("libopendkim")));
+	struct engine_opendkim_request r;
+	assert_true(engine_opendkim_unpack(one->input, a, &r));
+	assert_int_equal(r.wall_s, WALL_S);
+	assert_int_equal(r.n, SIGNERS);
+	assert_true(slice_starts(r.keys[0].name, SLICE("sel._domainkey.example.")));
+	question_answer_engine(&q, one,
+		theirs != NULL ? engine_opendkim_pack_results(theirs, SIGNERS, a) : SLICE_NONE);
+	assert_int_equal(gather(&c, 0, &v), FACT_KNOWN);
+	assert_true(slice_eq(v.text, slice_of(expect)));
+	assert_int_equal(questions_open(&q), 0);
+	arena_free(&a);
+}
+
+static void
+test_second_engine(void **state)
+{
+	(void)state;
+	static const enum dkim_result good[] = {DKIM_PASS, DKIM_PASS};
+	static const enum dkim_result bad[] = {DKIM_FAIL, DKIM_PERMERROR};
+	static const enum dkim_result none[] = {DKIM_NONE, DKIM_PASS}; /* it must decide all */
+	run_engine("libopendkim", "", good, "pass");
+	run_engine("libopendkim", "", bad, "fail");
+	run_engine("libopendkim", "", NULL, "temperror");
+	run_engine("libopendkim", "", none, "temperror");
+	run_engine("", "libopendkim", good, "pass");
+	run_engine("", "libopendkim", bad, "pass");
+	run_engine("", "libopendkim", NULL, "pass");
+}
+
+/* What the process reads is whole or refused. */
+static void
+test_pack(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct engine_opendkim_key keys[] = {
+		{SLICE("s._domainkey.example.com"), DNS_OK, SLICE("v=DKIM1; p=")},
+		{SLICE("t._domainkey.example.com"), DNS_FAIL, SLICE_NONE}};
+	struct engine_opendkim_request r = {.wall_s = -1, .keys = keys, .n = 2}, out;
+	struct slice whole = engine_opendkim_pack(&r, a);
+	assert_true(engine_opendkim_unpack(whole, a, &out));
+	assert_int_equal(out.wall_s, -1);
+	assert_int_equal(out.n, 2);
+	assert_true(slice_eq(out.keys[0].text, keys[0].text));
+	assert_int_equal(out.keys[1].status, DNS_FAIL);
+	for (size_t n = 0; n < whole.n; n++) {
+		struct guarded g = guarded_new(slice_first(whole, n));
+		assert_false(engine_opendkim_unpack(g.in, a, &out));
+		guarded_free(&g);
+	}
+	arena_free(&a);
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_second_engine),
+		cmocka_unit_test(test_pack),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
