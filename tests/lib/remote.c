@@ -122,6 +122,10 @@ command(struct remote_conn *c, struct slice line)
 		c->accepted = 0;
 		c->in_mail = strcmp(verb, "MAIL") == 0;
 		say(c, "250 2.0.0 ok");
+	} else if (strcmp(verb, "AUTH") == 0) {
+		say(c, r->auth != NULL && slice_eq(rest, slice_of(r->auth))
+				? "235 2.7.0 welcome"
+				: "535 5.7.8 who");
 	} else if (strcmp(verb, "QUIT") == 0) {
 		say(c, "221 bye");
 	} else {

@@ -44,7 +44,8 @@ struct remote {
 	const char *extensions; /* lines of EHLO: "PIPELINING\nSIZE 1000"; NULL: none */
 	bool lmtp;
 	struct tls_server *tls;
-	bool bad_tls; /* says 220 to STARTTLS and then nonsense */
+	const char *auth; /* what AUTH must say: "PLAIN AGE..."; NULL: always refused */
+	bool bad_tls;     /* says 220 to STARTTLS and then nonsense */
 	const char *fault_at;
 	enum remote_fault fault;
 	const char *say; /* REMOTE_SAY: "421 going" */

@@ -627,26 +627,65 @@ make_tls_server(struct cert *c)
 struct tls_case {
 	const char *what;
 	enum relay_tls tls;
-	bool required, offered, bad;
+	bool required, offered, bad, named; /* the hop has the certificate's name */
 	enum relay_fate fate;
 	bool secure;
 };
 
 static const struct tls_case tls_cases[] = {
-	{"opportunistic, on offer", RELAY_TLS_MAY, false, true, false, RELAY_TAKEN, true},
-	{"opportunistic, not on offer", RELAY_TLS_MAY, false, false, false, RELAY_TAKEN, false},
-	{"opportunistic, broken: in clear", RELAY_TLS_MAY, false, false, true, RELAY_TAKEN,
+	{"opportunistic, on offer", RELAY_TLS_MAY, false, true, false, false, RELAY_TAKEN,
+		true},
+	{"opportunistic, not on offer", RELAY_TLS_MAY, false, false, false, false, RELAY_TAKEN,
 		false},
-	{"demanded, on offer", RELAY_TLS_MUST, false, true, false, RELAY_TAKEN, true},
-	{"demanded by the domain", RELAY_TLS_MAY, true, true, false, RELAY_TAKEN, true},
-	{"demanded, not on offer", RELAY_TLS_MUST, false, false, false, RELAY_DEFERRED, false},
-	{"demanded by the domain, not on offer", RELAY_TLS_MAY, true, false, false,
+	{"opportunistic, broken: in clear", RELAY_TLS_MAY, false, false, true, false,
+		RELAY_TAKEN, false},
+	{"demanded, on offer", RELAY_TLS_MUST, false, true, false, false, RELAY_TAKEN, true},
+	{"demanded by the domain", RELAY_TLS_MAY, true, true, false, false, RELAY_TAKEN, true},
+	{"demanded, not on offer", RELAY_TLS_MUST, false, false, false, false, RELAY_DEFERRED,
+		false},
+	{"demanded by the domain, not on offer", RELAY_TLS_MAY, true, false, false, false,
 		RELAY_DEFERRED, false},
-	{"demanded, broken", RELAY_TLS_MUST, false, false, true, RELAY_DEFERRED, false},
-	{"name wanted, another certified", RELAY_TLS_NAME, false, true, false, RELAY_DEFERRED,
-		false},
-	{"never", RELAY_TLS_NEVER, false, true, false, RELAY_TAKEN, false},
+	{"demanded, broken", RELAY_TLS_MUST, false, false, true, false, RELAY_DEFERRED, false},
+	{"name wanted, another certified", RELAY_TLS_NAME, false, true, false, false,
+		RELAY_DEFERRED, false},
+	{"never", RELAY_TLS_NEVER, false, true, false, false, RELAY_TAKEN, false},
+	{"name wanted and borne", RELAY_TLS_NAME, false, true, false, true, RELAY_TAKEN, true},
+	{"opportunistic, name borne", RELAY_TLS_MAY, false, true, false, true, RELAY_TAKEN,
+		true},
 };
+
+/* Each case gets a world with TLS; the remote's certificate is for remote.example and trusted.
+ */
+static struct {
+	struct cert cert;
+	struct tls_server *server;
+	struct tls_client *client;
+} tls;
+
+static void
+tls_open(void)
+{
+	struct err err;
+	world_open();
+	tls.server = make_tls_server(&tls.cert);
+	tls.client = tls_client_new(buf_slice(&tls.cert.cert_pem), &err);
+	assert_non_null(tls.client);
+	relay_pool_free(&w.pool);
+	w.config.tls = tls.client;
+	w.pool = relay_pool_new(&w.config);
+	world_way();
+	w.list.n = 1;
+	world_mail("r@example.org", NULL);
+}
+
+static void
+tls_close(void)
+{
+	world_close();
+	tls_client_free(&tls.client);
+	tls_server_free(&tls.server);
+	cert_free(&tls.cert);
+}
 
 static void
 test_tls(void **state)
@@ -654,33 +693,50 @@ test_tls(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY(tls_cases); i++) {
 		const struct tls_case *c = &tls_cases[i];
-		struct err err;
-		struct cert cert;
-		world_open();
-		struct tls_server *server = make_tls_server(&cert);
-		struct tls_client *client = tls_client_new(buf_slice(&cert.cert_pem), &err);
-		assert_non_null(client);
-		relay_pool_free(&w.pool);
-		w.config.tls = client;
-		w.pool = relay_pool_new(&w.config);
+		tls_open();
 		if (c->offered)
-			w.a.tls = server;
+			w.a.tls = tls.server;
 		w.a.bad_tls = c->bad;
-		world_way();
-		w.list.n = 1;
 		w.list.tls_required = c->required;
 		w.way.tls = c->tls;
-		world_mail("r@example.org", NULL);
+		if (c->named)
+			w.hops[0].host = SLICE("remote.example");
 		send_and_wait();
-		if (w.rcpts[0].fate != c->fate || w.result.tls != c->secure)
+		if (w.rcpts[0].fate != c->fate || w.result.tls != c->secure ||
+			w.result.tls_verified != (c->secure && c->named))
 			fail_msg("%s: fate %d, tls %d, %.*s", c->what, (int)w.rcpts[0].fate,
 				w.result.tls, SLICE_ARG(w.result.why));
 		assert_int_equal(w.a.mails, c->fate == RELAY_TAKEN);
-		world_close();
-		tls_client_free(&client);
-		tls_server_free(&server);
-		cert_free(&cert);
+		tls_close();
 	}
+}
+
+/* A smarthost's name and password: under TLS, and never in clear. */
+static void
+test_auth(void **state)
+{
+	static const char *const passwords[] = {"secret", "wrong"};
+	(void)state;
+	for (size_t i = 0; i < ARRAY(passwords); i++) {
+		tls_open();
+		w.a.tls = tls.server;
+		w.a.extensions = "AUTH PLAIN LOGIN";
+		w.a.auth = "PLAIN AGFsaWNlAHNlY3JldA==";
+		w.hops[0].user = SLICE("alice");
+		w.hops[0].password = slice_of(passwords[i]);
+		send_and_wait();
+		assert_int_equal(w.rcpts[0].fate, i == 0 ? RELAY_TAKEN : RELAY_DEFERRED);
+		assert_int_equal(w.a.mails, i == 0);
+		tls_close();
+	}
+	tls_open();
+	w.a.extensions = "AUTH PLAIN LOGIN";
+	w.hops[0].user = SLICE("alice");
+	w.hops[0].password = SLICE("secret");
+	send_and_wait();
+	assert_int_equal(w.rcpts[0].fate, RELAY_DEFERRED);
+	assert_true(slice_eq(buf_slice(&w.a.commands), SLICE("EHLO gate.example\n")));
+	tls_close();
 }
 
 int
@@ -705,6 +761,7 @@ main(void)
 		cmocka_unit_test(test_needs_smtputf8),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_auth),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
