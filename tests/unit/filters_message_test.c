@@ -327,6 +327,7 @@ hostile(const char *front, const char *piece, size_t most, const char *end)
 	if (took > HOSTILE_MS)
 		fail_msg("\"%s\" over and over: %.0f ms", piece, took);
 	assert_true(m.faults != 0);
+	assert_true(message_refusal(&m, false, 50, a).code >= 550);
 	buf_fini(&b);
 	arena_free(&a);
 }
