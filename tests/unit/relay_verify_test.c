@@ -16,7 +16,7 @@
 #define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct relay_times quick = {
-	.connect = 1000, .greeting = 150, .command = 150, .data = 150, .body = 150, .dot = 150};
+	.connect = 5000, .greeting = 400, .command = 400, .data = 400, .body = 400, .dot = 400};
 
 static struct {
 	struct loop *loop;
