@@ -55,7 +55,8 @@ def gate(gateway_module, sink, first_gate):
 
 
 def head(name):
-    return f"From: <alice@sender.example>\r\nSubject: {name}\r\n\r\nbefore".encode()
+    return (f"From: <alice@sender.example>\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\n"
+            f"Subject: {name}\r\n\r\nbefore").encode()
 
 
 def play(begin_with, sequence, at):

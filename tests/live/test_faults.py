@@ -20,6 +20,9 @@ STEPS = ("greeted", "helo", "mail", "rcpt", "data", "dot")
 sources = (f"192.0.2.{n}" for n in itertools.count(100))
 
 
+HALF = smtp.message("half a mail", body="the fir")
+
+
 class Slow:
     """A protected server that answers the dot late, and says when a dot has come."""
 
@@ -51,11 +54,11 @@ def go_to(step, client):
               "rcpt": "RCPT TO:<b@example.com>", "data": "DATA"}
     for name in STEPS[1:STEPS.index(step) + 1]:
         if name == "dot":
-            client.send(b"the rest\r\n.\r\n")
+            client.send(HALF + b"st and the last line\r\n.\r\n")
         else:
             assert client.command(script[name]).code in (250, 354)
     if step == "data":
-        client.send(b"Subject: half a mail\r\n\r\nthe fir")
+        client.send(HALF)
 
 
 def good_mail(slow, within=10.0):
@@ -125,7 +128,7 @@ def test_sigterm_ends_politely(gateway, config, slow):
         assert idle.reply().code == 0
         assert busy.reply().code == 250
     assert len(slow.server.mails) == before + 1
-    gate.stop()
+    gate.stop(told=True)
 
 
 @pytest.mark.parametrize("step", STEPS[:-1])

@@ -55,9 +55,7 @@ def test_a_program_that_leaks(tmp_path):
     program = tmp_path / "two"
     proc.run("gcc", "-g", "-fsanitize=address", "-o", program, tmp_path / "two.c")
     for kind, caught in (("session", True), ("posternd", True), ("nobody", False)):
-        reports = tmp_path / kind
-        reports.mkdir()
-        env = {**postern.sanitizer_environment(reports), **planted(kind, program),
+        env = {**postern.sanitizer_environment(), **planted(kind, program),
                "PATH": "/usr/bin:/bin"}
         with subprocess.Popen([program], env=env, stderr=subprocess.PIPE) as process:
             assert process.stderr.readline() == b"event=ready\n"
@@ -65,9 +63,9 @@ def test_a_program_that_leaks(tmp_path):
             proc.wait_until(lambda: "session 1" in
                             postern.descendants(process.pid).values(), "the child")
             process.terminate()
+            text = process.stderr.read()
             status = process.wait(20)
-        text = "".join(p.read_text() for p in reports.iterdir())
-        assert ("postern_planted_leak" in text) == caught, (kind, text)
+        assert (b"postern_planted_leak" in text) == caught, (kind, text)
         assert (status != 0) == caught
 
 
@@ -92,5 +90,5 @@ def test_every_process_of_the_gateway(posternd, nsd, first_gate):
             with smtp.Client(GATE) as client:
                 said = client.mail("a@sender.example", ["b@example.com"], smtp.message(kind))
             assert said.dot.code == 250
-            with pytest.raises(AssertionError, match="postern_planted_leak"):
+            with pytest.raises(AssertionError, match="postern_(planted_)?leak"):
                 gate.stop()

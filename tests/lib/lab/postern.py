@@ -14,7 +14,8 @@ from . import proc
 
 _FIELD = re.compile(r' ([a-z][a-z0-9._-]*)=("(?:[^"\\]|\\.)*"|[^ ]*)')
 _ESCAPE = re.compile(r'\\(x[0-9a-f]{2}|.)')
-_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error: ")
+_REPORT = re.compile(r"==\d+==\s*(ERROR|WARNING): \w+Sanitizer|: runtime error: "
+                     r"|LeakSanitizer has encountered a fatal error")
 _number = itertools.count(1)
 READY_S = 20.0
 
@@ -54,15 +55,18 @@ def _unescape(match):
     return chr(int(word[1:], 16)) if len(word) == 3 else word
 
 
-def sanitizer_environment(reports):
-    """Every report of every process becomes a file in that directory, and a bad exit status."""
-    common = f"log_path={reports}/report:print_stacktrace=1:handle_abort=1"
+def sanitizer_environment():
+    """Every report of every process goes to stderr, the log, and makes a bad exit status.
+
+    Not to files of their own: the sandbox of a process does not let it create any.
+    """
+    common = "print_stacktrace=1:handle_abort=1:exitcode=99"
     return {
-        "ASAN_OPTIONS": f"{common}:exitcode=99:detect_leaks=1:abort_on_error=0"
-                        ":strict_string_checks=1:detect_stack_use_after_return=1",
+        "ASAN_OPTIONS": f"{common}:detect_leaks=1:abort_on_error=0:strict_string_checks=1"
+                        ":detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": common,
-        "LSAN_OPTIONS": f"exitcode=99:log_path={reports}/report",
-        "TSAN_OPTIONS": f"{common}:exitcode=99",
+        "LSAN_OPTIONS": "exitcode=99",
+        "TSAN_OPTIONS": common,
     }
 
 
@@ -94,10 +98,6 @@ class Postern:
         self.home = home or proc.LAB / f"postern-{next(_number)}"
         self.home.mkdir(parents=True)
         self.home.chmod(0o755)
-        self.reports = self.home / "reports"
-        self.reports.mkdir()
-        # The processes write there under the account that they drop to.
-        self.reports.chmod(0o1777)
         self.config = self.home / "postern.conf"
         self.write(config)
         for name, content in (files or {}).items():
@@ -119,7 +119,7 @@ class Postern:
 
     def _environment(self):
         env = {k: v for k, v in os.environ.items() if k != "JOURNAL_STREAM"}
-        return {**env, **sanitizer_environment(self.reports), **self.environment}
+        return {**env, **sanitizer_environment(), **self.environment}
 
     def check(self):
         """posternd -n: (exit status, what it said)."""
@@ -172,21 +172,18 @@ class Postern:
         self.process.send_signal(signal.SIGHUP)
 
     def sanitizer_reports(self):
-        """The text of every report; "" if there is none."""
-        text = "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[:6000]}"
-                       for path in sorted(self.reports.iterdir()))
-        # A process that was started with an empty environment reports to stderr.
+        """The log from the first report on; "" if there is none."""
         log = self.log()
         found = _REPORT.search(log)
-        return text + (f"\n--- in the log\n{log[found.start():][:6000]}" if found else "")
+        return f"\n{log[found.start():][:12000]}" if found else ""
 
-    def stop(self, timeout=20.0):
-        """SIGTERM; raises AssertionError unless everything ended cleanly."""
+    def stop(self, timeout=20.0, told=False):
+        """SIGTERM, unless told already; raises AssertionError unless everything ended cleanly."""
         if self.process is None:
             return
         children = descendants(self.process.pid)
         try:
-            status = proc.stop(self.process, "posternd", timeout)
+            status = proc.stop(self.process, "posternd", timeout, told)
         except proc.LabError as e:
             raise AssertionError(f"{e}\n{self.log()[-3000:]}") from None
         finally:
@@ -194,6 +191,10 @@ class Postern:
         reports = self.sanitizer_reports()
         assert not reports, "a sanitizer reported" + reports
         assert status == 0, f"posternd ended with status {status}\n{self.log()[-3000:]}"
+        # SIGKILL comes from tests only; everything else is the process's own fault.
+        bad = [e for e in self.events("child-exit")
+               if e.get("status") not in ("exit 0", "killed by SIGKILL")]
+        assert not bad, f"a process did not end cleanly: {bad[0]}\n{self.log()[-3000:]}"
         left = [pid for pid in children if alive(pid)]
         assert not left, f"processes outlived posternd: { {p: children[p] for p in left} }"
 

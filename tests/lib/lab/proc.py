@@ -72,9 +72,12 @@ def add_address(address):
         *(["nodad"] if length == 128 else []))
 
 
-def stop(process, what, timeout=15.0):
-    """Ends a child by SIGTERM and returns its exit status; SIGKILL and LabError after timeout."""
-    if process.poll() is None:
+def stop(process, what, timeout=15.0, told=False):
+    """Ends a child by SIGTERM and returns its exit status; SIGKILL and LabError after timeout.
+
+    told: it has had its signal already.
+    """
+    if process.poll() is None and not told:
         process.send_signal(signal.SIGTERM)
     try:
         return process.wait(timeout)

@@ -44,6 +44,7 @@ class Client:
     def __init__(self, address, port=25, source=None, timeout=30.0, greeting=True):
         self._sock = socket.create_connection((address, port), timeout,
                                               source_address=(source, 0) if source else None)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self.greeting = self.reply() if greeting else None
 
@@ -210,6 +211,7 @@ class Server:
         self.mails = []
         self._lock = threading.Lock()
         self._listener = None
+        self._connections = []
 
     def __enter__(self):
         return self.start()
@@ -225,12 +227,20 @@ class Server:
         return self
 
     def stop(self):
-        """Refuses connections from now on; those that are open go on."""
-        if self._listener is not None:
-            # shutdown wakes accept(); close alone would leave the port busy until the next client.
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+        """Refuses connections from now on, and ends those that are open."""
+        if self._listener is None:
+            return
+        # shutdown wakes accept(); close alone would leave the port busy until the next client.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._listener = None
+        with self._lock:
+            connections = [c for c in self._connections if c.sock.fileno() >= 0]
+        for each in connections:
+            try:
+                each.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def transactions(self):
         with self._lock:
@@ -243,13 +253,21 @@ class Server:
             except OSError:
                 return
             session = Session(peer[0])
+            connection = _Connection(self, sock, session)
             with self._lock:
                 self.sessions.append(session)
-            threading.Thread(target=_Connection(self, sock, session).serve, daemon=True).start()
+                self._connections.append(connection)
+            threading.Thread(target=connection.serve, daemon=True).start()
 
     def accepted(self, transaction):
         with self._lock:
             self.mails.append(transaction)
+
+
+def first_digit(reply):
+    """Of a reply that is text or bytes; 0 where it has none."""
+    digit = reply[:1].decode("latin-1") if isinstance(reply, bytes) else reply[:1]
+    return int(digit) if digit.isdigit() else 0
 
 
 class _Closed(Exception):
@@ -267,6 +285,7 @@ class _Connection:
     def serve(self):
         server = self.server
         self.sock.settimeout(120)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.say("connect", "", f"220 {server.name} ESMTP")
             while True:
@@ -338,9 +357,12 @@ class _Connection:
         self.transaction = None
         # LMTP answers once for each recipient (RFC 2033 4.2).
         for _ in transaction.recipients if self.server.lmtp else [None]:
-            transaction.replies.append(self.say("dot", transaction, "250 2.0.0 taken"))
-        if 2 in transaction.replies:
-            self.server.accepted(transaction)
+            reply = self.decide("dot", transaction, "250 2.0.0 taken")
+            transaction.replies.append(first_digit(reply))
+            # Counted before the client can hear of it, and act on it.
+            if transaction.replies.count(2) == 1 and transaction.replies[-1] == 2:
+                self.server.accepted(transaction)
+            self.answer(reply)
 
     def until(self, mark, at_start=None):
         """Every byte up to and with the mark; what follows stays for the next command."""
@@ -361,7 +383,13 @@ class _Connection:
         return found
 
     def say(self, stage, argument, default):
-        """Carries the script's answer for a stage out; its first digit, 0 for bytes as they are."""
+        """Carries the script's answer for a stage out, and returns its first digit."""
+        reply = self.decide(stage, argument, default)
+        self.answer(reply)
+        return first_digit(reply)
+
+    def decide(self, stage, argument, default):
+        """The script's answer, text or bytes, after its delay; an end of the connection is made."""
         reply = self.server.script.get(stage, default)
         if callable(reply):
             reply = reply(argument, self.session)
@@ -378,13 +406,12 @@ class _Connection:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                      b"\1\0\0\0\0\0\0\0")
             raise _Closed
-        if isinstance(reply, bytes):
-            self.send(reply)
-            return int(reply[:1]) if reply[:1].isdigit() else 0
-        self.send(reply.encode("utf-8") + b"\r\n")
-        if reply.startswith("421"):
+        return reply
+
+    def answer(self, reply):
+        self.send(reply if isinstance(reply, bytes) else reply.encode("utf-8") + b"\r\n")
+        if isinstance(reply, str) and reply.startswith("421"):
             raise _Closed
-        return int(reply[0])
 
     def send(self, data):
         self.sock.sendall(data)
