@@ -1,4 +1,5 @@
-/* What other filters and Authentication-Results need of DKIM beyond its facts: the single signatures. */
+/* What other filters and Authentication-Results need of DKIM beyond its facts: the single
+ * signatures. */
 #ifndef FILTERS_FLT_DKIM_H
 #define FILTERS_FLT_DKIM_H
 
