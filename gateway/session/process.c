@@ -252,6 +252,7 @@ session_main(void *arg)
 	p->conf = p->start->conf;
 	TAILQ_INIT(&p->connections);
 	account_clear(p->start->account, p->start->self);
+	message_load_charsets(); /* before the sandbox closes the file system */
 	int result = process_open(p, &err);
 	if (result == 0)
 		result = enter_sandbox(p, &err);
