@@ -88,6 +88,29 @@ hash_header(struct one *one, struct dkim_fields *fields, size_t own, struct dkim
 	dkim_hash_end(hash, one->header);
 }
 
+static bool
+is_signature(const struct message_field *f)
+{
+	return slice_eq_nocase(slice_trim(f->name), SLICE("dkim-signature"));
+}
+
+/* What hangs on the field and the header alone; the rest waits for the body and the key. */
+static void
+begin_one(struct dkim_verify *v, struct dkim_fields *fields, size_t own, struct dkim_hash *hash,
+	size_t from)
+{
+	struct one *one = &v->one[v->n - 1];
+	if (one->parsed.sig.result != DKIM_NONE)
+		return;
+	/* A From above the signed one is what a reader sees (RFC 6376 8.15, HDR-07). */
+	if (from > one->parsed.from_signed) {
+		decide(&one->parsed.sig, DKIM_POLICY, "a From field is not signed");
+		return;
+	}
+	hash_header(one, fields, own, hash);
+	one->body = body_for(v, &one->parsed.sig);
+}
+
 struct dkim_verify *
 dkim_verify_begin(const struct message_field *fields, size_t n, bool smtputf8, int64_t wall_s,
 	struct arena *a)
@@ -95,24 +118,20 @@ dkim_verify_begin(const struct message_field *fields, size_t n, bool smtputf8, i
 	struct dkim_verify *v = ARENA_NEW(a, struct dkim_verify);
 	struct dkim_fields index;
 	struct dkim_hash hash;
+	size_t i = 0, from;
 	v->arena = a;
+	while (i < n && !is_signature(&fields[i]))
+		i++;
+	if (i == n)
+		return v;
 	dkim_fields_init(&index, fields, n, a);
-	size_t from = dkim_fields_count(&index, SLICE("from"));
 	dkim_hash_init(&hash, a);
-	for (size_t i = 0; i < n && v->n < DKIM_SIGNATURES_MOST; i++) {
-		if (!slice_eq_nocase(slice_trim(fields[i].name), SLICE("dkim-signature")))
+	from = dkim_fields_count(&index, SLICE("from"));
+	for (; i < n && v->n < DKIM_SIGNATURES_MOST; i++) {
+		if (!is_signature(&fields[i]))
 			continue;
-		struct one *one = &v->one[v->n++];
-		dkim_signature_parse(&fields[i], smtputf8, wall_s, a, &one->parsed);
-		if (one->parsed.sig.result != DKIM_NONE)
-			continue;
-		/* A From above the signed one is what a reader sees (RFC 6376 8.15, HDR-07). */
-		if (from > one->parsed.from_signed) {
-			decide(&one->parsed.sig, DKIM_POLICY, "a From field is not signed");
-			continue;
-		}
-		hash_header(one, &index, i, &hash);
-		one->body = body_for(v, &one->parsed.sig);
+		dkim_signature_parse(&fields[i], smtputf8, wall_s, a, &v->one[v->n++].parsed);
+		begin_one(v, &index, i, &hash, from);
 	}
 	return v;
 }
