@@ -1,5 +1,7 @@
 """The demonstration itself; contrib/quickstart runs it inside the laboratory of tests/lib."""
+import base64
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -14,38 +16,59 @@ sys.path.insert(0, str(HERE.parent / "tests/lib"))
 from lab import dns, postern, proc, smtp  # noqa: E402
 from lab.postfix import Postfix  # noqa: E402
 
-GATE, PROTECTED, REMOTE, SENDER = "192.0.2.25", "198.51.100.5", "198.51.100.9", "192.0.2.70"
+GATE, OUT, SENDER = "192.0.2.25", "192.0.2.26", "192.0.2.70"
+PROTECTED, REMOTE = "198.51.100.5", "198.51.100.9"
 ZONES = {
     "example.com": f"@ MX 10 mx\nmx A {GATE}\n",
     "sender.example": f'@ MX 10 mail\nmail A {SENDER}\n@ TXT "v=spf1 ip4:{SENDER} -all"\n',
     "remote.example": f"@ MX 10 mx\nmx A {REMOTE}\n",
+    "bank.example": '@ A 192.0.2.99\n@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
 }
+# The test file that every scanner knows, in two parts, so that none finds it in this script.
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}" + rb"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+SIGNATURE = f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Eicar-Test\n"
+WITH_VIRUS = ("--b\r\nContent-Type: text/plain\r\n\r\nSee the invoice.\r\n"
+              "--b\r\nContent-Type: application/octet-stream; name=invoice.com\r\n"
+              "Content-Transfer-Encoding: base64\r\n\r\n"
+              f"{base64.b64encode(EICAR).decode()}\r\n--b--\r\n")
 
 
 @dataclasses.dataclass
 class Row:
-    """One mail. code: the answer that it should get; arrives: the server that should have it."""
+    """One mail. code: the answer that it should get; arrives: the server that should have it.
+
+    author: the address in From, where it is not the sender; signed: by DKIM, as that domain.
+    """
 
     title: str
     to: str
     code: int
     arrives: str = ""
     sender: str = "alice@sender.example"
+    author: str = ""
     body: str = "Hello.\r\n"
+    headers: dict = dataclasses.field(default_factory=dict)
     source: str = SENDER
+    gate: str = GATE
+    signed: str = ""
 
 
 ROWS = [
     Row("a clean mail in", to="bob@example.com", code=250, arrives="protected"),
     Row("a wrong destination in", to="bob@elsewhere.example", code=550),
+    Row("a virus in", to="bob@example.com", code=554, body=WITH_VIRUS,
+        headers={"mime_version": "1.0", "content_type": 'multipart/mixed; boundary="b"'}),
+    Row("a forged author in", to="bob@example.com", code=550, author="director@bank.example"),
+    Row("a mail out, signed", to="carol@remote.example", code=250, arrives="remote",
+        sender="bob@example.com", source=PROTECTED, gate=OUT, signed="example.com"),
 ]
 
 
 def play(row, gate, servers):
     """Sends one mail; returns the row's cells and whether it came out as it should."""
     before = len(gate.events())
-    message = smtp.message(row.title, row.sender, row.to, row.body)
-    with smtp.Client(GATE, source=row.source) as client:
+    message = smtp.message(row.title, row.author or row.sender, row.to, row.body, **row.headers)
+    with smtp.Client(row.gate, source=row.source) as client:
         answer = client.mail(row.sender, [row.to], message, helo="mail.sender.example").last
         client.command("QUIT")
     decided = [e.rule for e in gate.events()[before:] if e.rule]
@@ -57,9 +80,14 @@ def play(row, gate, servers):
     arrived = [name for name, mails in found.items() if mails]
     good = (answer.code == row.code and arrived == ([row.arrives] if row.arrives else [])
             and all(len(mails) <= 1 for mails in found.values()))
-    cells = (f"{row.title}: {row.sender} to {row.to}", str(answer).split(" | ")[-1],
-             decided[-1] if decided else "-",
-             f"at the {arrived[0]} server" if arrived else "nothing")
+    where = f"at the {arrived[0]} server" if arrived else "nothing"
+    if arrived and row.signed:
+        signature = found[arrived[0]][0]["DKIM-Signature"] or ""
+        where += f", signed by {row.signed}" if f"d={row.signed};" in signature else ", UNSIGNED"
+        good = good and f"d={row.signed};" in signature
+    author = f" as {row.author}" if row.author else ""
+    cells = (f"{row.title}: {row.sender}{author} to {row.to}", str(answer).split(" | ")[-1],
+             decided[-1] if decided else "-", where)
     return cells, good
 
 
@@ -92,13 +120,20 @@ def main():
     home = proc.REPOSITORY / "build/quickstart"
     shutil.rmtree(home, ignore_errors=True)
     print("quickstart: starting DNS, mail servers and the gateway ...", flush=True)
-    zone = dns.Dns(ZONES, {SENDER: "mail.sender.example", GATE: "mx.example.com"}).start()
+    gate = postern.Postern((HERE / "quickstart.conf").read_text(encoding="utf-8"),
+                           {"signatures/demo.hdb": SIGNATURE}, home=home)
+    keygen = proc.run(postern.binary("postern"), "dkim", "keygen", "example.com", "s1", "rsa2048",
+                      home / "s1.pem").stdout
+    # The first line is the record for the zone, the second one the setting.
+    ZONES["example.com"] += keygen.splitlines()[0] + "\n"
+    zone = dns.Dns(ZONES, {SENDER: "mail.sender.example", GATE: "mx.example.com",
+                           OUT: "mx.example.com"}).start()
+    gate.add_file("trust.key", zone.trust_file)
     servers = {"protected": Postfix("protected", PROTECTED, domains=["example.com"]),
                "remote": Postfix("remote", REMOTE, domains=["remote.example"])}
     for server in servers.values():
         server.start()
-    gate = postern.Postern((HERE / "quickstart.conf").read_text(encoding="utf-8"),
-                           {"trust.key": zone.trust_file}, home=home).start()
+    gate.start()
     played = [play(row, gate, servers) for row in ROWS]
     print()
     table([cells for cells, _ in played])
