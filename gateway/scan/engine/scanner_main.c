@@ -18,9 +18,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/manager.h"
 #include "engine/parts.h"
+#include "engine/worker.h"
 #include "io/child.h"
+#include "scan/messages.h"
 
 enum { WORKER_MEMORY_MB = 2048, TMPFS_MB = 1024, TIME_MS = 60 * 1000 };
 
@@ -72,7 +73,7 @@ parse_options(int argc, char **argv, struct options *o, struct err *err)
 		default: return err_set(err, "unknown option");
 		}
 	}
-	if (o->control_fd < 0 || o->workers < 1 || o->workers > MANAGER_WORKERS_MOST ||
+	if (o->control_fd < 0 || o->workers < 1 || o->workers > POOL_WORKERS_MOST ||
 		o->time_ms == 0)
 		return err_set(err, "postern-scanner is started by posternd, not by hand");
 	return 0;
@@ -122,14 +123,21 @@ run(const struct options *o, struct err *err)
 	log_text(&l, "temporary", mounted ? "private tmpfs" : tmp);
 	log_end(&l);
 	parts_init();
-	struct manager_start start = {.control_fd = o->control_fd,
+	struct worker_start worker = {.engine = engine,
+		.patterns = {o->patterns[0], o->patterns[1]},
+		.tmp_dir = tmp,
+		.memory_bytes = (uint64_t)WORKER_MEMORY_MB << 20};
+	struct pool_start start = {.control_fd = o->control_fd,
 		.workers = o->workers,
 		.time_ms = o->time_ms,
-		.worker = {.engine = engine,
-			.patterns = {o->patterns[0], o->patterns[1]},
-			.tmp_dir = tmp,
-			.memory_bytes = (uint64_t)WORKER_MEMORY_MB << 20}};
-	int result = manager_main(&start);
+		.deaths_most = 2,
+		.worker = "scan-worker",
+		.job = SCAN_MSG_SCAN,
+		.answer = SCAN_MSG_REPORT,
+		.failed = worker_failed,
+		.run = worker_main,
+		.arg = &worker};
+	int result = pool_main(&start);
 	virus_engine_free(&engine);
 	if (!mounted)
 		(void)rmdir(tmp);

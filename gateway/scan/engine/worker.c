@@ -64,7 +64,7 @@ send_report(int channel, uint32_t id, const struct scan_report *r, struct err *e
 }
 
 static int
-one_job(const struct worker_start *w, struct ipc_msg *m, struct err *err)
+one_job(const struct worker_start *w, int channel, struct ipc_msg *m, struct err *err)
 {
 	struct arena *a = arena_new(REPORT_ARENA_MOST);
 	struct scan_report r = {.status = SCAN_FAILED, .why = SLICE("not a scan job")};
@@ -78,7 +78,7 @@ one_job(const struct worker_start *w, struct ipc_msg *m, struct err *err)
 	}
 	if (fd >= 0)
 		close(fd);
-	int result = send_report(w->channel, m->id, &r, err);
+	int result = send_report(channel, m->id, &r, err);
 	arena_free(&a);
 	return result;
 }
@@ -98,7 +98,7 @@ enter_sandbox(const struct worker_start *w, struct err *err)
 }
 
 int
-worker_main(void *arg)
+worker_main(int channel, void *arg)
 {
 	const struct worker_start *w = arg;
 	struct ipc_msg m;
@@ -106,10 +106,23 @@ worker_main(void *arg)
 	struct buf buf;
 	int result = enter_sandbox(w, &err);
 	buf_init(&buf, IPC_PAYLOAD_BYTES);
-	while (result == 0 && (result = ipc_read_blocking(w->channel, &buf, &m, &err)) == 1)
-		result = one_job(w, &m, &err);
+	while (result == 0 && (result = ipc_read_blocking(channel, &buf, &m, &err)) == 1)
+		result = one_job(w, channel, &m, &err);
 	if (result < 0)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 	buf_fini(&buf);
 	return result < 0 ? 1 : 0;
+}
+
+/* A mail that kills two scanners is unscannable; one that never reached any may be tried again.
+ */
+void
+worker_failed(enum pool_failure why, struct ipc_out *out)
+{
+	static const char *const words[] = {[POOL_FULL] = "too many scans are waiting",
+		[POOL_DIED] = "it has killed two scanners",
+		[POOL_LATE] = "scanning it took too long, twice"};
+	struct scan_report r = {.status = why == POOL_FULL ? SCAN_FAILED : SCAN_UNSCANNABLE,
+		.why = slice_of(words[why])};
+	scan_report_pack(&r, out);
 }

@@ -8,16 +8,21 @@
 
 #include "engine/patterns.h"
 #include "engine/virus.h"
+#include "io/pool.h"
 
 struct worker_start {
-	int channel; /* jobs in, reports out (scan/messages.h) */
 	struct virus_engine *engine;
 	const struct pattern_set *patterns[2]; /* by set */
 	const char *tmp_dir;
 	uint64_t memory_bytes; /* 0: no limit */
 };
 
-/* Runs in the child until its channel closes: the exit status. arg is a struct worker_start. */
-int worker_main(void *arg);
+/*
+ * Runs in the child until its channel closes (scan/messages.h: jobs in, reports out): the exit
+ * status. arg is a struct worker_start. Both for io/pool.h.
+ */
+int worker_main(int channel, void *arg);
+/* The report on a mail that no worker reported on. */
+void worker_failed(enum pool_failure why, struct ipc_out *out);
 
 #endif

@@ -1,8 +1,11 @@
-/* Jobs from sessions to workers and reports back; see manager.h. */
-#include "engine/manager.h"
+/*
+ * Jobs from clients to workers and answers back; see pool.h. The scanner and the second engines
+ * stand on it: what parses strangers' bytes with other people's code runs in the workers, each
+ * in its sandbox; the process itself sees messages only.
+ */
+#include "io/pool.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -11,9 +14,8 @@
 #include "base/must.h"
 #include "io/child.h"
 #include "io/control.h"
-#include "scan/messages.h"
 
-enum { JOB_DEATHS_MOST = 2, WORKER_QUEUE_BYTES = 512 * 1024 };
+enum { WORKER_QUEUE_BYTES = 512 * 1024 };
 
 struct job {
 	TAILQ_ENTRY(job) link;         /* in the queue, while no worker has it */
@@ -27,7 +29,7 @@ struct job {
 TAILQ_HEAD(job_list, job);
 
 struct worker {
-	struct manager *manager;
+	struct pool *pool;
 	unsigned index;
 	pid_t pid;
 	struct ipc *ipc;
@@ -36,11 +38,11 @@ struct worker {
 	struct loop_timer timer;
 };
 
-struct manager {
-	const struct manager_start *start;
+struct pool {
+	const struct pool_start *start;
 	struct loop *loop;
 	struct service *service;
-	struct worker workers[MANAGER_WORKERS_MOST];
+	struct worker workers[POOL_WORKERS_MOST];
 	struct job_list queue;
 	unsigned queued;
 	bool ending;
@@ -58,33 +60,32 @@ job_free(struct job *j)
 }
 
 static void
-report(struct service_client *to, uint32_t id, enum scan_status status, const char *why)
+fail(const struct pool *m, struct service_client *to, uint32_t id, enum pool_failure why)
 {
-	struct scan_report r = {.status = status, .why = slice_of(why)};
 	struct ipc_out out;
 	struct slice payload;
 	ipc_out_init(&out);
-	scan_report_pack(&r, &out);
+	m->start->failed(why, &out);
 	if (to != NULL && ipc_out_ok(&out, &payload))
 		(void)service_answer(
-			to, SCAN_MSG_REPORT, id, payload); /* full: its time will be over */
+			to, m->start->answer, id, payload); /* full: its time will be over */
 	ipc_out_fini(&out);
 }
 
 static void
 give(struct worker *w, struct job *j)
 {
+	uint16_t type = w->pool->start->job;
 	w->job = j;
-	loop_timer_set(&w->timer, w->manager->start->time_ms);
-	int result = j->fd >= 0
-			     ? ipc_send_fds(w->ipc, SCAN_MSG_SCAN, j->id,
-				       buf_slice(&j->payload), &j->fd, 1)
-			     : ipc_send(w->ipc, SCAN_MSG_SCAN, j->id, buf_slice(&j->payload));
+	loop_timer_set(&w->timer, w->pool->start->time_ms);
+	int result = j->fd >= 0 ? ipc_send_fds(w->ipc, type, j->id, buf_slice(&j->payload),
+					  &j->fd, 1)
+				: ipc_send(w->ipc, type, j->id, buf_slice(&j->payload));
 	must(result == 0); /* an idle worker's channel is empty */
 }
 
 static void
-hand_out(struct manager *m)
+hand_out(struct pool *m)
 {
 	for (unsigned i = 0; i < m->start->workers; i++) {
 		struct worker *w = &m->workers[i];
@@ -100,36 +101,35 @@ hand_out(struct manager *m)
 }
 
 static void
-on_report(void *arg, struct ipc_msg *msg)
+on_answer(void *arg, struct ipc_msg *msg)
 {
 	struct worker *w = arg;
 	struct job *j = w->job;
-	if (j == NULL || msg->id != j->id || msg->type != SCAN_MSG_REPORT)
+	if (j == NULL || msg->id != j->id || msg->type != w->pool->start->answer)
 		return; /* a worker out of step is of no use, but does no harm either */
 	w->job = NULL;
 	loop_timer_clear(&w->timer);
 	if (j->client != NULL)
-		(void)service_answer(j->client, SCAN_MSG_REPORT, j->id, msg->payload);
+		(void)service_answer(j->client, msg->type, j->id, msg->payload);
 	job_free(j);
-	hand_out(w->manager);
+	hand_out(w->pool);
 }
 
-/* Once more, in front of all others; the second death is the mail's fault. */
+/* Once more, in front of all others, as long as it may be another's fault. */
 static void
 worker_died(struct worker *w)
 {
 	struct job *j = w->job;
-	struct manager *m = w->manager;
+	struct pool *m = w->pool;
 	w->job = NULL;
 	if (j == NULL)
 		return;
-	if (++j->deaths < JOB_DEATHS_MOST && j->client != NULL) {
+	if (++j->deaths < m->start->deaths_most && j->client != NULL) {
 		TAILQ_INSERT_HEAD(&m->queue, j, link);
 		m->queued++;
 		return;
 	}
-	report(j->client, j->id, SCAN_UNSCANNABLE,
-		w->over ? "scanning it took too long, twice" : "it has killed two scanners");
+	fail(m, j->client, j->id, w->over ? POOL_LATE : POOL_DIED);
 	job_free(j);
 }
 
@@ -150,13 +150,24 @@ on_time(void *arg)
 	kill(w->pid, SIGKILL);
 }
 
+struct worker_run { /* what a worker needs of us */
+	const struct pool_start *start;
+	int channel;
+};
+
+static int
+worker_run(void *arg)
+{
+	const struct worker_run *r = arg;
+	return r->start->run(r->channel, r->start->arg);
+}
+
 static void
 worker_start(struct worker *w)
 {
 	static const struct ipc_calls calls = {
-		.on_message = on_report, .on_gone = on_worker_gone};
-	struct manager *m = w->manager;
-	struct worker_start start = m->start->worker;
+		.on_message = on_answer, .on_gone = on_worker_gone};
+	struct pool *m = w->pool;
 	struct err err;
 	int fds[2];
 	w->over = false;
@@ -164,12 +175,12 @@ worker_start(struct worker *w)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 		return;
 	}
-	start.channel = fds[1];
-	struct child_spec spec = {.kind = "scan-worker",
+	struct worker_run run = {m->start, fds[1]};
+	struct child_spec spec = {.kind = m->start->worker,
 		.keep = &fds[1],
 		.nkeep = 1,
-		.run = worker_main,
-		.arg = &start};
+		.run = worker_run,
+		.arg = &run};
 	w->pid = child_fork(&spec, &err);
 	close(fds[1]);
 	if (w->pid < 0) {
@@ -184,7 +195,7 @@ worker_start(struct worker *w)
 static void
 on_child(void *arg, int signo)
 {
-	struct manager *m = arg;
+	struct pool *m = arg;
 	char words[CHILD_STATUS_BYTES];
 	pid_t pid;
 	int status;
@@ -196,7 +207,7 @@ on_child(void *arg, int signo)
 				continue;
 			struct log_line l;
 			log_begin(&l, EV_CHILD_EXIT, NULL);
-			log_text(&l, "kind", "scan-worker");
+			log_text(&l, "kind", m->start->worker);
 			log_number(&l, "child", pid);
 			log_text(&l, "status", child_status_text(status, words));
 			log_text(&l, "busy", w->job != NULL ? "yes" : "no");
@@ -214,9 +225,9 @@ on_child(void *arg, int signo)
 static void
 on_job(void *arg, struct service_client *from, struct ipc_msg *msg)
 {
-	struct manager *m = arg;
-	if (m->queued >= MANAGER_QUEUE_MOST) {
-		report(from, msg->id, SCAN_FAILED, "too many scans are waiting");
+	struct pool *m = arg;
+	if (m->queued >= POOL_QUEUE_MOST) {
+		fail(m, from, msg->id, POOL_FULL);
 		return;
 	}
 	struct job *j = MEM_NEW(struct job);
@@ -230,11 +241,11 @@ on_job(void *arg, struct service_client *from, struct ipc_msg *msg)
 	hand_out(m);
 }
 
-/* The session is gone: what waits is dropped, what is being scanned is nobody's. */
+/* The session is gone: what waits is dropped, what is being worked on is nobody's. */
 static void
 on_client_gone(void *arg, struct service_client *client)
 {
-	struct manager *m = arg;
+	struct pool *m = arg;
 	struct job *j, *next;
 	for (j = TAILQ_FIRST(&m->queue); j != NULL; j = next) {
 		next = TAILQ_NEXT(j, link);
@@ -250,13 +261,13 @@ on_client_gone(void *arg, struct service_client *client)
 }
 
 static int
-manager_open(struct manager *m, struct err *err)
+pool_open(struct pool *m, struct err *err)
 {
 	m->loop = loop_new(err);
 	if (m->loop == NULL || loop_signal(m->loop, SIGCHLD, on_child, m, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < m->start->workers; i++) {
-		m->workers[i].manager = m;
+		m->workers[i].pool = m;
 		m->workers[i].index = i;
 		loop_timer_init(&m->workers[i].timer, m->loop, on_time, &m->workers[i]);
 		worker_start(&m->workers[i]);
@@ -265,10 +276,10 @@ manager_open(struct manager *m, struct err *err)
 	return 0;
 }
 
-/* Workers end when their channel closes; one that is in a scan is killed by its parent's death.
+/* Workers end when their channel closes; one that has a job is killed.
  */
 static void
-manager_close(struct manager *m)
+pool_close(struct pool *m)
 {
 	struct job *j;
 	m->ending = true;
@@ -291,19 +302,19 @@ manager_close(struct manager *m)
 }
 
 int
-manager_main(const struct manager_start *s)
+pool_main(const struct pool_start *s)
 {
-	struct manager m = {.start = s};
+	struct pool m = {.start = s};
 	struct err err;
 	TAILQ_INIT(&m.queue);
-	must(s->workers >= 1 && s->workers <= MANAGER_WORKERS_MOST);
-	int result = manager_open(&m, &err);
+	must(s->workers >= 1 && s->workers <= POOL_WORKERS_MOST);
+	int result = pool_open(&m, &err);
 	if (result == 0) {
 		service_ready(m.service);
 		result = loop_run(m.loop, &err);
 	}
 	if (result < 0)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
-	manager_close(&m);
+	pool_close(&m);
 	return result < 0 ? 1 : 0;
 }
