@@ -20,7 +20,7 @@
 enum {
 	ENGINE_SPF2_ANSWERS_MOST =
 		64, /* wanted in all: ten look-ups of ten names each never need more */
-	ENGINE_SPF2_BYTES_MOST = 256 * 1024,
+	ENGINE_SPF2_BYTES_MOST = 120 * 1024, /* goes in one message */
 };
 
 struct engine_spf2_answer {

@@ -156,8 +156,7 @@ run_second(struct flt_call *c, struct arena *scratch, struct spf_verdict *verdic
 	return false;
 }
 
-/* `engine`: theirs alone. `compare`: both; ours decides, and a difference is told as evidence.
- */
+/* `engine`: theirs alone. `compare`: both; ours decides, a difference is one line in the log. */
 static bool
 run(struct flt_call *c, struct arena *scratch, struct value *v, enum spf_result *result_out)
 {
@@ -171,9 +170,13 @@ run(struct flt_call *c, struct arena *scratch, struct value *v, enum spf_result 
 		return false;
 	*result_out = second ? theirs.result : ours.result;
 	v->evidence = evidence_of(c, second ? &theirs : &ours);
-	if (compare && theirs.result != ours.result)
-		v->evidence = arena_printf(c->arena, "%.*s; libspf2 says %s",
-			SLICE_ARG(v->evidence), spf_result_text(theirs.result));
+	if (!compare || theirs.result == ours.result)
+		return true;
+	v->evidence = arena_printf(c->arena, "%.*s; libspf2 says %s", SLICE_ARG(v->evidence),
+		spf_result_text(theirs.result));
+	if (theirs.problem.n == 0) /* a process that failed has had its line */
+		flt_differs(c, "spf", identity_domain(c), slice_of(spf_result_text(ours.result)),
+			slice_of(spf_result_text(theirs.result)));
 	return true;
 }
 

@@ -12,7 +12,7 @@
 
 struct family;
 
-/* programs: the folder that holds postern-scanner. */
+/* programs: the folder that holds postern-scanner and postern-engine. */
 struct family *family_new(struct loop *l, const char *programs, struct err *err);
 void family_free(struct family **f);
 /*

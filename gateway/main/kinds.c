@@ -58,6 +58,16 @@ uses_scanner(const struct generation *g)
 	return false;
 }
 
+/* A library beside our engines, or instead of one. */
+static bool
+uses_engine(const struct generation *g)
+{
+	for (size_t i = 0; i < g->conf->n_filters; i++)
+		if (g->conf->filters[i].engine.n != 0 || g->conf->filters[i].compare.n != 0)
+			return true;
+	return false;
+}
+
 unsigned
 kind_count(enum process_kind k, const struct generation *g)
 {
@@ -71,7 +81,7 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_AUTH: return uses_auth(g);
 	case PROCESS_SCANNER: return uses_scanner(g);
 	case PROCESS_DELIVERY: return g->conf->send.way != SEND_NONE ? some : 0;
-	case PROCESS_ENGINE:
+	case PROCESS_ENGINE: return uses_engine(g);
 	case PROCESS_KINDS: break;
 	}
 	return 0;
@@ -198,16 +208,41 @@ scanner_argv(const struct kind_start *s, struct arena *a)
 	return argv;
 }
 
+/* postern-engine's, likewise. */
+static char **
+engine_argv(const struct kind_start *s, struct arena *a)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	char **argv = arena_array(a, 10, sizeof(*argv));
+	size_t n = 0;
+	argv[n++] = arena_text(a, SLICE("postern-engine"));
+	argv[n++] = arena_text(a, SLICE("-c"));
+	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
+	argv[n++] = arena_text(a, SLICE("-w"));
+	argv[n++] = arena_text(a, arena_printf(a, "%ld",
+					  cores < 1    ? 1
+					  : cores > 16 ? 16
+						       : cores));
+	if (s->generation->user != NULL) {
+		argv[n++] = arena_text(a, SLICE("-u"));
+		argv[n++] = arena_text(a, slice_of(s->generation->user));
+	}
+	if (s->generation->conf->log_syslog)
+		argv[n++] = arena_text(a, SLICE("-s"));
+	return argv;
+}
+
 static pid_t
-fork_scanner(const struct kind_start *s, struct err *err)
+fork_program(enum process_kind k, const struct kind_start *s, struct err *err)
 {
 	struct arena *a = arena_new(4 * 1024 * 1024);
-	struct slice path = arena_printf(a, "%s/postern-scanner", s->programs);
-	struct child_spec spec = {.kind = "scanner",
+	const char *kind = process_kind_text(k);
+	struct slice path = arena_printf(a, "%s/postern-%s", s->programs, kind);
+	struct child_spec spec = {.kind = kind,
 		.keep = &s->control_fd,
 		.nkeep = 1,
 		.path = path.p,
-		.argv = scanner_argv(s, a)};
+		.argv = k == PROCESS_SCANNER ? scanner_argv(s, a) : engine_argv(s, a)};
 	pid_t pid = child_fork(&spec, err);
 	arena_free(&a);
 	return pid;
@@ -216,8 +251,8 @@ fork_scanner(const struct kind_start *s, struct err *err)
 pid_t
 kind_fork(enum process_kind k, const struct kind_start *start, struct err *err)
 {
-	if (k == PROCESS_SCANNER)
-		return fork_scanner(start, err);
+	if (k == PROCESS_SCANNER || k == PROCESS_ENGINE)
+		return fork_program(k, start, err);
 	const struct generation *g = start->generation;
 	struct child_run run = {k, start};
 	int keep[SESSION_LISTENERS_MOST + 2];

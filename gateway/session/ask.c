@@ -4,11 +4,13 @@
  * when that ends (the mail is over, the client gone) the ask is cancelled with it.
  */
 #include "scan/messages.h"
+#include "second/messages.h"
 #include "session/process_priv.h"
 
 enum {
 	ASK_DNS_MS = 8000,
 	ASK_SCAN_MS = 5 * 60 * 1000, /* the scanner has its own, shorter, clock */
+	ASK_ENGINE_MS = 60 * 1000,   /* likewise */
 };
 
 struct ask {
@@ -17,7 +19,7 @@ struct ask {
 	struct question *question;
 	struct dns_query *dns;
 	struct relay_probe *probe;
-	uint32_t scan_id;
+	uint32_t scan_id, engine_id;
 };
 
 static void
@@ -28,6 +30,8 @@ ask_cancel(void *arg)
 	relay_verify_cancel(&a->probe);
 	if (a->scan_id != 0)
 		peer_forget(a->connection->process->peers[PROCESS_SCANNER][0], a->scan_id);
+	if (a->engine_id != 0)
+		peer_forget(a->connection->process->peers[PROCESS_ENGINE][0], a->engine_id);
 }
 
 static void
@@ -109,34 +113,79 @@ scan_wants(const struct policy *p)
 	return want;
 }
 
-/* Small mails travel in the message, larger ones as their spill file. */
+/* Small mails travel in the message, larger ones as their spill file. False: neither. */
+static bool
+attach(struct connection *c, size_t inline_most, struct slice *body_out, int *fd_out)
+{
+	struct spill *spill = gate_spill(c->gate);
+	struct err err;
+	*fd_out = -1;
+	if (spill_memory(spill, body_out) && body_out->n <= inline_most)
+		return true;
+	*body_out = SLICE_NONE;
+	*fd_out = spill_file(spill, &err);
+	return *fd_out >= 0;
+}
+
 static void
 ask_scan(struct ask *a)
 {
 	struct connection *c = a->connection;
 	const struct gate_config *config = &c->front->gate;
 	struct peer *scanner = c->process->peers[PROCESS_SCANNER][0];
-	struct spill *spill = gate_spill(c->gate);
 	struct scan_job job = {.want = scan_wants(config->policy),
 		.set = config->direction,
-		.bytes = spill_bytes(spill)};
+		.bytes = spill_bytes(gate_spill(c->gate))};
 	struct ipc_out out;
 	struct slice payload;
-	struct err err;
-	int fd = -1;
-	bool inlined = spill_memory(spill, &job.body) && job.body.n <= SCAN_INLINE_BYTES;
-	if (!inlined) {
-		job.body = SLICE_NONE;
-		fd = spill_file(spill, &err);
-	}
+	int fd;
+	bool attached = attach(c, SCAN_INLINE_BYTES, &job.body, &fd);
 	ipc_out_init(&out);
 	scan_job_pack(&job, &out);
-	if (scanner != NULL && (inlined || fd >= 0) && ipc_out_ok(&out, &payload))
+	if (scanner != NULL && attached && ipc_out_ok(&out, &payload))
 		a->scan_id = peer_ask(scanner, SCAN_MSG_SCAN, payload, &fd, fd >= 0 ? 1 : 0,
 			ASK_SCAN_MS, on_scan, a);
 	ipc_out_fini(&out);
 	if (a->scan_id == 0)
 		scan_failed(a, "no scanner is free");
+}
+
+static void
+on_engine(void *arg, struct ipc_msg *m)
+{
+	struct ask *a = arg;
+	struct slice output = SLICE_NONE;
+	a->engine_id = 0;
+	if (m != NULL &&
+		(m->type != SECOND_MSG_OUTPUT || !second_output_unpack(m->payload, &output)))
+		output = SLICE_NONE;
+	question_answer_engine(a->scope, a->question, output);
+	connection_wake(a->connection);
+}
+
+/* A library in a process of its own; no answer is an answer too, and empty. */
+static void
+ask_engine(struct ask *a)
+{
+	struct connection *c = a->connection;
+	struct peer *engine = c->process->peers[PROCESS_ENGINE][0];
+	struct second_job job = {.input = a->question->input};
+	struct ipc_out out;
+	struct slice payload;
+	int fd = -1;
+	bool ready = engine != NULL && second_engine_find(a->question->name, &job.engine);
+	if (ready && job.engine == SECOND_OPENDKIM) {
+		job.bytes = spill_bytes(gate_spill(c->gate));
+		ready = attach(c, SECOND_INLINE_BYTES, &job.body, &fd);
+	}
+	ipc_out_init(&out);
+	second_job_pack(&job, &out);
+	if (ready && ipc_out_ok(&out, &payload))
+		a->engine_id = peer_ask(engine, SECOND_MSG_RUN, payload, &fd, fd >= 0 ? 1 : 0,
+			ASK_ENGINE_MS, on_engine, a);
+	ipc_out_fini(&out);
+	if (a->engine_id == 0)
+		on_engine(a, NULL);
 }
 
 void
@@ -152,9 +201,6 @@ ask_world(struct connection *c, struct question *q, struct questions *scope)
 		break;
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN: ask_scan(a); break;
-	case QUESTION_ENGINE:
-		question_answer_engine(scope, q, SLICE_NONE);
-		connection_wake(c);
-		break;
+	case QUESTION_ENGINE: ask_engine(a); break;
 	}
 }
