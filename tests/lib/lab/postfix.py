@@ -42,11 +42,13 @@ class Postfix(Peer):
     networks     whom it relays for; nobody by default
     tls          (certificate, key) of its server side; its client side is then opportunistic
     main         further settings of main.cf
+    services     further lines of master.cf
+    root         where it is installed, if not in the root that all Postfixes share
     """
 
     def __init__(self, name, address, domains=(), recipients=None, relayhost=None, networks=(),
-                 tls=None, main=None):
-        self.root = Root.get("postfix", "postfix")
+                 tls=None, main=None, services="", root=None):
+        self.root = root or Root.get("postfix", "postfix")
         self.name, self.address = name, address
         self.config = f"/etc/postfix-{name}"
         self.logs = (f"/var/log/postfix-{name}.log",)
@@ -75,6 +77,7 @@ class Postfix(Peer):
                                   "smtp_tls_security_level": "may"})
         self.settings.update(main or {})
         self.recipients = dict(recipients or {})
+        self.services = SERVICES + services
 
     def start(self):
         proc.add_address(self.address)
@@ -85,7 +88,7 @@ class Postfix(Peer):
         self.root.write(f"{self.config}/main.cf", "".join(
             f"{key} = {value}\n" for key, value in self.settings.items()))
         address = f"[{self.address}]" if ":" in self.address else self.address
-        self.root.write(f"{self.config}/master.cf", SERVICES.format(address=address))
+        self.root.write(f"{self.config}/master.cf", self.services.format(address=address))
         self.refuse(self.recipients)
         self._postfix("start")
         proc.wait_port(self.address, 25)

@@ -1,0 +1,164 @@
+"""bench.py passthrough|inbound|idle [OPTION...]: run by the commands of the same names.
+
+  --rounds N        rounds, systems in turn within each (5)
+  --mails N         mails a round (2000)
+  --sessions N      sessions at once (20)
+  --per N           mails a connection (20 inbound, 50 passthrough)
+  --bytes N         size of a mail (4096)
+  --connections N   idle connections (5000)
+  --alone           Postern without its peer
+  --profile         one more round of Postern under perf, and its hottest functions
+"""
+import argparse
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from lab import dns, proc  # noqa: E402
+import idle  # noqa: E402
+import measure  # noqa: E402
+import systems  # noqa: E402
+
+AIMS = {"passthrough": 0.15, "inbound": 1.0}
+VIRUS_EVERY = 100
+
+
+def options(words):
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("what", choices=("passthrough", "inbound", "idle"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mails", type=int, default=2000)
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--per", type=int)
+    parser.add_argument("--bytes", type=int, default=4096)
+    parser.add_argument("--connections", type=int, default=5000)
+    parser.add_argument("--virus-every", type=int, default=VIRUS_EVERY)
+    parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    chosen = parser.parse_args(words)
+    chosen.per = chosen.per or (50 if chosen.what == "passthrough" else 20)
+    return chosen
+
+
+def figure(name, value, what):
+    """For tests/run, which prints and keeps figures."""
+    path = os.environ.get("POSTERN_FIGURES")
+    if path:
+        with open(path, "a", encoding="utf-8") as f:
+            f.write(f"{name}\t{value}\t{what}\n")
+
+
+def load_words(chosen, key):
+    words = ["-c", chosen.sessions, "-k", chosen.per, "-n", chosen.mails, "-b", chosen.bytes,
+             "-d", systems.SENDERS, "-s", f"192.0.2.{systems.FIRST}"]
+    if chosen.what == "inbound":
+        words += ["-v", chosen.virus_every, "-K", key]
+    return [str(word) for word in words]
+
+
+def start(chosen, zone):
+    """The systems in the order in which they take turns."""
+    if chosen.what == "inbound":
+        mine = systems.Postern(systems.FILTER_RULES, zone.trust_file, marks="sdm")
+        peer = systems.PostfixFull
+    else:
+        mine = systems.Postern(systems.RULES, zone.trust_file)
+        peer = systems.PostfixPass
+    return [mine] if chosen.alone else [mine, peer()]
+
+
+def rounds(chosen, running, load):
+    """{system: [Round, ...]}; the first round's load comes once more before, to warm up."""
+    warm = [*load, "-n", str(min(chosen.mails, 200))]
+    found = {system.name: [] for system in running}
+    for system in running:
+        measure.Round(system, warm, 0)
+    for number in range(1, chosen.rounds + 1):
+        for system in running if number % 2 else running[::-1]:
+            found[system.name].append(measure.Round(system, load, number))
+    return found
+
+
+def medians(one):
+    return [statistics.median(getattr(r, name) for r in one)
+            for name in ("cpu_ms", "rate", "pss_mb")]
+
+
+def report(chosen, found):
+    """Per round and in the median; ms for one mail are seconds for 1,000."""
+    names = list(found)
+    size = f"{chosen.bytes} bytes, {chosen.sessions} sessions, {chosen.per} mails a connection"
+    print(f"{chosen.what}: {chosen.rounds} rounds of {chosen.mails} mails of {size}")
+    head = "".join(f"{name + ': CPU s/1000':>22}{'mails/s':>9}{'PSS MB':>8}" for name in names)
+    print(f"{'round':8}{head}")
+    rows = [(str(i + 1), [(r.cpu_ms, r.rate, r.pss_mb) for r in each])
+            for i, each in enumerate(zip(*found.values()))]
+    rows.append(("median", [medians(one) for one in found.values()]))
+    for title, cells in rows:
+        print(f"{title:8}" + "".join(f"{c[0]:22.3f}{c[1]:9.0f}{c[2]:8.1f}" for c in cells))
+    for name, each in found.items():
+        last = sorted(each[-1].parts.items(), key=lambda part: -part[1])
+        shares = ", ".join(f"{part} {ms:.3f}" for part, ms in last if ms >= 0.001)
+        print(f"where it goes, {name}, CPU s/1000 in the last round: {shares}")
+    mine = medians(found["Postern"])
+    what = f"all processes, {size}; medians of {chosen.rounds} rounds"
+    figure(f"{chosen.what} CPU", f"{mine[0]:.3f} s/1000", what)
+    figure(f"{chosen.what} rate", f"{mine[1]:.0f} mails/s", what)
+    figure(f"{chosen.what} memory", f"{mine[2]:.1f} MB", f"PSS of {what}")
+    if "Postfix" in found:
+        theirs = medians(found["Postfix"])
+        print(f"Postfix takes {theirs[0] / mine[0]:.1f} times the CPU")
+        figure(f"{chosen.what} CPU, Postfix", f"{theirs[0]:.3f} s/1000",
+               f"in the same rounds: {theirs[0] / mine[0]:.1f} times as much")
+    aim = AIMS[chosen.what]
+    print(f"aim {aim} CPU s/1000: {'met' if mine[0] <= aim else 'NOT met'}")
+
+
+def profile(system, load):
+    """Prints where one more round spends its time, over all processes of the system."""
+    data, pids = proc.LAB / "perf.data", ",".join(map(str, system.group.pids()))
+    with subprocess.Popen(["perf", "record", "-q", "-F", "2000", "-o", data, "-p", pids]) as perf:
+        proc.wait_until(data.exists, "perf")
+        measure.Round(system, load, 1000)
+        perf.send_signal(signal.SIGINT)
+    print(proc.run("perf", "report", "-i", data, "--stdio", "-q", "--percent-limit", "0.7",
+                   "--sort", "comm,dso,symbol", timeout=120).stdout)
+
+
+def run(chosen, zone, key):
+    """Leaves nothing running, whatever happens. zone: the DNS, with our senders' records."""
+    if chosen.what == "idle":
+        idle.run(chosen, zone, figure)
+        return
+    running = start(chosen, zone)
+    try:
+        found = rounds(chosen, running, load_words(chosen, key))
+        if chosen.profile:
+            profile(running[0], load_words(chosen, key))
+    finally:
+        for system in running:
+            system.stop()
+    report(chosen, found)
+
+
+def main():
+    chosen = options(sys.argv[1:])
+    key, record = systems.make_key()
+    zone = dns.Dns(*systems.zones(record)).start()
+    try:
+        run(chosen, zone, key)
+    except measure.Wrong as e:
+        print(f"{chosen.what}: no figures: {e}")
+        return 1
+    finally:
+        zone.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
