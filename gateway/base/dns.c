@@ -110,7 +110,11 @@ rdata_target(struct slice p, const struct rr *rr, size_t skip, struct arena *a,
 	char text[DNS_TEXT_BYTES];
 	if (!rdata_name(p, rr, skip, &name))
 		return false;
-	*text_out = arena_slice(a, dns_wire_text(&name, text));
+	struct slice made = dns_wire_text(&name, text);
+	/* Names compare without case; compressed ones bear the random case of our question. */
+	for (size_t i = 0; i < made.n; i++)
+		text[i] = ascii_lower(text[i]);
+	*text_out = arena_slice(a, made);
 	return true;
 }
 
