@@ -64,7 +64,7 @@ delivery_route(const struct conf *conf, struct slice site, struct delivery_route
 		r->way.connections = (unsigned)d->connections;
 		r->way.mails = (unsigned)d->per_connection;
 	}
-	r->way.tls = d != NULL && d->tls_required ? RELAY_TLS_MUST : RELAY_TLS_MAY;
+	r->way.tls = d != NULL && d->tls_required ? RELAY_TLS_NAME : RELAY_TLS_MAY;
 	return route_direct(site, r, reply_out);
 }
 

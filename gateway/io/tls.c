@@ -434,8 +434,10 @@ tls_session_info(SSL *ssl, struct tls_info *info_out)
 	}
 	X509 *leaf = SSL_get0_peer_certificate(ssl);
 	long result = SSL_get_verify_result(ssl);
-	info_out->verified =
-		leaf != NULL && result == X509_V_OK && SSL_get0_peername(ssl) != NULL;
+	char *address = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(ssl));
+	info_out->verified = leaf != NULL && result == X509_V_OK &&
+			     (address != NULL || SSL_get0_peername(ssl) != NULL);
+	OPENSSL_free(address);
 	if (leaf != NULL)
 		tls_first_name(leaf, info_out->peer_name);
 	if (!info_out->verified)

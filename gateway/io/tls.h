@@ -67,7 +67,7 @@ void tls_client_free(struct tls_client **t);
 enum tls_verify {
 	TLS_VERIFY_NONE, /* opportunistic: any certificate, the result is only told (verified)
 			  */
-	TLS_VERIFY_NAME, /* the chain ends in a trusted root and the leaf bears the name */
+	TLS_VERIFY_NAME, /* the chain ends in a trusted root, the leaf bears name or address */
 };
 
 struct tls_peer {

@@ -90,9 +90,8 @@ tls_client_session(const struct tls_client *t, const struct tls_peer *peer, stru
 {
 	struct ip ip;
 	bool address = peer->name == NULL || ip_parse(slice_of(peer->name), &ip);
-	if (peer->verify == TLS_VERIFY_NAME && address) {
-		err_set(err, "verified TLS needs a name, not %s",
-			peer->name != NULL ? peer->name : "none");
+	if (peer->verify == TLS_VERIFY_NAME && peer->name == NULL) {
+		err_set(err, "verified TLS needs a name");
 		return NULL;
 	}
 	SSL *ssl = SSL_new(t->ctx);
@@ -109,6 +108,10 @@ tls_client_session(const struct tls_client *t, const struct tls_peer *peer, stru
 		SSL_free(ssl);
 		return NULL;
 	}
+	/* A next hop that is an address stands as one in the certificate (RFC 5280 4.2.1.6). */
+	if (address && peer->name != NULL)
+		must(X509_VERIFY_PARAM_set1_ip(
+			     SSL_get0_param(ssl), ip.bytes, ip.family == 4 ? 4 : 16) == 1);
 	/* Without SSL_VERIFY_PEER the handshake goes on, and the result is there to be told. */
 	SSL_set_verify(
 		ssl, peer->verify == TLS_VERIFY_NAME ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);

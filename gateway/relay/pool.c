@@ -196,7 +196,7 @@ enum relay_tls
 relay_way_tls(const struct relay_way *w, const struct next_hop *n)
 {
 	if (w->hops->tls_required && w->tls == RELAY_TLS_MAY)
-		return RELAY_TLS_MUST;
+		return RELAY_TLS_NAME;
 	if (w->tls == RELAY_TLS_MAY && n->user.n > 0)
 		return RELAY_TLS_MUST; /* a password never goes in clear */
 	if (w->tls == RELAY_TLS_MAY && n->kind == HOP_LMTP_PATH)

@@ -70,7 +70,7 @@ enum relay_tls {
 };
 
 struct relay_way {
-	const struct hop_list *hops; /* tls_required makes MAY to MUST */
+	const struct hop_list *hops; /* tls_required makes MAY to NAME */
 	enum relay_tls tls;
 	unsigned connections; /* to one hop at once; 0: no limit. Others wait their turn */
 	unsigned mails;       /* over one connection; 0: the pool's */

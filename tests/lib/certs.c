@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "base/ip.h"
+
 static void
 cert_extension(struct cert *c, const struct cert *ca, int nid, const char *value)
 {
@@ -36,7 +38,7 @@ cert_keep(BIO *b, struct buf *out)
 	BIO_free(b);
 }
 
-/* "a.example,b.example" as OpenSSL wants it. */
+/* "a.example,192.0.2.1" as OpenSSL wants it. */
 static void
 cert_names(const char *names, char *out, size_t room)
 {
@@ -44,9 +46,10 @@ cert_names(const char *names, char *out, size_t room)
 	size_t n = 0;
 	while (rest.n != 0) {
 		struct slice one;
+		struct ip ip;
 		slice_cut(rest, ',', &one, &rest);
-		n += (size_t)snprintf(
-			out + n, room - n, "%sDNS:%.*s", n != 0 ? "," : "", SLICE_ARG(one));
+		n += (size_t)snprintf(out + n, room - n, "%s%s:%.*s", n != 0 ? "," : "",
+			ip_parse(one, &ip) ? "IP" : "DNS", SLICE_ARG(one));
 	}
 }
 
