@@ -340,6 +340,22 @@ would_say_the_same(
 	return c->ran && c->tick == tick_now(f, s) && c->stage == f->stage && c->most == most;
 }
 
+/* Once in its scope: a failed fact is settled. */
+static void
+log_failed(const struct facts *f, const struct cell *cell)
+{
+	struct log_line l;
+	if (f->mail == NULL || f->mail->log == NULL)
+		return;
+	log_begin(&l, EV_FACT_FAILED, f->mail->log);
+	log_text(
+		&l, "fact", cell->decl->phrase != NULL ? cell->decl->phrase : cell->decl->name);
+	if (cell->arg.n != 0)
+		log_slice(&l, "of", cell->arg);
+	log_slice(&l, "error", cell->value.evidence);
+	log_end(&l);
+}
+
 static void
 cell_run(struct facts *f, const struct scope *s, struct cell *cell, struct flt_call *call)
 {
@@ -353,6 +369,8 @@ cell_run(struct facts *f, const struct scope *s, struct cell *cell, struct flt_c
 		cell->state = FACT_UNASKED;
 	cell->settled = cell->state == FACT_FAILED ||
 			(cell->state == FACT_KNOWN && !cell->value.growing);
+	if (cell->state == FACT_FAILED)
+		log_failed(f, cell);
 	cell->ran = true;
 	cell->tick = tick_now(f, s);
 	cell->stage = f->stage;

@@ -65,7 +65,8 @@ log_refused(struct gate *g, const struct address *sender, const struct address *
 	const struct smtp_reply *r, const struct outcome *o)
 {
 	struct log_line l;
-	log_begin(&l, EV_REJECT, g->in_mail ? pipeline_log(g->pipeline) : &g->log);
+	log_begin(&l, r->code < 500 ? EV_DEFER : EV_REJECT,
+		g->in_mail ? pipeline_log(g->pipeline) : &g->log);
 	log_ip(&l, "client", &g->session.client);
 	log_slice(&l, "helo", g->session.helo);
 	log_slice(&l, "sender", sender->text);
