@@ -1,4 +1,7 @@
-/* `domain`, `send` and the next hops of both: whom we guard, and where mail goes. */
+/*
+ * `domain`, `send` and the next hops of both: whom we guard, and where mail goes. Hops keep the
+ * order in which they are written; which one is tried when is relay's affair.
+ */
 #include <string.h>
 
 #include "conf/file.h"

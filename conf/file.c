@@ -1,4 +1,6 @@
-/* The files behind the configuration's names; see file.h. Never blocks on a pipe or a device.
+/*
+ * The files behind the configuration's names; see file.h. They are read once, by the parent, as
+ * the user that started it. Never blocks on a pipe or a device.
  */
 #include "conf/file.h"
 

@@ -1,4 +1,7 @@
-/* Numbers, sizes, durations and rates of the configuration; see number.h. */
+/*
+ * Numbers, sizes, durations and rates of the configuration; see number.h. An overflow is an
+ * error like any other: nothing is cut to what fits.
+ */
 #include "conf/number.h"
 
 #include <inttypes.h>

@@ -1,5 +1,7 @@
-/* What is printed from the table of settings: bounds for errors, defaults, the sample, the
- * manual. */
+/*
+ * What is printed from the table of settings: bounds for errors, defaults, the sample, the
+ * manual. Nothing about a single setting stands here, so that a new row is all it takes.
+ */
 #include <inttypes.h>
 #include <string.h>
 

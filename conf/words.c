@@ -1,4 +1,7 @@
-/* The likely meaning of a word that is not known; see words.h. */
+/*
+ * The likely meaning of a word that is not known; see words.h. An edit distance over the words
+ * that could stand there; a guess only where one is clearly nearest.
+ */
 #include "conf/words.h"
 
 enum { WORD_MOST = 40 };

@@ -1,5 +1,7 @@
-/* Bytes for the process of libopendkim, see engine_opendkim.h: numbers of 32 and 64 bits, then
- * text. */
+/*
+ * Bytes for the process of libopendkim, see engine_opendkim.h: numbers of 32 and 64 bits, then
+ * text. Both sides check every length: the library on the other side may have been broken.
+ */
 #include "filters/engine_opendkim.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
-/* Requests to the process of libspf2 and its replies, as bytes; see engine_spf2.h. */
+/*
+ * Requests to the process of libspf2 and its replies, as bytes; see engine_spf2.h. Both sides
+ * check every length: the library on the other side may have been broken by a record.
+ */
 #include "filters/engine_spf2.h"
 
 #include "base/buf.h"

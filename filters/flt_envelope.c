@@ -1,4 +1,7 @@
-/* The envelope: who sends, to whom, how much. Known without asking anyone. */
+/*
+ * The envelope: who sends, to whom, how much. Known without asking anyone, at MAIL and RCPT,
+ * so that rules over it refuse a recipient before any data is sent.
+ */
 #include "filters/filter.h"
 
 static const struct fact_decl facts[] = {

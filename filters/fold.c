@@ -1,4 +1,7 @@
-/* Folding, see fold.h: for DKIM-Signature and Authentication-Results. */
+/*
+ * Folding, see fold.h: for DKIM-Signature and Authentication-Results, the two fields that we
+ * write and that can grow past a line (RFC 5322 2.1.1: 78 columns wanted, 998 the end).
+ */
 #include "filters/fold.h"
 
 #include "base/must.h"

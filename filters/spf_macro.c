@@ -1,4 +1,6 @@
-/* SPF macros (RFC 7208 section 7): their grammar, and their expansion within a buffer's bounds.
+/*
+ * SPF macros (RFC 7208 section 7): their grammar, checked when a record is read, and their
+ * expansion within a buffer's bounds. What a record asks for never decides how much is written.
  */
 #include "filters/spf_priv.h"
 

@@ -1,4 +1,7 @@
-/* Rules and facts as text, for `postern explain` and for logs; see explain.h. */
+/*
+ * Rules and facts as text, for `postern explain` and for logs; see explain.h. It prints what
+ * the evaluation left behind and judges nothing again.
+ */
 #include "policy/explain.h"
 
 #include <string.h>

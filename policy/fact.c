@@ -1,4 +1,7 @@
-/* The words for what facts are, as `postern facts`, `check` and the manual print them. */
+/*
+ * The words for what facts are, as `postern facts`, `check` and the manual print them. One
+ * table for each enum, in its order.
+ */
 #include "policy/fact.h"
 
 #include "base/must.h"

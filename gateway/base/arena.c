@@ -1,4 +1,7 @@
-/* Memory that dies together: a chain of growing blocks; see arena.h. */
+/*
+ * Memory that dies together: a chain of growing blocks; see arena.h. A session, a mail and an
+ * evaluation have one each; its maximum is what one of them can cost the process.
+ */
 #include "base/arena.h"
 
 #include <stdalign.h>

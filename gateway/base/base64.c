@@ -1,4 +1,7 @@
-/* Base64; see base64.h. */
+/*
+ * Base64; see base64.h. Strict where it decodes: AUTH and DKIM keys come from strangers, and
+ * two decoders that differ are two readings of one text (RFC 4648 section 4).
+ */
 #include "base/base64.h"
 
 #include "base/must.h"

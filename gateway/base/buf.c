@@ -1,4 +1,7 @@
-/* Bytes with a maximum; see buf.h. */
+/*
+ * Bytes with a maximum; see buf.h. All that grows with the input grows in one of these; full
+ * is told to the caller and never exceeded.
+ */
 #include "base/buf.h"
 
 #include <stdarg.h>

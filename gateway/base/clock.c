@@ -1,4 +1,7 @@
-/* Monotonic and wall time; see clock.h. */
+/*
+ * Monotonic and wall time; see clock.h. The only place that asks the system for the time:
+ * engines are told it, so that tests and plays set it.
+ */
 #include "base/clock.h"
 
 #include <stdio.h>

@@ -1,4 +1,7 @@
-/* Errors of the world in words; see err.h. */
+/*
+ * Errors of the world in words; see err.h. Filled where they happen, wrapped on the way up,
+ * logged once, where it is decided what to do about them.
+ */
 #include "base/err.h"
 
 #include <errno.h>

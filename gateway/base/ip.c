@@ -1,4 +1,7 @@
-/* IP addresses and networks; see ip.h. */
+/*
+ * IP addresses and networks; see ip.h. Mapped addresses (::ffff:0:0/96) become the IPv4 that
+ * they are, so that no rule and no list is passed by writing an address otherwise.
+ */
 #include "base/ip.h"
 
 #include <arpa/inet.h>

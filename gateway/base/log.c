@@ -1,4 +1,7 @@
-/* Event lines: built in a fixed buffer, escaped here alone, written whole; see log.h. */
+/*
+ * Event lines: built in a fixed buffer, escaped here alone, written whole; see log.h. What a
+ * stranger sent can fill a value and cannot begin another one.
+ */
 #include "base/log.h"
 
 #include <inttypes.h>

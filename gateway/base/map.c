@@ -1,4 +1,7 @@
-/* Byte strings to pointers: open addressing over entries in the order of insertion; see map.h. */
+/*
+ * Byte strings to pointers: open addressing over entries in the order of insertion; see map.h.
+ * The hash has a key of the process, so that nobody outside can choose collisions.
+ */
 #include "base/map.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
-/* The heap: checked allocation; see mem.h. */
+/*
+ * The heap: checked allocation; see mem.h. Out of memory ends the process, its parent starts
+ * it again and SMTP tries again: a half-built answer to it would be tried by nobody.
+ */
 #include "base/mem.h"
 
 #include <stdlib.h>

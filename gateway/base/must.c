@@ -1,4 +1,7 @@
-/* The end of a process that found itself wrong: one line to stderr, then abort(). */
+/*
+ * The end of a process that found itself wrong: one line to stderr, then abort(). In releases
+ * too: a process that goes on with a broken promise is worse than a mail tried again.
+ */
 #include "base/must.h"
 
 #include <stdio.h>

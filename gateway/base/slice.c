@@ -1,4 +1,7 @@
-/* Borrowed bytes: comparing, cutting and searching; see slice.h. */
+/*
+ * Borrowed bytes: comparing, cutting and searching; see slice.h. Nothing here knows of an end
+ * marked by NUL, which a mail may hold anywhere.
+ */
 #include "base/slice.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
-/* Digests in, signatures out; see signer.h. The keys are parsed once, at the start. */
+/*
+ * Digests in, signatures out; see signer.h. The keys are parsed once, at the start. Between
+ * the edits of a mail and its way out; the mail itself never comes here.
+ */
 #include "delivery/signer.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
-/* The parent's word to its processes, and processes that serve others; see control.h. */
+/*
+ * The parent's word to its processes, and processes that serve others; see control.h. What
+ * arrives here is a channel to somebody, or that it is time to stop.
+ */
 #include "io/control.h"
 
 #include <sys/queue.h>

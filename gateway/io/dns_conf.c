@@ -1,4 +1,7 @@
-/* Where the resolver's servers and trust anchors come from. */
+/*
+ * Where the resolver's servers and trust anchors come from: the configuration, or else the
+ * system (resolv.conf); read before the sandbox closes the file system.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,4 +1,7 @@
-/* Listening sockets: opened by the parent, accepted from by the sessions; see listen.h. */
+/*
+ * Listening sockets: opened by the parent, accepted from by the sessions; see listen.h. A
+ * reload hands the same ones to the next generation, so that no client is refused.
+ */
 #include "io/listen.h"
 
 #include <errno.h>

@@ -1,4 +1,7 @@
-/* How a stream begins by connecting, and the addresses of its two ends. */
+/*
+ * How a stream begins by connecting, and the addresses of its two ends. From the address that
+ * relay chose to the first byte of a greeting.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

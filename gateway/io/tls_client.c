@@ -1,5 +1,7 @@
-/* The client's side of TLS: trusted roots, SNI, and verification where it is demanded; see
- * tls.h. */
+/*
+ * The client's side of TLS: trusted roots, SNI, and verification where it is demanded; see
+ * tls.h. Roots are read before the sandbox closes the file system.
+ */
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -1,4 +1,7 @@
-/* Files of certificates and keys: read whole, and known again when they have changed. */
+/*
+ * Files of certificates and keys: read whole, and known again when they have changed, by the
+ * stamp and place of the file. The parent looks; sessions get what it read.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

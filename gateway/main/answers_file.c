@@ -1,4 +1,7 @@
-/* DNS answers from a file of records; see answers.h for its lines. */
+/*
+ * DNS answers from a file of records; see answers.h for its lines. For `postern explain` on a
+ * mail of yesterday, or of a zone that is not there yet.
+ */
 #include "main/answers_file.h"
 
 #include <string.h>

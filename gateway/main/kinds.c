@@ -1,4 +1,7 @@
-/* The kinds of process: how many of each, what each inherits, what it runs. */
+/*
+ * The kinds of process: how many of each, what each inherits, what it runs. What is not kept
+ * here on purpose (a listener, a key, a channel) does not reach the process.
+ */
 #include "main/kinds.h"
 
 #include <stdio.h>

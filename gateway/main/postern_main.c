@@ -1,4 +1,7 @@
-/* postern: the command line tool. `postern -f FILE COMMAND`; the commands are in tool_*.c. */
+/*
+ * postern: the command line tool. `postern -f FILE COMMAND`; the commands are in tool_*.c.
+ * It reads a configuration with the code that posternd starts from, so what it calls right is.
+ */
 #include <string.h>
 #include <unistd.h>
 

@@ -1,4 +1,7 @@
-/* `postern facts`, `postern sample`, `postern manual`: what the tables say, for people. */
+/*
+ * `postern facts`, `postern sample`, `postern manual`: what the tables say, for people. The
+ * manual pages are made by these when Postern is built, so that they cannot fall behind.
+ */
 #include <string.h>
 
 #include "conf/schema.h"

@@ -1,4 +1,7 @@
-/* Mails to the scanner and reports back, packed; see messages.h. */
+/*
+ * Mails to the scanner and reports back, packed; see messages.h. Both sides take the other for
+ * broken: each count and length is checked against what is there.
+ */
 #include "scan/messages.h"
 
 void

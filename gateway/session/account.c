@@ -1,4 +1,7 @@
-/* Counts over all session processes, in shared memory; see account.h. */
+/*
+ * Counts over all session processes, in shared memory; see account.h. So a limit on clients or
+ * bytes holds for the gateway, not for each of its processes.
+ */
 #include "session/account.h"
 
 #include <stdatomic.h>

@@ -1,4 +1,7 @@
-/* AUTH as the session sees it: each step is asked of the authenticator. */
+/*
+ * AUTH as the session sees it: each step is asked of the authenticator, a process of its own,
+ * since yescrypt takes 15 ms and a session must not see the hashes.
+ */
 #include "session/authenticator.h"
 #include "session/process_priv.h"
 

@@ -1,4 +1,7 @@
-/* The steps of AUTH between a session and the authenticator, packed. */
+/*
+ * The steps of AUTH between a session and the authenticator, packed. What is unpacked is
+ * checked as strictly as what comes from the network.
+ */
 #include "session/authenticator.h"
 
 void

@@ -1,5 +1,7 @@
-/* The words of a refusal; see refusal.h. Users of other systems complain of none more than of
- * these. */
+/*
+ * The words of a refusal; see refusal.h. Users of other systems complain of none more than of
+ * these: each says what was refused, by whom, and what its sender can do.
+ */
 #include "session/refusal.h"
 
 #include "base/must.h"

@@ -1,4 +1,6 @@
-/* Refused recipients, in shared memory under a mutex that outlives its holder; see refusals.h.
+/*
+ * Refused recipients, in shared memory under a mutex that outlives its holder; see refusals.h.
+ * Written when a server refuses whom we had accepted, asked at the retry.
  */
 #include "session/refusals.h"
 

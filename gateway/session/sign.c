@@ -1,4 +1,7 @@
-/* Which keys sign a mail, and what they sign; see sign.h. */
+/*
+ * Which keys sign a mail, and what they sign; see sign.h. After all other edits, since what is
+ * changed behind a signature breaks it (RFC 6376 5.3).
+ */
 #include "session/sign.h"
 
 bool

@@ -1,4 +1,6 @@
-/* Lines of commands; see line.h. A line that lies whole in the input is handed out from there.
+/*
+ * Lines of commands; see line.h. A line that lies whole in the input is handed out from there;
+ * one that comes in pieces is put together in a buffer as long as a line may be (SRV-05).
  */
 #include "smtp/line.h"
 

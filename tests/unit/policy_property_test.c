@@ -1,14 +1,11 @@
 /*
- * Staged equals all-at-once (issue 2, proof 1; POLICY.md, "Three values, one order"). Random
- * rule sets over random facts that arrive in random order, within and across stages, late, in
- * parts or never; for each, at every step:
- *
- *   - the verdict is that of a naive evaluator on what is known, which shares no code with
- * policy/: it tries all values of what is unknown. So no refusal is later than rule 3 allows.
- *   - the last verdict has the action and effects of all facts known at once.
- *   - no question goes out that no rule needs; a reservation only where all else of its rule is
- *     settled; none that is dear or a reservation while answers to cheap open ones could
- * decide.
+ * Staged equals all-at-once (issue 2, proof 1; POLICY.md, "Three values, one order"): random
+ * rule sets over facts that arrive in random order, across stages, late, in parts or never. At
+ * every step the verdict is that of a naive evaluator, which shares no code with policy/ and
+ * tries all values of what is unknown, so no refusal is later than rule 3 allows; the last one
+ * has the action and effects of all facts known at once. No question goes out that no rule
+ * needs: a reservation only where all else of its rule is settled, none that is dear while
+ * answers to cheap open ones could decide.
  *
  * POSTERN_RULE_SETS sets the count (50,000), POSTERN_SEED the first seed (1).
  */

@@ -1,4 +1,7 @@
-/* Patterns over text, with what they must add up to; see patterns.h. */
+/*
+ * Patterns over text, with what they must add up to; see patterns.h. Matched here, behind the
+ * sandbox, because the text is hostile and a pattern can be costly.
+ */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "engine/patterns.h"
 

@@ -1,5 +1,7 @@
-/* One mail at a time: mapped or inline, through GMime and libclamav, a report back; see
- * worker.h. */
+/*
+ * One mail at a time: mapped or inline, through GMime and libclamav, a report back; see
+ * worker.h. It may die of any mail; who waits for it is told by its manager.
+ */
 #include "engine/worker.h"
 
 #include <errno.h>
