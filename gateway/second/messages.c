@@ -1,4 +1,7 @@
-/* Runs of the second engines and their outputs, packed; see messages.h. */
+/*
+ * Runs of the second engines and their outputs, packed; see messages.h. Both sides take the
+ * other for broken: each count and length is checked against what is there.
+ */
 #include "second/messages.h"
 
 bool

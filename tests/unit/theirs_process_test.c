@@ -2,7 +2,7 @@
  * The process of the second engines as posternd starts it: libspf2 and libopendkim in workers
  * behind their messages, in their sandbox. What they are known to get wrong stands in
  * gateway/second/README.md; here: they answer, they ask for what they lack, what kills a worker
- * costs one run, and the explanation that breaks libspf2's stack (LIBS.md: 127 macros) does
+ * costs one run, and the explanation that breaks libspf2's stack (127 macros) does
  * not.
  */
 #include <setjmp.h>
@@ -40,11 +40,12 @@ open_engine(void **state)
 	assert_true(n > 0);
 	path[n] = '\0';
 	snprintf(strrchr(path, '/'), 32, "/postern-engine");
-	snprintf(fd, sizeof(fd), "%d", serving_prepare(&engine));
+	int engine_fd = serving_prepare(&engine);
+	snprintf(fd, sizeof(fd), "%d", engine_fd);
 	char name[] = "postern-engine", c[] = "-c", w[] = "-w", one[] = "1";
 	char *argv[] = {name, c, fd, w, one, NULL};
 	struct child_spec spec = {.kind = "engine", .path = path, .argv = argv};
-	serving_start(&engine, &spec, atoi(fd));
+	serving_start(&engine, &spec, engine_fd);
 	arena = arena_new(ARENA_MOST);
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include <spf2/spf.h>
 
+#include "base/mem.h"
 #include "filters/engine_spf2.h"
 
 struct layer {
@@ -132,11 +133,9 @@ no_explanation(SPF_server_t *server, const char *domain, char **text, size_t *ro
 {
 	(void)server, (void)domain;
 	if (*text == NULL || *room == 0) {
-		*text = malloc(1);
-		*room = *text != NULL ? 1 : 0;
+		*text = mem_new(1); /* the library's free() takes it */
+		*room = 1;
 	}
-	if (*text == NULL)
-		return SPF_E_NO_MEMORY;
 	**text = '\0';
 	return SPF_E_SUCCESS;
 }

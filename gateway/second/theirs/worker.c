@@ -1,4 +1,7 @@
-/* One run of a library at a time: in by message, out by message; see worker.h. */
+/*
+ * One run of a library at a time: in by message, out by message; see worker.h. It may die of
+ * any run; its pool starts another, and who waits for the run is told.
+ */
 #include "theirs/worker.h"
 
 #include <sys/mman.h>
