@@ -5,6 +5,7 @@
  *   Z                          forget the table
  *   R NAME TYPE VALUE PREF     a record: A AAAA MX PTR TXT CNAME; TIMEOUT: what stands above
  * answers C IP HELO SENDER HOST      check; prints RESULT MECHANISM EXPLANATION PROBLEM RUNS
+ *   S IP HELO SENDER HOST      the same by libspf2, in the process that the gateway starts
  *
  * Answers go in the way the gateway gives them: all open questions, then the engine runs again.
  */
@@ -17,6 +18,7 @@
 #include "base/must.h"
 #include "filters/question.h"
 #include "filters/spf.h"
+#include "spf_second.h"
 
 enum {
 	LINE_MOST = 512 * 1024,
@@ -208,11 +210,39 @@ check(const struct table *t, struct slice ip, struct slice helo, struct slice se
 	arena_free(&a);
 }
 
+static void
+look_up_for_second(void *arg, struct slice name, enum dns_type type, struct arena *a,
+	struct dns_answer *answer_out)
+{
+	look_up(arg, unescape(name, a), type, 0, a, answer_out);
+}
+
+static void
+check_second(struct spf_second **second, struct table *t, const struct slice *f)
+{
+	struct arena *a = arena_new(ARENA_MOST);
+	struct spf_second_dns dns = {look_up_for_second, t};
+	struct engine_spf2_reply reply;
+	struct engine_spf2_request r = {.helo = unhex(f[2], a),
+		.sender = unhex(f[3], a),
+		.hostname = unhex(f[4], a)};
+	if (*second == NULL)
+		*second = spf_second_new();
+	must(ip_parse(f[1], &r.client));
+	int runs = spf_second_check(*second, &dns, &r, a, &reply);
+	printf("%s\t\t", runs > 0 ? spf_result_text(reply.result) : "failed");
+	print_hex(runs > 0 ? reply.explanation : SLICE_NONE);
+	printf("\t%d\n", runs);
+	fflush(stdout);
+	arena_free(&a);
+}
+
 int
 main(void)
 {
 	static char line[LINE_MOST];
 	struct table t = {0};
+	struct spf_second *second = NULL;
 	table_clear(&t);
 	while (fgets(line, sizeof(line), stdin) != NULL) {
 		struct slice rest = slice_of(line), f[5] = {0};
@@ -226,9 +256,12 @@ main(void)
 			table_add(&t, f[1], f[2], f[3], f[4]);
 		else if (slice_eq(f[0], SLICE("C")))
 			check(&t, f[1], f[2], f[3], f[4]);
+		else if (slice_eq(f[0], SLICE("S")))
+			check_second(&second, &t, f);
 		else
 			errx(1, "not a command: %s", line);
 	}
+	spf_second_free(&second);
 	arena_free(&t.arena);
 	return 0;
 }

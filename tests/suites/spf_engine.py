@@ -26,9 +26,12 @@ class Engine:
             preference, value = value if kind == "MX" else (0, value)
             self.send("R", octets(name).hex(), kind, octets(value).hex(), str(preference))
 
-    def check(self, ip, helo, sender, host="receiver.example"):
-        """The result, the deciding term, the explanation, what went wrong, the number of runs."""
-        self.send("C", ip, octets(helo).hex(), octets(sender).hex(), octets(host).hex())
+    def check(self, ip, helo, sender, host="receiver.example", second=False):
+        """The result, the deciding term, the explanation, what went wrong, the number of runs.
+
+        second: by libspf2 in the process that the gateway starts for it.
+        """
+        self.send("S" if second else "C", ip, octets(helo).hex(), octets(sender).hex(), octets(host).hex())
         self.process.stdin.flush()
         line = self.process.stdout.readline().decode()
         if not line:

@@ -48,7 +48,8 @@ look_up(DKIM *dkim, DKIM_SIGINFO *sig, u_char *buf, size_t room)
 			return DKIM_CBSTAT_NOTFOUND;
 		if (key->text.n >= room)
 			return DKIM_CBSTAT_ERROR;
-		memcpy(buf, key->text.p, key->text.n);
+		if (key->text.n > 0)
+			memcpy(buf, key->text.p, key->text.n);
 		buf[key->text.n] = '\0';
 		return DKIM_CBSTAT_CONTINUE;
 	}

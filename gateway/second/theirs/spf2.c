@@ -25,6 +25,7 @@ struct layer {
 	struct engine_spf2_answer wanted[ENGINE_SPF2_ANSWERS_MOST];
 	size_t n_wanted;
 	bool too_many; /* wanted */
+	bool failed;   /* a look-up, for the time being */
 	unsigned voids;
 };
 
@@ -69,7 +70,8 @@ put_record(SPF_dns_rr_t *to, int at, enum dns_type type, const struct dns_rr *rr
 	case DNS_MX:
 	case DNS_TXT:
 	case DNS_TLSA:
-		memcpy(to->rr[at]->txt, rr->text.p, rr->text.n);
+		if (rr->text.n > 0) /* the root, an empty TXT */
+			memcpy(to->rr[at]->txt, rr->text.p, rr->text.n);
 		to->rr[at]->txt[rr->text.n] = '\0';
 		break;
 	}
@@ -89,14 +91,12 @@ status_of(const struct dns_answer *answer)
 	return TRY_AGAIN;
 }
 
-/* The third look-up that finds nothing is one too many: "try again" ends the evaluation. */
-static int
-count_void(struct layer *l, int status, enum dns_type type)
+/* RFC 7208 4.6.4; records of policies and PTR names are not among them. */
+static bool
+is_void(int status, enum dns_type type)
 {
-	bool none = status == NO_DATA || status == HOST_NOT_FOUND;
-	if (none && type != DNS_TXT && type != DNS_PTR)
-		l->voids++;
-	return status;
+	return (status == NO_DATA || status == HOST_NOT_FOUND) && type != DNS_TXT &&
+	       type != DNS_PTR;
 }
 
 static SPF_dns_rr_t *
@@ -113,7 +113,9 @@ look_up(SPF_dns_server_t *dns, const char *domain, ns_type rr_type, int should_c
 		want(l, name, type);
 		return SPF_dns_rr_new_init(dns, domain, rr_type, 0, TRY_AGAIN);
 	}
-	int status = count_void(l, status_of(answer), type);
+	int status = status_of(answer);
+	l->failed |= status == TRY_AGAIN;
+	l->voids += is_void(status, type);
 	SPF_dns_rr_t *to = SPF_dns_rr_new_init(dns, domain, rr_type, 0, status);
 	size_t most = type == DNS_PTR ? SPF_NAMES_MOST : DNS_RR_MOST;
 	for (size_t i = 0; to != NULL && i < answer->n && i < most; i++) {
@@ -140,8 +142,9 @@ no_explanation(SPF_server_t *server, const char *domain, char **text, size_t *ro
 	return SPF_E_SUCCESS;
 }
 
+/* INVALID is no result of SPF: what stopped the library was the DNS, or the record. */
 static enum spf_result
-result_of(SPF_response_t *response)
+result_of(const struct layer *l, SPF_response_t *response)
 {
 	switch (SPF_response_result(response)) {
 	case SPF_RESULT_NEUTRAL: return SPFR_NEUTRAL;
@@ -153,8 +156,7 @@ result_of(SPF_response_t *response)
 	case SPF_RESULT_PERMERROR: return SPFR_PERMERROR;
 	case SPF_RESULT_INVALID: break;
 	}
-	return SPF_response_errcode(response) == SPF_E_DNS_ERROR ? SPFR_TEMPERROR
-								 : SPFR_PERMERROR;
+	return l->failed ? SPFR_TEMPERROR : SPFR_PERMERROR;
 }
 
 static void
@@ -193,7 +195,8 @@ query(SPF_server_t *server, struct layer *l, enum spf_result *result_out)
 	SPF_request_set_env_from(request, arena_text(l->arena, from));
 	SPF_request_query_mailfrom(request, &response);
 	if (response != NULL) {
-		*result_out = l->voids > SPF_VOIDS_MOST ? SPFR_PERMERROR : result_of(response);
+		*result_out =
+			l->voids > SPF_VOIDS_MOST ? SPFR_PERMERROR : result_of(l, response);
 		SPF_response_free(response);
 	}
 	SPF_request_free(request);
