@@ -45,11 +45,10 @@ buf_left(const struct buf *b)
 	return b->max - b->used;
 }
 
-char *
-buf_reserve(struct buf *b, size_t n)
+/* As buf_reserve, without a word about the maximum. */
+static char *
+make_room(struct buf *b, size_t n)
 {
-	if (n > b->max - b->used)
-		return NULL;
 	if (b->room - b->start - b->used >= n && b->data != NULL)
 		return b->data + b->start + b->used;
 	if (b->start != 0) {
@@ -64,6 +63,12 @@ buf_reserve(struct buf *b, size_t n)
 		b->room = room;
 	}
 	return b->data + b->used;
+}
+
+char *
+buf_reserve(struct buf *b, size_t n)
+{
+	return n <= b->max - b->used ? make_room(b, n) : NULL;
 }
 
 void
@@ -108,9 +113,11 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 	must(n >= 0);
 	int result = -1;
-	char *to = (size_t)n < b->max - b->used ? buf_reserve(b, (size_t)n + 1) : NULL;
-	if (to != NULL) {
-		vsnprintf(to, (size_t)n + 1, fmt, again);
+	if (n == 0)
+		result = 0; /* and an empty buffer holds no memory */
+	else if ((size_t)n <= b->max - b->used) {
+		/* the NUL that it writes is no part of what is held */
+		vsnprintf(make_room(b, (size_t)n + 1), (size_t)n + 1, fmt, again);
 		buf_commit(b, (size_t)n);
 		result = 0;
 	}
