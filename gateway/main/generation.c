@@ -229,32 +229,14 @@ find_user(struct generation *g, struct err *err)
 		       : err_set(err, "neither postern nor nobody is an account here");
 }
 
-static int
-own(const char *path, const char *user, struct err *err)
-{
-	const struct passwd *pw = user != NULL ? getpwnam(user) : NULL;
-	if (pw != NULL && chown(path, pw->pw_uid, pw->pw_gid) < 0)
-		return err_sys(err, "give %s to %s", path, user);
-	return 0;
-}
-
-/* Mails past 256 KiB lie in unlinked files: under the spool, or where temporary files are. */
+/* Mails past 256 KiB lie in unlinked files where temporary files are ($TMPDIR, else /tmp). */
 static int
 open_spill(struct generation *g, struct err *err)
 {
 	const char *dir = getenv("TMPDIR");
-	if (g->conf->spool.n != 0) {
-		const char *spool = arena_text(g->arena, g->conf->spool);
-		dir = arena_text(g->arena, arena_printf(g->arena, "%s/spill", spool));
-		if ((mkdir(spool, 0750) < 0 && errno != EEXIST) || own(spool, g->user, err) < 0)
-			return err_sys(err, "make the spool %s", spool);
-		if ((mkdir(dir, 0700) < 0 && errno != EEXIST) || own(dir, g->user, err) < 0)
-			return err_sys(err, "make %s", dir);
-	}
 	g->spill_path = dir != NULL && dir[0] == '/' ? dir : "/tmp";
 	g->spill_dir = open(g->spill_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return g->spill_dir >= 0 ? 0
-				 : err_sys(err, "open the spill directory %s", g->spill_path);
+	return g->spill_dir >= 0 ? 0 : err_sys(err, "open the spill directory %s", g->spill_path);
 }
 
 int
