@@ -10,7 +10,7 @@ from lab import dns, postern, proc, tls  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
-    """Outside of the laboratory, what needs it is skipped: tests/live, and users of our fixtures."""
+    """Outside of the laboratory, what needs it is skipped: tests/live, and our fixtures."""
     if proc.INSIDE:
         return
     reason = "not inside the laboratory: tests/lib/inlab pytest tests (needs root)"
