@@ -24,7 +24,7 @@ def zones(nsd):
     ("inner.example", "MX", "(secure)"),
     ("nothing.inner.example", "A", "(NXDOMAIN). (secure)"),
     ("66.2.0.192.zen.example", "A", "127.0.0.2 (secure)"),
-    ("70.2.0.192.in-addr.arpa", "PTR", "mail.sender.example. (secure)"),
+    ("25.2.0.192.in-addr.arpa", "PTR", "mx.example.com. (secure)"),
     ("open.example", "A", "192.0.2.80 (insecure)"),
     ("bogus.example", "A", "BOGUS"),
 ])

@@ -115,6 +115,7 @@ def test_every_process_of_the_gateway(posternd, nsd, authority, tmp_path):
         # libclamav's own leaks at start show that its processes are looked at, too.
         assert "LeakSanitizer" in clean.log()
         assert KINDS <= set(running), running
+        config = config.replace("reject if virus", "").replace("filter virus", "# ")
         for kind in ["posternd", *(k for k in running if "scan" not in k)]:
             gate = postern.Postern(config, files, planted(kind, posternd)).start()
             with smtp.Client(GATE) as client:
