@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-enum { BLOCK_FIRST = 1024, BLOCK_LARGEST = 64 * 1024 };
+enum { BLOCK_FIRST = 256, BLOCK_LARGEST = 64 * 1024 };
 
 struct block {
 	struct block *next;
