@@ -37,7 +37,6 @@ struct pipeline {
 	struct flt_recipient candidate;
 	struct verdict first; /* of the first recipient, as it stood at RCPT */
 	struct spill *spill;
-	struct err spill_err;
 	bool spill_failed;
 	struct buf header; /* until the blank line */
 	bool header_done, header_too_large;
@@ -352,9 +351,10 @@ pipeline_body(struct pipeline *p, struct slice piece)
 {
 	if (p->spill_failed || p->header_too_large)
 		return; /* refused at its end; read on to stay in step */
-	if (spill_add(p->spill, piece, &p->spill_err) < 0) {
+	struct err err;
+	if (spill_add(p->spill, piece, &err) < 0) {
 		p->spill_failed = true;
-		log_error(EV_SYSTEM_ERROR, &p->log, &p->spill_err);
+		log_error(EV_SYSTEM_ERROR, &p->log, &err);
 		return;
 	}
 	p->mail.bytes += piece.n;
