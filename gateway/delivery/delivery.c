@@ -52,17 +52,8 @@ static int
 enter_sandbox(struct err *err)
 {
 	struct sandbox_spec spec;
-	struct sandbox_missing missing;
 	sandbox_spec_of(SANDBOX_DELIVERY, &spec);
-	if (sandbox_enter(&spec, &missing, err) < 0)
-		return -1;
-	if (missing.text[0] != '\0') {
-		struct log_line l;
-		log_begin(&l, EV_SANDBOX, NULL);
-		log_text(&l, "missing", missing.text);
-		log_end(&l);
-	}
-	return 0;
+	return sandbox_lock(&spec, err);
 }
 
 static int

@@ -126,12 +126,11 @@ static int
 signer_open(struct signer *s, const struct signer_start *start, struct err *err)
 {
 	struct sandbox_spec spec;
-	struct sandbox_missing missing;
 	if (load_keys(s, start, err) < 0 || (s->loop = loop_new(err)) == NULL)
 		return -1;
 	s->service = service_new(s->loop, start->control_fd, on_message, NULL, s);
 	sandbox_spec_of(SANDBOX_SIGNER, &spec);
-	return sandbox_enter(&spec, &missing, err);
+	return sandbox_lock(&spec, err);
 }
 
 int

@@ -387,7 +387,6 @@ static int
 open_service(struct authenticator *a, int control_fd, struct err *err)
 {
 	struct sandbox_spec spec;
-	struct sandbox_missing missing;
 	a->loop = loop_new(err);
 	if (a->loop == NULL)
 		return -1;
@@ -399,7 +398,7 @@ open_service(struct authenticator *a, int control_fd, struct err *err)
 			readable[n++] = a->users[i].path;
 	sandbox_spec_of(SANDBOX_AUTH, &spec);
 	spec.readable = readable;
-	int result = sandbox_enter(&spec, &missing, err);
+	int result = sandbox_lock(&spec, err);
 	mem_free(readable);
 	return result;
 }

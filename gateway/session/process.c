@@ -202,22 +202,13 @@ static int
 enter_sandbox(struct process *p, struct err *err)
 {
 	struct sandbox_spec spec;
-	struct sandbox_missing missing;
 	/* unix sockets of LMTP hops are connected to by path, which Landlock does not forbid */
 	const char *writable[] = {p->start->spill_path, NULL};
 	const char *readable[] = {"/etc/resolv.conf", "/etc/hosts", NULL};
 	sandbox_spec_of(SANDBOX_SESSION, &spec);
 	spec.readable = readable;
 	spec.writable = p->start->spill_path != NULL ? writable : NULL;
-	if (sandbox_enter(&spec, &missing, err) < 0)
-		return -1;
-	if (missing.text[0] != '\0') {
-		struct log_line l;
-		log_begin(&l, EV_SANDBOX, NULL);
-		log_text(&l, "missing", missing.text);
-		log_end(&l);
-	}
-	return 0;
+	return sandbox_lock(&spec, err);
 }
 
 static void

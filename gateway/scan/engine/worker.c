@@ -89,14 +89,13 @@ static int
 enter_sandbox(const struct worker_start *w, struct err *err)
 {
 	struct sandbox_spec spec;
-	struct sandbox_missing missing;
 	const char *writable[] = {w->tmp_dir, NULL};
 	const char *readable[] = {"/etc/ssl/openssl.cnf", NULL};
 	sandbox_spec_of(SANDBOX_SCANNER, &spec);
 	spec.writable = writable;
 	spec.readable = access(readable[0], R_OK) == 0 ? readable : NULL;
 	spec.memory_bytes = w->memory_bytes;
-	return sandbox_enter(&spec, &missing, err);
+	return sandbox_lock(&spec, err);
 }
 
 int
