@@ -19,8 +19,8 @@ int spill_add(struct spill *s, struct slice bytes, struct err *err);
 uint64_t spill_bytes(const struct spill *s);
 /* All of it, where it is in memory (a file of it may be there too); else false. */
 bool spill_memory(const struct spill *s, struct slice *bytes_out);
-/* The file, from offset 0; what is in memory is written to it first. Borrowed. -1: err says
- * why. */
+/* The file, from offset 0, open for reading alone; what is in memory is written to it first.
+ * Borrowed. -1: err says why. */
 int spill_file(struct spill *s, struct err *err);
 
 #endif
