@@ -103,11 +103,12 @@ victim(struct refusals *t, const uint64_t key[2])
 	return oldest;
 }
 
+/* RFC 3463 3.2: x.1.x is the address, but 7 and 8 are the sender's. */
 static bool
 is_unknown_user(const struct smtp_reply *r)
 {
-	return (r->code == 550 || r->code == 551 || r->code == 553) &&
-	       (!r->has_enhanced || r->enhanced[1] == 1);
+	return (r->code == 550 || r->code == 551 || r->code == 553) && r->has_enhanced &&
+	       r->enhanced[1] == 1 && r->enhanced[2] != 7 && r->enhanced[2] != 8;
 }
 
 void
