@@ -21,7 +21,7 @@ struct part {
 struct mark {
 	atomic_ullong key; /* 0: free */
 	atomic_uint deaths;
-	atomic_ullong until_ms;
+	atomic_ullong until_ms; /* an hour after the first death, then after the last one */
 };
 
 struct account {
@@ -147,10 +147,11 @@ account_blame(struct account *a, unsigned self, uint64_t now_ms)
 	if (m == NULL || atomic_load(&m->until_ms) < now_ms) {
 		m = m != NULL ? m : oldest;
 		atomic_store(&m->deaths, 0);
+		atomic_store(&m->until_ms, now_ms + MARK_MS);
 		atomic_store(&m->key, key);
 	}
-	atomic_fetch_add(&m->deaths, 1);
-	atomic_store(&m->until_ms, now_ms + MARK_MS);
+	if (atomic_fetch_add(&m->deaths, 1) + 1 >= DEATHS_MOST)
+		atomic_store(&m->until_ms, now_ms + MARK_MS);
 }
 
 bool
