@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "filters/facts.h"
+#include "io/dns.h"
 #include "io/listen.h"
 #include "io/tls.h"
 
@@ -137,6 +138,29 @@ generation_forget_keys(const struct generation *g, bool tls)
 		wipe(g->certificates[i].key_pem);
 }
 
+/* A resolver is opened and closed again: anchors that cannot be read are named before anything
+ * starts. */
+static void
+check_resolver(const struct conf *c, struct conf_report *report)
+{
+	struct dns_config dc = {.insecure = c->resolver.insecure};
+	struct err err;
+	struct loop *loop = loop_new(&err);
+	if (c->resolver.trust.n != 0)
+		dc.trust_file = arena_text(c->arena, c->resolver.trust);
+	for (size_t i = 0; i < c->resolver.n_servers && i < DNS_SERVERS_MOST; i++)
+		dc.servers[dc.n++] = (struct dns_server){
+			c->resolver.servers[i].ip, c->resolver.servers[i].port};
+	struct dns *dns = loop != NULL ? dns_open(loop, &dc, &err) : NULL;
+	if (dns == NULL)
+		conf_error(report,
+			c->resolver.at.file != NULL ? c->resolver.at
+						    : (struct conf_at){.file = c->file},
+			"%s", err.text);
+	dns_close(&dns);
+	loop_free(&loop);
+}
+
 struct generation *
 generation_read(const char *path, struct conf_report *report)
 {
@@ -161,6 +185,7 @@ generation_read(const char *path, struct conf_report *report)
 				"more than %d listeners", SESSION_LISTENERS_MOST);
 		read_certificates(g, report);
 		read_sign_keys(g, report);
+		check_resolver(g->conf, report);
 	}
 	if (report->n_errors != 0)
 		generation_free(&g, NULL);
@@ -236,7 +261,8 @@ open_spill(struct generation *g, struct err *err)
 	const char *dir = getenv("TMPDIR");
 	g->spill_path = dir != NULL && dir[0] == '/' ? dir : "/tmp";
 	g->spill_dir = open(g->spill_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return g->spill_dir >= 0 ? 0 : err_sys(err, "open the spill directory %s", g->spill_path);
+	return g->spill_dir >= 0 ? 0
+				 : err_sys(err, "open the spill directory %s", g->spill_path);
 }
 
 int
