@@ -55,12 +55,13 @@ ${rows}\tNULL,
 	set(${out} "${path}" PARENT_SCOPE)
 endfunction()
 
-# postern_program(NAME FILE library...): a binary in bin/, its main alone in FILE.
-function(postern_program name file)
+# postern_program(NAME FILE FOLDER library...): a binary in bin/, its main alone in FILE; FOLDER is
+# where it is installed.
+function(postern_program name file folder)
 	list(TRANSFORM ARGN PREPEND postern_ OUTPUT_VARIABLE libraries)
 	add_executable(${name} "${file}")
 	target_link_libraries(${name} PRIVATE ${libraries})
-	install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+	install(TARGETS ${name} RUNTIME DESTINATION "${folder}")
 endfunction()
 
 # postern_test(FILE): tests/unit/<folder>_<module>_test.c is linked with its folder's library.

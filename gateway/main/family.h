@@ -12,7 +12,7 @@
 
 struct family;
 
-/* programs: the folder that holds postern-scanner and postern-engine. */
+/* programs: the folder of posternd; postern-scanner and postern-engine are there or in libexec. */
 struct family *family_new(struct loop *l, const char *programs, struct err *err);
 void family_free(struct family **f);
 /*

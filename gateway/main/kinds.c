@@ -235,12 +235,22 @@ engine_argv(const struct kind_start *s, struct arena *a)
 	return argv;
 }
 
+/* Beside posternd in the build tree; where both are installed, in libexec beside sbin. */
+static struct slice
+program_path(const char *programs, const char *kind, struct arena *a)
+{
+	struct slice beside = arena_printf(a, "%s/postern-%s", programs, kind);
+	return access(beside.p, F_OK) == 0
+		       ? beside
+		       : arena_printf(a, "%s/" POSTERN_LIBEXEC "/postern-%s", programs, kind);
+}
+
 static pid_t
 fork_program(enum process_kind k, const struct kind_start *s, struct err *err)
 {
 	struct arena *a = arena_new(4 * 1024 * 1024);
 	const char *kind = process_kind_text(k);
-	struct slice path = arena_printf(a, "%s/postern-%s", s->programs, kind);
+	struct slice path = program_path(s->programs, kind, a);
 	struct child_spec spec = {.kind = kind,
 		.keep = &s->control_fd,
 		.nkeep = 1,

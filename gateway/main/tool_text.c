@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/log.h"
 #include "conf/schema.h"
 #include "filters/facts.h"
 #include "main/tool.h"
@@ -94,12 +95,31 @@ static const char manual_rules[] =
 	"all of\n"
 	"a list, \\fBany\\fR LIST { ... } binds several tests to one of its elements.\n";
 
+/* The section of posternd(8) that is made from the table. */
+static int
+print_events(const struct tool *t)
+{
+	fputs(".SH EVENTS\n"
+	      "Each line of the log is one event: its time, event=NAME, the process, the "
+	      "session "
+	      "and mail\nthat it belongs to, then its own words as key=value.\n",
+		t->out);
+	for (int i = 0; i < LOG_EVENT_COUNT; i++) {
+		enum log_event ev = (enum log_event)i;
+		fprintf(t->out, ".TP\n\\fB%s\\fR\n%s.\n", log_event_name(ev),
+			log_event_text(ev));
+	}
+	fputs(".SH SEE ALSO\npostern.conf(5), postern(1), freshclam(1)\n", t->out);
+	return 0;
+}
+
 int
 tool_manual(const struct tool *t, int n, char *const words[])
 {
-	(void)words;
+	if (n == 1 && strcmp(words[0], "events") == 0)
+		return print_events(t);
 	if (n != 0)
-		return tool_usage(t, "manual");
+		return tool_usage(t, "manual [events]");
 	struct arena *a = arena_new(TEXT_MOST);
 	fputs(manual_head, t->out);
 	tool_print(t->out, schema_manual(a));

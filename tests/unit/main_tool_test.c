@@ -118,7 +118,7 @@ test_check(void **state)
 	done(&r);
 }
 
-/* Every fact is in the table and in the manual. */
+/* Every fact is in the table and in the manual, every event in the daemon's page. */
 static void
 test_facts(void **state)
 {
@@ -135,6 +135,11 @@ test_facts(void **state)
 	assert_true(n > 10);
 	done(&facts);
 	done(&manual);
+	struct run events = run(tool_manual, "events", "");
+	assert_int_equal(events.status, 0);
+	for (int ev = 0; ev < LOG_EVENT_COUNT; ev++)
+		assert_non_null(strstr(events.out, log_event_text((enum log_event)ev)));
+	done(&events);
 }
 
 /* The strings of the record put together again. */
