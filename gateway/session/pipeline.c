@@ -15,7 +15,10 @@
 #include "session/refusal.h"
 #include "session/sign.h"
 
-enum { MAIL_ARENA_MOST = 8 * 1024 * 1024, EVAL_ARENA_MOST = 1024 * 1024 };
+/* What is kept of a mail grows with `limits { header bytes, recipients }`, so its bound does. */
+enum { MAIL_ARENA_MOST = 16 * 1024 * 1024, RECIPIENT_BYTES = 4 * 1024 };
+/* One evaluation; grows with the rules, not with the mail. */
+enum { EVAL_ARENA_MOST = 16 * 1024 * 1024 };
 
 enum pending { PENDING_NONE, PENDING_RCPT, PENDING_DATA, PENDING_END };
 
@@ -77,12 +80,19 @@ pipeline_helo(struct pipeline *p)
 	facts_helo(p->facts);
 }
 
+static struct arena *
+mail_arena(const struct conf_limits *l)
+{
+	return arena_new(MAIL_ARENA_MOST + 2 * (size_t)l->header_bytes +
+			 (size_t)l->recipients * RECIPIENT_BYTES);
+}
+
 void
 pipeline_mail(
 	struct pipeline *p, const struct address *sender, const struct smtp_mail_params *params)
 {
 	must(p->arena == NULL);
-	p->arena = arena_new(MAIL_ARENA_MOST);
+	p->arena = mail_arena(&p->config->conf->limits);
 	p->mail = (struct flt_mail){.sender = *sender, .params = *params, .log = &p->log};
 	p->log = (struct log_context){.up = p->session_log, .key = "mail"};
 	snprintf(p->log.value, sizeof(p->log.value), "%.16s.%u", p->session_log->value,
@@ -126,10 +136,10 @@ recipient_at(const struct pipeline *p, size_t i)
 }
 
 static void
-evaluate(struct pipeline *p, size_t i, struct verdict *v_out)
+evaluate(struct pipeline *p, size_t i, struct arena *a, struct verdict *v_out)
 {
 	struct policy_subject subject = {.postmaster = is_postmaster(recipient_at(p, i))};
-	facts_eval(p->facts, i, &subject, p->eval, v_out);
+	facts_eval(p->facts, i, &subject, a, v_out);
 }
 
 /* What a verdict says, kept beyond its evaluation. */
@@ -190,7 +200,7 @@ step_rcpt(struct pipeline *p)
 {
 	struct verdict v;
 	arena_reset(p->eval);
-	evaluate(p, p->mail.n_recipients, &v);
+	evaluate(p, p->mail.n_recipients, p->eval, &v);
 	if (!v.decided && v.waits)
 		return STEP_WAIT;
 	if (refuses(&v)) {
@@ -234,6 +244,16 @@ same_rules(const struct rule **a, size_t n_a, const struct rule **b, size_t n_b)
 	return n_a == n_b && (n_a == 0 || memcmp(a, b, n_a * sizeof(*a)) == 0);
 }
 
+static bool
+same_verdict(const struct verdict *a, const struct verdict *b)
+{
+	if (a->decided != b->decided)
+		return false;
+	return !a->decided ||
+	       (a->action == b->action && a->rule == b->rule &&
+		       same_rules(a->effects, a->n_effects, b->effects, b->n_effects));
+}
+
 /*
  * One verdict for all recipients. WAIT: questions are open; GO: *v_out is what all got (decided
  * or, before the end, not); REFUSE: they differ, the outcome says so.
@@ -242,30 +262,25 @@ static enum step
 evaluate_all(struct pipeline *p, struct verdict *v_out)
 {
 	arena_reset(p->eval);
-	bool waits = false;
-	for (size_t i = 0; i < p->mail.n_recipients; i++) {
+	evaluate(p, 0, p->eval, v_out);
+	bool waits = !v_out->decided && v_out->waits, same = true;
+	/* The others' evaluations are held against the first's and dropped, one by one. */
+	struct arena *others = arena_new(EVAL_ARENA_MOST);
+	for (size_t i = 1; i < p->mail.n_recipients; i++) {
 		struct verdict v;
-		evaluate(p, i, &v);
+		arena_reset(others);
+		evaluate(p, i, others, &v);
 		waits = waits || (!v.decided && v.waits);
-		if (i == 0) {
-			*v_out = v;
-			continue;
-		}
-		if (waits)
-			continue;
-		bool same =
-			v.decided == v_out->decided &&
-			(!v.decided || (v.action == v_out->action && v.rule == v_out->rule &&
-					       same_rules(v.effects, v.n_effects,
-						       v_out->effects, v_out->n_effects)));
-		if (!same && !p->header_done)
-			continue; /* DATA: it may still come out the same */
-		if (!same)
-			return refuse_builtin(p, ACTION_DEFER, "one-decision",
-				smtp_reply_of("451 4.3.0 The recipients of this mail are "
-					      "decided differently, send one at a time"));
+		same = same && same_verdict(&v, v_out);
 	}
-	return waits ? STEP_WAIT : STEP_GO;
+	arena_free(&others);
+	if (waits)
+		return STEP_WAIT;
+	if (!same && p->header_done) /* at DATA it may still come out the same */
+		return refuse_builtin(p, ACTION_DEFER, "one-decision",
+			smtp_reply_of("451 4.3.0 The recipients of this mail are "
+				      "decided differently, send one at a time"));
+	return STEP_GO;
 }
 
 static enum step
@@ -327,7 +342,7 @@ header_complete(struct pipeline *p, size_t header_bytes)
 	/* Cheap questions about the header travel while the body is still coming. */
 	struct verdict v;
 	arena_reset(p->eval);
-	evaluate(p, 0, &v);
+	evaluate(p, 0, p->eval, &v);
 }
 
 static void
