@@ -82,29 +82,45 @@ connection_kill(struct connection *c)
 	connection_destroy(c);
 }
 
+/* Each reply begins the client's next turn; what it has not read, it must within a minute. */
 static void
 flush(struct connection *c)
 {
 	struct slice out = gate_output(c->gate);
+	if (stream_unsent(c->stream) == 0)
+		c->unread_ms = 0;
 	if (out.n == 0)
 		return;
 	out = slice_first(out, stream_room(c->stream));
-	if (stream_write(c->stream, out) == 0)
-		gate_written(c->gate, out.n);
+	if (stream_write(c->stream, out) < 0)
+		return;
+	gate_written(c->gate, out.n);
+	c->due_ms = 0;
+	if (c->unread_ms == 0)
+		c->unread_ms = loop_now(c->process->loop);
 }
 
+/*
+ * A deadline stands until the next reply: neither single bytes nor answers to our own questions
+ * push it on (SRV-05).
+ */
 static void
 set_deadline(struct connection *c)
 {
-	uint64_t ms = gate_allowed_ms(c->gate);
+	uint64_t now = loop_now(c->process->loop), ms = gate_allowed_ms(c->gate);
 	if (sign_waits(c))
 		return; /* the timer is for the next signer */
-	if (stream_unsent(c->stream) != 0 && (ms == 0 || ms > SLOW_READER_MS))
-		ms = SLOW_READER_MS;
 	if (ms == 0)
+		c->due_ms = 0;
+	else if (c->due_ms == 0)
+		c->due_ms = now + ms;
+	uint64_t at = c->due_ms;
+	if (c->unread_ms != 0 && (at == 0 || at > c->unread_ms + SLOW_READER_MS))
+		at = c->unread_ms + SLOW_READER_MS;
+	if (at == 0)
 		loop_timer_clear(&c->timer);
 	else
-		loop_timer_set(&c->timer, ms);
+		loop_timer_set(&c->timer, at > now ? at - now : 1);
 }
 
 static void
@@ -285,6 +301,8 @@ on_secure(void *arg)
 	struct connection *c = arg;
 	struct tls_info info;
 	struct log_line l;
+	if (c->phase == CONNECTION_ENDING)
+		return; /* the gateway stops, in this very turn */
 	must(stream_tls_info(c->stream, &info));
 	log_begin(&l, EV_TLS, &(struct log_context){.key = "session"});
 	log_text(&l, "session", c->id);
@@ -296,6 +314,7 @@ on_secure(void *arg)
 		return;
 	}
 	gate_tls_started(c->gate, slice_of(info.version), slice_of(info.cipher));
+	c->due_ms = 0;
 	service(c);
 }
 
@@ -332,11 +351,17 @@ on_time(void *arg)
 	struct connection *c = arg;
 	if (c->gate != NULL && sign_retry(c))
 		return;
-	if (c->gate == NULL || stream_unsent(c->stream) != 0) {
+	if (c->gate == NULL) {
 		connection_end(c);
 		return;
 	}
-	gate_expired(c->gate);
+	uint64_t now = loop_now(c->process->loop);
+	if (stream_unsent(c->stream) != 0 && now >= c->unread_ms + SLOW_READER_MS) {
+		connection_end(c);
+		return;
+	}
+	if (c->due_ms != 0 && now >= c->due_ms)
+		gate_expired(c->gate);
 	service(c);
 }
 

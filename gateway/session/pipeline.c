@@ -15,7 +15,7 @@
 #include "session/refusal.h"
 #include "session/sign.h"
 
-/* What is kept of a mail grows with `limits { header bytes, recipients }`, so its bound does. */
+/* What is kept of a mail grows with `limits { header bytes, recipients }`: its bound too. */
 enum { MAIL_ARENA_MOST = 16 * 1024 * 1024, RECIPIENT_BYTES = 4 * 1024 };
 /* One evaluation; grows with the rules, not with the mail. */
 enum { EVAL_ARENA_MOST = 16 * 1024 * 1024 };

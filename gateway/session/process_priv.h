@@ -39,6 +39,8 @@ struct connection {
 	struct gate_client client;
 	char id[17];
 	struct loop_timer timer; /* what the client owes us */
+	uint64_t due_ms;         /* by when; 0: nothing is due from it */
+	uint64_t unread_ms;      /* since when it has not read what we said; 0: it has */
 	struct loop_task task;   /* answers came: go on; or end */
 	struct relay_transfer *transfer;
 	uint64_t number;       /* of this connection in its process */
