@@ -12,7 +12,7 @@
 
 #include "base/err.h"
 
-enum { CHILD_KEEP_MOST = 64, CHILD_STATUS_BYTES = 64 };
+enum { CHILD_KEEP_MOST = 80, CHILD_STATUS_BYTES = 64 };
 
 struct child_spec {
 	const char *kind; /* "session": name in ps, at most 15 bytes are seen by the kernel */

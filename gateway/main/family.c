@@ -213,6 +213,7 @@ member_start(struct member *m)
 		return;
 	}
 	struct kind_start start = {.generation = m->generation,
+		.all = m->family->current,
 		.index = m->index,
 		.number = m->number,
 		.control_fd = fds[1],
@@ -232,6 +233,15 @@ member_start(struct member *m)
 	m->control = ipc_new(m->family->loop, fds[0], 64 * 1024, &calls, m);
 	log_member(m, EV_CHILD_START, NULL);
 	connect_member(m);
+}
+
+bool
+family_has_room(const struct family *f, const struct generation *g)
+{
+	unsigned left = 0;
+	for (unsigned i = 0; i < ACCOUNT_PROCESSES_MOST; i++)
+		left += !f->numbers[i];
+	return left >= kind_count(PROCESS_SESSION, g);
 }
 
 void
@@ -292,9 +302,8 @@ wind_down(struct family *f)
 			stop_members(f, g, false);
 		if (g->stopping && count(f, g, true) + count(f, g, false) == 0 &&
 			(g != f->current || f->stopping)) {
-			const struct generation *newer = g != f->current ? f->current : NULL;
 			*at = g->next;
-			generation_free(&g, newer);
+			generation_free(&g, f->current);
 		} else {
 			at = &g->next;
 		}
@@ -402,7 +411,7 @@ family_free(struct family **f)
 	while ((*f)->current != NULL) {
 		struct generation *g = (*f)->current;
 		(*f)->current = g->next;
-		generation_free(&g, NULL);
+		generation_free(&g, (*f)->current);
 	}
 	mem_free(*f);
 	*f = NULL;

@@ -15,9 +15,12 @@ struct family;
 /* programs: the folder of posternd; postern-scanner and postern-engine are there or in libexec. */
 struct family *family_new(struct loop *l, const char *programs, struct err *err);
 void family_free(struct family **f);
+/* There may be only so many session processes; those of older generations may still be ending.
+ */
+bool family_has_room(const struct family *f, const struct generation *g);
 /*
- * Starts the processes of a generation; those of the one before are told to stop when all of
- * the new ones are ready. Owns g from here on.
+ * Starts the processes of a generation, for which there is room; those of the one before are
+ * told to stop when all of the new ones are ready. Owns g from here on.
  */
 void family_start(struct family *f, struct generation *g);
 /* SIGTERM: sessions first, then those that serve them; the loop stops when all are gone. */

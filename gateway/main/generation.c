@@ -130,9 +130,9 @@ generation_files_changed(const struct generation *g)
 }
 
 void
-generation_forget_keys(const struct generation *g, bool tls)
+generation_forget_keys(const struct generation *g, bool dkim, bool tls)
 {
-	for (size_t i = 0; g->sign_pems != NULL && i < g->conf->n_signs; i++)
+	for (size_t i = 0; dkim && g->sign_pems != NULL && i < g->conf->n_signs; i++)
 		wipe(g->sign_pems[i]);
 	for (size_t i = 0; tls && i < g->n_certificates; i++)
 		wipe(g->certificates[i].key_pem);
@@ -279,28 +279,29 @@ generation_open(struct generation *g, const struct generation *old, struct err *
 }
 
 static bool
-uses_fd(const struct generation *g, int fd)
+uses_fd(const struct generation *others, int fd)
 {
-	for (size_t i = 0; g != NULL && i < g->conf->n_listeners; i++)
-		if (g->listen_fds[i] == fd)
-			return true;
+	for (const struct generation *g = others; g != NULL; g = g->next)
+		for (size_t i = 0; i < g->conf->n_listeners; i++)
+			if (g->listen_fds[i] == fd)
+				return true;
 	return false;
 }
 
 void
-generation_free(struct generation **g, const struct generation *newer)
+generation_free(struct generation **g, const struct generation *others)
 {
 	if (*g == NULL)
 		return;
 	for (size_t i = 0;
 		(*g)->conf != NULL && i < (*g)->conf->n_listeners && i < SESSION_LISTENERS_MOST;
 		i++)
-		if ((*g)->listen_fds[i] >= 0 && !uses_fd(newer, (*g)->listen_fds[i]))
+		if ((*g)->listen_fds[i] >= 0 && !uses_fd(others, (*g)->listen_fds[i]))
 			close((*g)->listen_fds[i]);
 	if ((*g)->spill_dir >= 0)
 		close((*g)->spill_dir);
 	if ((*g)->conf != NULL)
-		generation_forget_keys(*g, true);
+		generation_forget_keys(*g, true, true);
 	conf_free(&(*g)->conf);
 	arena_free(&(*g)->arena);
 	mem_free(*g);

@@ -42,10 +42,9 @@ int generation_open(struct generation *g, const struct generation *old, struct e
 /* A certificate or key file is another than the one that was read: time for a new generation.
  */
 bool generation_files_changed(const struct generation *g);
-/* In a child that must not have them: the private keys of DKIM, of TLS too where it has no
- * listener. */
-void generation_forget_keys(const struct generation *g, bool tls);
-/* Closes what no newer generation has taken over. */
-void generation_free(struct generation **g, const struct generation *newer);
+/* In a child that must not have them: the private keys of DKIM, of TLS. */
+void generation_forget_keys(const struct generation *g, bool dkim, bool tls);
+/* Closes what none of the others, a chain by next, listens on too. */
+void generation_free(struct generation **g, const struct generation *others);
 
 #endif

@@ -121,8 +121,19 @@ run_signer(const struct kind_start *s)
 		.n = s->generation->conf->n_signs,
 		.control_fd = s->control_fd};
 	int result = signer_main(&start);
-	generation_forget_keys(s->generation, true);
+	generation_forget_keys(s->generation, true, true);
 	return result;
+}
+
+/* The child has a copy of the parent's memory: the keys of every generation that still ends. */
+static void
+forget_keys(const struct child_run *r)
+{
+	for (const struct generation *g = r->start->all; g != NULL; g = g->next) {
+		bool own = g == r->start->generation;
+		generation_forget_keys(g, !own || r->kind != PROCESS_SIGNER,
+			!own || r->kind != PROCESS_SESSION);
+	}
 }
 
 static int
@@ -134,8 +145,7 @@ run_child(void *arg)
 	struct authenticator *authenticator = NULL;
 	log_open(r->start->generation->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR,
 		process_kind_text(r->kind));
-	if (r->kind != PROCESS_SIGNER)
-		generation_forget_keys(r->start->generation, r->kind != PROCESS_SESSION);
+	forget_keys(r);
 	snprintf(title, sizeof(title), "posternd: %s %u", process_kind_text(r->kind),
 		r->start->index);
 	child_title(title);

@@ -57,6 +57,13 @@ reload(struct daemon *d)
 	conf_report_fini(&report);
 	if (g == NULL)
 		return;
+	if (!family_has_room(d->family, g)) {
+		err_set(&err, "sessions of several earlier configurations are still ending: "
+			      "reload again in some minutes");
+		log_error(EV_CONFIG_ERROR, NULL, &err);
+		generation_free(&g, family_generation(d->family));
+		return;
+	}
 	if (generation_open(g, family_generation(d->family), &err) < 0) {
 		log_error(EV_CONFIG_ERROR, NULL, &err);
 		generation_free(&g, family_generation(d->family));
