@@ -4,6 +4,8 @@
  */
 #include "base/mem.h"
 
+#include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,4 +52,15 @@ void
 mem_wipe(void *p, size_t bytes)
 {
 	explicit_bzero(p, bytes);
+}
+
+void
+mem_keep_freed(size_t bytes)
+{
+	must(bytes <= INT_MAX);
+	/* Where the C library has no such setting it is as if it had not been asked. */
+#ifdef M_TRIM_THRESHOLD
+	mallopt(M_TRIM_THRESHOLD, (int)bytes);
+	mallopt(M_MMAP_THRESHOLD, (int)bytes); /* else what is above 128 KB is never kept */
+#endif
 }

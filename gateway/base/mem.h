@@ -14,6 +14,12 @@ char *mem_text(const char *text);                       /* a copy of a C string 
 void  mem_free(void *p);                                /* NULL is fine */
 void  mem_wipe(void *p, size_t bytes);                  /* zeroes secrets, never optimised away */
 
+/*
+ * Freed memory of up to so many bytes stays with the process: for one that does the same work again
+ * and again, and would give it back and ask for it each time.
+ */
+void  mem_keep_freed(size_t bytes);
+
 #define MEM_NEW(type) ((type *)mem_new(sizeof(type)))
 
 #endif

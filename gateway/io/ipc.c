@@ -370,7 +370,8 @@ int
 ipc_read_blocking(int fd, struct buf *buf, struct ipc_msg *m, struct err *err)
 {
 	int flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+	if (flags < 0 ||
+		((flags & O_NONBLOCK) != 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0))
 		return err_sys(err, "make a channel blocking");
 	buf_clear(buf);
 	char *to = buf_reserve(buf, IPC_PAYLOAD_BYTES);

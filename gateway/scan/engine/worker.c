@@ -10,13 +10,17 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/must.h"
 #include "engine/parts.h"
 #include "io/child.h"
 #include "io/sandbox.h"
 #include "scan/messages.h"
 
-enum { REPORT_ARENA_MOST = 32 * 1024 * 1024 };
+enum {
+	REPORT_ARENA_MOST = 32 * 1024 * 1024,
+	KEPT_BYTES = 4 * 1024 * 1024, /* libclamav takes and frees some 200 KB for any mail */
+};
 
 static void
 scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice mail,
@@ -107,6 +111,7 @@ worker_main(int channel, void *arg)
 	struct buf buf;
 	int result = enter_sandbox(w, &err);
 	buf_init(&buf, IPC_PAYLOAD_BYTES);
+	mem_keep_freed(KEPT_BYTES);
 	while (result == 0 && (result = ipc_read_blocking(channel, &buf, &m, &err)) == 1)
 		result = one_job(w, channel, &m, &err);
 	if (result < 0)
