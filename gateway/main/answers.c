@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "io/dns.h"
 #include "main/answers_file.h"
+#include "main/runner.h"
 
 enum { ARENA_MOST = 64 << 20, ASK_DNS_MS = 8000 };
 
@@ -16,6 +17,8 @@ struct answers {
 	struct dns_file file;
 	struct loop *loop;
 	struct dns *dns;
+	struct runner *runner;
+	struct slice mail;
 	unsigned waiting, asked;
 };
 
@@ -47,6 +50,7 @@ answers_new(const struct answers_config *config, struct err *err)
 	struct answers *a = MEM_NEW(struct answers);
 	a->config = *config;
 	a->arena = arena_new(ARENA_MOST);
+	a->runner = runner_new();
 	int result = config->dns_file != NULL
 			     ? dns_file_read(config->dns_file, a->arena, &a->file, err)
 			     : open_dns(a, err);
@@ -60,6 +64,7 @@ answers_free(struct answers **a)
 {
 	if (*a == NULL)
 		return;
+	runner_free(&(*a)->runner);
 	dns_close(&(*a)->dns);
 	loop_free(&(*a)->loop);
 	arena_free(&(*a)->arena);
@@ -90,6 +95,12 @@ ask_dns(struct answers *a, struct questions *scope, struct question *q)
 	dns_ask(a->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, ask);
 }
 
+void
+answers_mail(struct answers *a, struct slice mail)
+{
+	a->mail = mail;
+}
+
 bool
 answers_give(struct answers *a, struct facts *f)
 {
@@ -107,7 +118,11 @@ answers_give(struct answers *a, struct facts *f)
 				scope, q, a->config.known, slice_of(a->config.known_text));
 			break;
 		case QUESTION_SCAN: question_answer_scan(scope, q, &a->config.scan); break;
-		case QUESTION_ENGINE: question_answer_engine(scope, q, SLICE_NONE); break;
+		case QUESTION_ENGINE:
+			question_answer_engine(scope, q,
+				runner_run(
+					a->runner, q->name, q->input, a->mail, scope->arena));
+			break;
 		}
 	}
 	if (a->waiting != 0)

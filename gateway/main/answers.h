@@ -1,7 +1,7 @@
 /*
  * The blocking driver of questions, for `postern explain`: DNS asked live through the event
- * loop, or looked up in a file; call-outs and scans answered with what the caller was told. One
- * line of the file is one record, "NAME TYPE VALUE":
+ * loop, or looked up in a file; second engines in their process; call-outs and scans answered
+ * with what the caller was told. One line of the file is one record, "NAME TYPE VALUE":
  *
  *     example.com TXT "v=spf1 ip4:192.0.2.1 -all"
  *     example.com MX 10 mx.example.com
@@ -29,6 +29,8 @@ struct answers_config {
 /* NULL and err: a file that is not right, a resolver that cannot be used. config is copied. */
 struct answers *answers_new(const struct answers_config *config, struct err *err);
 void answers_free(struct answers **a);
+/* The mail as it came, for libopendkim; borrowed. */
+void answers_mail(struct answers *a, struct slice mail);
 /* Asks all that is open in f, waits, and puts the answers in. False: nothing was open. */
 bool answers_give(struct answers *a, struct facts *f);
 unsigned answers_dns_count(const struct answers *a);

@@ -279,6 +279,7 @@ explain(struct explain *e, struct err *err)
 	int result = file_read(e->path, most, a, &text, err);
 	if (result == 0) {
 		text = with_crlf(text, a);
+		answers_mail(e->answers, text);
 		e->facts = facts_new(e->conf, e->policy, &e->session);
 		facts_helo(e->facts);
 		facts_mail(e->facts, &e->mail);

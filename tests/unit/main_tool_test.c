@@ -452,6 +452,45 @@ leave_folder(void **state)
 	return chdir("/") != 0 || rmdir(*state) != 0;
 }
 
+/* The libraries in their process say what they would say under posternd. */
+static void
+test_explain_second_engines(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	size_t room = 200 * 1024, n = 0;
+	char *large = arena_alloc(a, room);
+	write_config(RIGHT "filter spf { engine libspf2 }\nfilter dkim { engine libopendkim }\n"
+			   "inbound {\n\treject if spf is permerror\n"
+			   "\treject if dkim is not permerror\n\taccept\n}\n");
+	/* A CIDR length of 0 is a syntax error to libspf2, and none to us. */
+	write_file("dns", "sender.example TXT \"v=spf1 a:far.example -all\"\n"
+			  "far.example A 192.0.2.1\n"
+			  "wide.example TXT \"v=spf1 ip4:0.0.0.0/0 -all\"\n");
+	n = (size_t)snprintf(large, room,
+		"DKIM-Signature: v=1; a=rsa-sha256; d=sender.example; s=none; h=from; bh=YQ==; "
+		"b=YQ==\nFrom: a@sender.example\nTo: c@example.com\n"
+		"Date: Sun, 22 Nov 2026 03:00:00 +0000\n\n");
+	while (n < 150 * 1024)
+		n += (size_t)snprintf(large + n, room - n, "a line of a mail that is large\n");
+	write_file("m.eml", large);
+	arena_free(&a);
+	struct run r = run(tool_explain, WHO "--dns dns m.eml", "");
+	assert_string_equal(r.err, "");
+	assert_non_null(strstr(r.out, "spf=pass"));
+	assert_non_null(strstr(r.out, "libopendkim says so"));
+	assert_non_null(strstr(r.out, "decision: accept by test.conf:9"));
+	done(&r);
+	r = run(tool_explain,
+		"--client 192.0.2.1 --from a@wide.example --to c@example.com --dns dns m.eml",
+		"");
+	assert_non_null(strstr(r.out, "spf=permerror"));
+	assert_non_null(strstr(r.out, "decision: reject by test.conf:7"));
+	done(&r);
+	unlink("dns");
+	unlink("m.eml");
+}
+
 int
 main(void)
 {
@@ -461,6 +500,7 @@ main(void)
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_second_engines),
 		cmocka_unit_test(test_dns_file),
 	};
 	return cmocka_run_group_tests(tests, enter_folder, leave_folder);

@@ -448,6 +448,29 @@ test_dkim_sizes(void **state)
 	assert_int_equal(output(at).n, 0);
 }
 
+/* Time is the request's: what was signed 30 days from now is refused (t=, DKIM_SKEW_S). */
+static void
+test_dkim_clock(void **state)
+{
+	(void)state;
+	char folder[PATH_MAX];
+	struct engine_opendkim_request keys = {0};
+	enum dkim_result results[DKIM_SIGNATURES_MOST];
+	snprintf(folder, sizeof(folder), "%s/tests/data/dkim-matrix-own",
+		getenv("POSTERN_SOURCE"));
+	read_keys(folder, &keys);
+	while (!slice_starts(keys.keys[0].name, SLICE("r2048.")))
+		keys.keys++;
+	keys.n = 1;
+	keys.wall_s = WALL_S;
+	struct slice mail = read_file(folder, "ok-rsa-sha256-relaxed-relaxed-n.eml");
+	verify(mail, &keys, false, 1, results);
+	assert_int_equal(results[0], DKIM_PASS);
+	keys.wall_s = WALL_S - 30 * 24 * 3600;
+	verify(mail, &keys, false, 1, results);
+	assert_int_equal(results[0], DKIM_FAIL);
+}
+
 /* What is no job is answered, and the next one is served. */
 static void
 test_nonsense(void **state)
@@ -474,6 +497,7 @@ main(void)
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_dkim_matrix),
 		cmocka_unit_test(test_dkim_sizes),
+		cmocka_unit_test(test_dkim_clock),
 		cmocka_unit_test(test_nonsense),
 	};
 	return cmocka_run_group_tests(tests, open_engine, close_engine);
