@@ -131,6 +131,8 @@ struct relay_transfer *relay_send(struct relay_pool *p, const struct relay_way *
  * False: the final dot is out, which is never cut: fn still comes, keep the mail until then.
  */
 bool relay_cancel(struct relay_transfer **t);
+/* The process ends: dropped as it is, behind a final dot too; fn is not called. Takes NULL. */
+void relay_abandon(struct relay_transfer **t);
 /* The final dot is out (or the transfer done): from here on it cannot be cancelled. */
 bool relay_is_final(const struct relay_transfer *t);
 

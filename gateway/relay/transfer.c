@@ -433,6 +433,15 @@ relay_cancel(struct relay_transfer **tp)
 	return true;
 }
 
+void
+relay_abandon(struct relay_transfer **tp)
+{
+	struct relay_transfer *t = *tp;
+	*tp = NULL;
+	if (t != NULL)
+		relay_transfer_free(t);
+}
+
 bool
 relay_is_final(const struct relay_transfer *t)
 {

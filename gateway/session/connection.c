@@ -79,6 +79,7 @@ connection_end(struct connection *c)
 void
 connection_kill(struct connection *c)
 {
+	relay_abandon(&c->transfer); /* the process ends: its ten minutes are over */
 	connection_destroy(c);
 }
 
