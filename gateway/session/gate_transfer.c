@@ -8,27 +8,21 @@
 #include "session/gate_priv.h"
 #include "session/refusals.h"
 
+enum { LOG_WORDS_MOST = 600 };
+
+/* What became of it first, at full length; what the client chose last: a line has an end. */
 void
 gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply)
 {
 	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
 	const struct outcome *o = pipeline_outcome(g->pipeline);
+	struct arena *a = pipeline_arena(g->pipeline);
 	struct log_line l;
 	log_begin(&l, EV_MAIL, pipeline_log(g->pipeline));
 	log_text(&l, "direction", g->config->direction == INBOUND ? "inbound" : "outbound");
 	log_ip(&l, "client", &g->session.client);
-	log_slice(&l, "helo", g->session.helo);
 	if (g->session.user.n != 0)
 		log_slice(&l, "user", g->session.user);
-	log_slice(&l, "sender", m->sender.text);
-	for (size_t i = 0; i < m->n_recipients && i < 20; i++)
-		log_slice(&l, "recipient", m->recipients[i].address.text);
-	log_number(&l, "recipients", (int64_t)m->n_recipients);
-	log_number(&l, "bytes", (int64_t)m->bytes);
-	if (m->message != NULL) {
-		log_slice(&l, "from", m->message->from_domain);
-		log_slice(&l, "message-id", slice_first(m->message->message_id, 200));
-	}
 	log_text(&l, "decision", decision);
 	if (o->rule != NULL) {
 		log_text(&l, "file", o->rule->at.file);
@@ -38,10 +32,20 @@ gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *rep
 	}
 	if (g->transfer.hop.n != 0)
 		log_slice(&l, "hop", g->transfer.hop);
+	log_slice(&l, "reply", slice_first(smtp_reply_line(reply, a), LOG_WORDS_MOST));
 	if (g->transfer.reply.code != 0)
 		log_slice(&l, "words",
-			smtp_reply_line(&g->transfer.reply, pipeline_arena(g->pipeline)));
-	log_slice(&l, "reply", smtp_reply_line(reply, pipeline_arena(g->pipeline)));
+			slice_first(smtp_reply_line(&g->transfer.reply, a), LOG_WORDS_MOST));
+	log_number(&l, "bytes", (int64_t)m->bytes);
+	log_number(&l, "recipients", (int64_t)m->n_recipients);
+	log_slice(&l, "sender", m->sender.text);
+	if (m->message != NULL)
+		log_slice(&l, "from", m->message->from_domain);
+	log_slice(&l, "helo", g->session.helo);
+	if (m->message != NULL)
+		log_slice(&l, "message-id", slice_first(m->message->message_id, 200));
+	for (size_t i = 0; i < m->n_recipients && i < 20; i++)
+		log_slice(&l, "recipient", m->recipients[i].address.text);
 	log_end(&l);
 }
 
@@ -165,7 +169,8 @@ quote(struct gate *g, const char *ours, const struct smtp_reply *theirs)
 		r.enhanced[1] = theirs->enhanced[1];
 		r.enhanced[2] = theirs->enhanced[2];
 	}
-	if (theirs->code / 100 == r.code / 100 && r.code / 100 == 5)
+	/* 521 would end the session too (RFC 7504) */
+	if (theirs->code / 100 == 5 && r.code / 100 == 5 && theirs->code != 521)
 		r.code = theirs->code;
 	return smtp_reply_text(r,
 		arena_printf(a, "%.*s (%s): %.*s", SLICE_ARG(r.text), pipeline_id(g->pipeline),
