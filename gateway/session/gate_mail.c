@@ -322,11 +322,17 @@ gate_on_data(struct gate *g)
 	gate_on_step(g, pipeline_data(g->pipeline));
 }
 
-/* OUT-13: From is held to the account's rights as the envelope is. */
+/*
+ * OUT-13: From is held to the account's rights as the envelope is. One that another program may
+ * read otherwise is nobody's, even where the listener's rules about headers are off.
+ */
 static bool
 from_is_allowed(const struct gate *g)
 {
 	const struct message *m = pipeline_the_mail(g->pipeline)->message;
+	const unsigned unclear = MESSAGE_FROM_SEVERAL | MESSAGE_FROM_BAD | MESSAGE_TOO_MANY;
+	if (g->session.user.n != 0 && m != NULL && (m->faults & unclear) != 0)
+		return false;
 	for (size_t i = 0; m != NULL && i < m->n_from; i++)
 		if (!may_send_as(g, &m->from[i]))
 			return false;
@@ -337,7 +343,7 @@ void
 gate_on_body_end(struct gate *g)
 {
 	enum step s = pipeline_end(g->pipeline);
-	if (!from_is_allowed(g)) {
+	if (s != STEP_REFUSE && !from_is_allowed(g)) {
 		struct smtp_reply r = smtp_reply_of(
 			"550 5.7.1 This account may not send as the address in From");
 		g->wait = GATE_IDLE;
