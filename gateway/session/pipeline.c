@@ -38,6 +38,7 @@ struct pipeline {
 	struct flt_mail mail;
 	size_t recipients_room;
 	struct flt_recipient candidate;
+	size_t waiting;       /* the last recipient whose evaluation waits, from 1; 0: none */
 	struct verdict first; /* of the first recipient, as it stood at RCPT */
 	struct spill *spill;
 	bool spill_failed;
@@ -116,6 +117,7 @@ pipeline_mail_end(struct pipeline *p)
 	arena_free(&p->arena);
 	p->mail = (struct flt_mail){0};
 	p->recipients_room = 0;
+	p->waiting = 0;
 	p->first = (struct verdict){0};
 	p->header_done = p->header_too_large = p->spill_failed = false;
 	p->outcome = (struct outcome){0};
@@ -262,15 +264,26 @@ static enum step
 evaluate_all(struct pipeline *p, struct verdict *v_out)
 {
 	arena_reset(p->eval);
+	/* Answers come one by one: whoever waited last time is asked before all are. */
+	if (p->waiting != 0) {
+		evaluate(p, p->waiting - 1, p->eval, v_out);
+		if (!v_out->decided && v_out->waits)
+			return STEP_WAIT;
+		arena_reset(p->eval);
+	}
 	evaluate(p, 0, p->eval, v_out);
 	bool waits = !v_out->decided && v_out->waits, same = true;
+	p->waiting = waits;
 	/* The others' evaluations are held against the first's and dropped, one by one. */
 	struct arena *others = arena_new(EVAL_ARENA_MOST);
 	for (size_t i = 1; i < p->mail.n_recipients; i++) {
 		struct verdict v;
 		arena_reset(others);
 		evaluate(p, i, others, &v);
-		waits = waits || (!v.decided && v.waits);
+		if (!v.decided && v.waits) {
+			waits = true;
+			p->waiting = i + 1;
+		}
 		same = same && same_verdict(&v, v_out);
 	}
 	arena_free(&others);
@@ -311,6 +324,7 @@ pipeline_data(struct pipeline *p)
 		return refuse_builtin(p, ACTION_DEFER, "memory",
 			smtp_reply_of("452 4.3.1 Too much mail is under way, try again later"));
 	facts_data(p->facts);
+	p->waiting = 0;
 	p->pending = PENDING_DATA;
 	return pipeline_again(p);
 }
@@ -432,6 +446,7 @@ pipeline_end(struct pipeline *p)
 		if (refusal.code != 0)
 			return refuse_builtin(p, ACTION_REJECT, "header", refusal);
 	}
+	p->waiting = 0;
 	p->pending = PENDING_END;
 	return pipeline_again(p);
 }
