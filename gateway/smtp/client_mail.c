@@ -258,8 +258,11 @@ client_take_mail(struct smtp_client *c, const struct smtp_reply *r)
 size_t
 smtp_client_wants_body(const struct smtp_client *c)
 {
-	/* A dot in front of each byte, and the end, must find room. */
-	if (c->phase != SMTP_CL_BODY || buf_left(&c->out) < 16)
+	/*
+	 * A dot in front of each byte, and the end, must find room. While half of the buffer
+	 * waits to be written nothing is wanted: the pieces would become smaller and smaller.
+	 */
+	if (c->phase != SMTP_CL_BODY || buf_left(&c->out) < CLIENT_OUT_BYTES / 2)
 		return 0;
 	return (buf_left(&c->out) - 8) / 2;
 }
