@@ -15,6 +15,7 @@ from lab import proc, smtp
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "suites"))
 import dkim_differential as differential  # noqa: E402
 
+pytestmark = pytest.mark.engines
 DECIDE, COMPARE, PLAIN = "192.0.2.40", "192.0.2.41", "192.0.2.42"
 SERVER, CLIENT = "198.51.100.40", "192.0.2.76"
 RULES = """\
