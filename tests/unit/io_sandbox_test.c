@@ -26,6 +26,7 @@
 #include "io/dns.h"
 #include "io/loop.h"
 #include "io/sandbox.h"
+#include "io/sandbox_priv.h"
 #include "io/stream.h"
 
 static char dir[] = "/tmp/io_sandbox_test.XXXXXX";
@@ -202,11 +203,7 @@ offered(void)
 	return false;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
+enum { SANITIZED = SANDBOX_SANITIZED };
 
 static void
 each_kind_may_do_its_work_and_no_more(void **state)
