@@ -94,7 +94,7 @@ open_both(int dir_fd, int *reader_out, struct err *err)
 int
 spill_file(struct spill *s, struct err *err)
 {
-	int reader;
+	int reader = -1;
 	if (s->fd >= 0)
 		return s->reader;
 	if (s->dir_fd < 0)
