@@ -1,6 +1,6 @@
 /*
  * A walk over the MIME tree. GMime parses; names are taken in every reading that a reader of
- * mail may take (MIM-05): filename, name, and both as they stand when they do not decode.
+ * mail may take (MIM-05): each filename and name of each field, decoded as any of them would.
  */
 #include "engine/parts.h"
 
@@ -39,20 +39,25 @@ has_name(const struct scan_report *r, size_t from, struct slice name)
 	return false;
 }
 
-/* Trailing dots and blanks are no part of a name on the systems that it is opened on. */
+/*
+ * Trailing dots and blanks are no part of a name on the systems that it is opened on. Of one
+ * that is too long the end is kept: it says what opens it.
+ */
 static struct slice
 plain_name(struct slice s)
 {
 	size_t slash = slice_find_last(s, '/'), back = slice_find_last(s, '\\');
-	size_t cut = slash < s.n ? slash + 1 : back < s.n ? back + 1 : 0;
-	s = slice_first(slice_from(s, cut), SCAN_NAME_MOST);
+	slash = slash < s.n ? slash + 1 : 0;
+	back = back < s.n ? back + 1 : 0;
+	size_t cut = slash > back ? slash : back;
+	s = slice_from(s, cut);
 	while (s.n > 0 && (s.p[s.n - 1] == '.' || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
 		s.n--;
-	return s;
+	return s.n > SCAN_NAME_MOST ? slice_from(s, s.n - SCAN_NAME_MOST) : s;
 }
 
 static void
-add_name(struct walk *w, size_t from, const char *name, struct slice type, uint64_t bytes)
+add_name(struct walk *w, size_t from, const char *name, struct slice type)
 {
 	struct scan_report *r = w->report;
 	struct slice s = plain_name(slice_of(name));
@@ -62,8 +67,8 @@ add_name(struct walk *w, size_t from, const char *name, struct slice type, uint6
 	}
 	if (name == NULL || has_name(r, from, s))
 		return;
-	r->attachments[r->n_attachments++] = (struct scan_attachment){
-		.name = arena_slice(w->arena, s), .type = type, .bytes = bytes};
+	r->attachments[r->n_attachments++] =
+		(struct scan_attachment){.name = arena_slice(w->arena, s), .type = type};
 }
 
 static uint64_t
@@ -74,13 +79,6 @@ decoded_bytes(GMimePart *part)
 	gint64 n = content != NULL ? g_mime_data_wrapper_write_to_stream(content, null) : 0;
 	g_object_unref(null);
 	return n > 0 ? (uint64_t)n : 0;
-}
-
-static const char *
-parameter(GMimeParamList *list, const char *name)
-{
-	GMimeParam *p = list != NULL ? g_mime_param_list_get_parameter(list, name) : NULL;
-	return p != NULL ? g_mime_param_get_value(p) : NULL;
 }
 
 static struct slice
@@ -94,33 +92,59 @@ declared_type(struct walk *w, GMimeContentType *type)
 	return s;
 }
 
+/* Every parameter of that name: of two, one reader takes the first and another the last. */
+static void
+add_parameters(
+	struct walk *w, size_t from, GMimeParamList *list, const char *name, struct slice type)
+{
+	int n = list != NULL ? g_mime_param_list_length(list) : 0;
+	for (int i = 0; i < n; i++) {
+		GMimeParam *p = g_mime_param_list_get_parameter_at(list, i);
+		if (g_ascii_strcasecmp(g_mime_param_get_name(p), name) == 0)
+			add_name(w, from, g_mime_param_get_value(p), type);
+	}
+}
+
+/* Every field that may hold a name, since of two fields too readers take different ones. */
+static void
+add_field(struct walk *w, size_t from, GMimeHeader *field, struct slice type)
+{
+	const char *name = g_mime_header_get_name(field);
+	const char *value = g_mime_header_get_raw_value(field);
+	if (value == NULL)
+		return;
+	if (g_ascii_strcasecmp(name, "Content-Disposition") == 0) {
+		GMimeContentDisposition *d = g_mime_content_disposition_parse(NULL, value);
+		add_parameters(w, from, g_mime_content_disposition_get_parameters(d),
+			"filename", type);
+		g_object_unref(d);
+	} else if (g_ascii_strcasecmp(name, "Content-Type") == 0) {
+		GMimeContentType *t = g_mime_content_type_parse(NULL, value);
+		add_parameters(w, from, g_mime_content_type_get_parameters(t), "name", type);
+		g_object_unref(t);
+	}
+}
+
 static void
 add_attachment(struct walk *w, GMimeObject *part)
 {
-	GMimeContentType *type = g_mime_object_get_content_type(part);
+	struct scan_report *r = w->report;
 	GMimeContentDisposition *disposition = g_mime_object_get_content_disposition(part);
-	const char *filename =
-		disposition != NULL
-			? parameter(g_mime_content_disposition_get_parameters(disposition),
-				  "filename")
-			: NULL;
-	const char *name = type != NULL
-				   ? parameter(g_mime_content_type_get_parameters(type), "name")
-				   : NULL;
-	const char *either =
-		GMIME_IS_PART(part) ? g_mime_part_get_filename(GMIME_PART(part)) : NULL;
-	bool attached =
-		disposition != NULL && g_mime_content_disposition_is_attachment(disposition);
-	if (filename == NULL && name == NULL && either == NULL && !attached)
+	GMimeHeaderList *fields = g_mime_object_get_header_list(part);
+	struct slice type = declared_type(w, g_mime_object_get_content_type(part));
+	size_t from = r->n_attachments;
+	for (int i = 0; i < g_mime_header_list_get_count(fields); i++)
+		add_field(w, from, g_mime_header_list_get_header_at(fields, i), type);
+	if (GMIME_IS_PART(part))
+		add_name(w, from, g_mime_part_get_filename(GMIME_PART(part)), type);
+	if (r->n_attachments == from && disposition != NULL &&
+		g_mime_content_disposition_is_attachment(disposition))
+		add_name(w, from, "", type);
+	if (r->n_attachments == from || !GMIME_IS_PART(part))
 		return;
-	uint64_t bytes = GMIME_IS_PART(part) ? decoded_bytes(GMIME_PART(part)) : 0;
-	struct slice media = declared_type(w, type);
-	size_t from = w->report->n_attachments;
-	add_name(w, from, filename, media, bytes);
-	add_name(w, from, name, media, bytes);
-	add_name(w, from, either, media, bytes);
-	if (w->report->n_attachments == from)
-		add_name(w, from, "", media, bytes);
+	uint64_t bytes = decoded_bytes(GMIME_PART(part));
+	for (size_t i = from; i < r->n_attachments; i++)
+		r->attachments[i].bytes = bytes;
 }
 
 /* Text as UTF-8, whatever its charset says; what does not decode is searched as it is. */
