@@ -144,6 +144,7 @@ on_auth(struct gate *g, const struct smtp_event *ev)
 		.mechanism = ev->name,
 		.has_data = ev->has_data,
 		.data = ev->data};
+	g->auth_cancelled = !g->auth.first && slice_eq(ev->data, SLICE("*"));
 	g->wait = GATE_AUTH;
 	g->wait_told = false;
 }
@@ -311,6 +312,8 @@ gate_auth_done(struct gate *g, bool ok, struct slice user)
 		struct smtp_reply r =
 			smtp_reply_of("421 4.7.0 Too many failed authentications");
 		smtp_server_close(g->server, &r);
+	} else if (g->auth_cancelled) { /* RFC 4954 4 */
+		gate_reply(g, smtp_reply_of("501 5.7.0 Authentication cancelled"));
 	} else {
 		gate_reply(g, smtp_reply_of("535 5.7.8 Authentication credentials invalid"));
 	}

@@ -37,6 +37,7 @@ struct gate {
 	struct gate_auth_step auth;
 	struct slice signatures; /* the fields that stand on top of the mail */
 	unsigned auth_failures;
+	bool auth_cancelled; /* the step under way is "*" */
 	/* counts for the closing line */
 	unsigned mails_taken, mails_refused, rcpts_refused;
 };
