@@ -36,7 +36,9 @@ struct tls_file {
 
 /* Reads the whole file, which may have TLS_FILE_BYTES, and keeps its stamp. */
 int tls_file_read(struct tls_file *f, struct buf *out, struct err *err);
-/* Is it another than the one that tls_file_read saw? Not there, or not to be read: no. */
+/* For a file that somebody else reads: as it is now. */
+void tls_file_stamp(struct tls_file *f);
+/* Is it another than the one that was read or stamped? Not there, or not to be read: no. */
 bool tls_file_changed(const struct tls_file *f);
 
 struct tls_server *tls_server_new(struct err *err);

@@ -60,6 +60,14 @@ tls_file_read(struct tls_file *f, struct buf *out, struct err *err)
 	return result;
 }
 
+void
+tls_file_stamp(struct tls_file *f)
+{
+	struct stat st;
+	if (stat(f->path, &st) == 0)
+		tls_stamp(f, &st);
+}
+
 bool
 tls_file_changed(const struct tls_file *f)
 {

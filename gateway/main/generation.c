@@ -119,9 +119,27 @@ wipe(struct slice secret)
 		mem_wipe((void *)(uintptr_t)secret.p, secret.n);
 }
 
+/* The authenticator reads the users' files while it still may; here only their stamps are kept.
+ */
+static void
+stamp_users(struct generation *g)
+{
+	g->users = arena_array(g->arena, g->conf->n_listeners, sizeof(*g->users));
+	for (size_t i = 0; i < g->conf->n_listeners; i++) {
+		struct slice path = g->conf->listeners[i].auth_file;
+		if (path.n == 0)
+			continue;
+		g->users[g->n_users].path = arena_text(g->arena, path);
+		tls_file_stamp(&g->users[g->n_users++]);
+	}
+}
+
 bool
 generation_files_changed(const struct generation *g)
 {
+	for (size_t i = 0; i < g->n_users; i++)
+		if (tls_file_changed(&g->users[i]))
+			return true;
 	for (size_t i = 0; i < g->n_certificates; i++)
 		if (tls_file_changed(&g->certificates[i].cert_file) ||
 			tls_file_changed(&g->certificates[i].key_file))
@@ -186,6 +204,7 @@ generation_read(const char *path, struct conf_report *report)
 		read_certificates(g, report);
 		read_sign_keys(g, report);
 		check_resolver(g->conf, report);
+		stamp_users(g);
 	}
 	if (report->n_errors != 0)
 		generation_free(&g, NULL);

@@ -19,6 +19,8 @@ struct generation {
 	int listen_fds[SESSION_LISTENERS_MOST];
 	struct session_certificate *certificates;
 	size_t n_certificates;
+	struct tls_file *users; /* the users' files, as they were */
+	size_t n_users;
 	struct slice *sign_pems; /* private keys of DKIM, by the order of conf->signs */
 	struct sign_key *sign_keys;
 	int spill_dir;
@@ -39,7 +41,8 @@ struct generation *generation_read(const char *path, struct conf_report *report)
  * directory, looks the user up. -1: nothing of `old` has changed.
  */
 int generation_open(struct generation *g, const struct generation *old, struct err *err);
-/* A certificate or key file is another than the one that was read: time for a new generation.
+/* A certificate, key or users' file is another than the one that was read: time for a new
+ * generation.
  */
 bool generation_files_changed(const struct generation *g);
 /* In a child that must not have them: the private keys of DKIM, of TLS. */

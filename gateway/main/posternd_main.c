@@ -20,7 +20,7 @@ struct daemon {
 	struct loop_timer files; /* certificates are taken up again when they change */
 };
 
-enum { FILES_MS = 60 * 1000 };
+enum { FILES_MS = 10 * 1000 };
 
 static void
 print_report(const struct conf_report *r)

@@ -19,7 +19,6 @@
 #include "conf/passwd.h"
 #include "io/control.h"
 #include "io/sandbox.h"
-#include "io/tls.h"
 
 enum {
 	CONVERSATIONS_MOST = 1024,
@@ -29,7 +28,6 @@ enum {
 
 struct users {
 	const char *path; /* NULL: this listener has no AUTH */
-	struct tls_file stamp;
 	struct arena *arena;
 	struct map *map;
 };
@@ -58,38 +56,16 @@ struct authenticator {
 	size_t n_conversations;
 };
 
-/* Read again where it has changed and can be read; else what is known stays. */
 static int
 users_read(struct users *u, struct err *err)
 {
-	struct arena *arena = arena_new(USERS_ARENA_MOST);
-	struct map *map;
-	struct tls_file stamp = {.path = u->path};
-	struct buf bytes;
-	buf_init(&bytes, PASSWD_FILE_MOST + 1);
-	int result = tls_file_read(&stamp, &bytes, err);
-	if (bytes.data != NULL)
-		mem_wipe(bytes.data, bytes.room);
-	buf_fini(&bytes);
-	if (result == 0)
-		result = passwd_read(u->path, arena, &map, err);
-	u->stamp = stamp;
-	if (result < 0) {
-		arena_free(&arena);
-		return -1;
-	}
-	arena_free(&u->arena);
-	u->arena = arena;
-	u->map = map;
-	return 0;
+	u->arena = arena_new(USERS_ARENA_MOST);
+	return passwd_read(u->path, u->arena, &u->map, err);
 }
 
 static const struct passwd_entry *
-users_find(struct users *u, const char *name)
+users_find(const struct users *u, const char *name)
 {
-	struct err err;
-	if (tls_file_changed(&u->stamp) && users_read(u, &err) < 0)
-		log_error(EV_WARNING, NULL, &err);
 	return name != NULL ? map_get(u->map, slice_of(name)) : NULL;
 }
 
@@ -391,16 +367,8 @@ open_service(struct authenticator *a, int control_fd, struct err *err)
 	if (a->loop == NULL)
 		return -1;
 	a->service = service_new(a->loop, control_fd, on_message, on_client_gone, a);
-	const char **readable = mem_array(a->n_users + 1, sizeof(*readable));
-	size_t n = 0;
-	for (size_t i = 0; i < a->n_users; i++)
-		if (a->users[i].path != NULL)
-			readable[n++] = a->users[i].path;
 	sandbox_spec_of(SANDBOX_AUTH, &spec);
-	spec.readable = readable;
-	int result = sandbox_lock(&spec, err);
-	mem_free(readable);
-	return result;
+	return sandbox_lock(&spec, err);
 }
 
 int

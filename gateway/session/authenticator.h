@@ -1,7 +1,8 @@
 /*
  * The process that checks passwords: the only one that reads the users' files (conf/passwd.h).
  * A yescrypt hash costs some 15 ms, so it is not the session that computes it; what may wait is
- * bounded by the asker. Mechanisms: PLAIN, LOGIN, SCRAM-SHA-256, by GNU SASL.
+ * bounded by the asker. Mechanisms: PLAIN, LOGIN, SCRAM-SHA-256, by GNU SASL. The files are
+ * read once, before the sandbox; when they change, the parent starts a new generation.
  *
  *   session -> AUTH_MSG_STEP, AUTH_MSG_DROP (no answer)     <- AUTH_MSG_RESULT
  */
