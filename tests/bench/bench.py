@@ -25,6 +25,7 @@ import measure  # noqa: E402
 import systems  # noqa: E402
 
 AIMS = {"passthrough": 0.15, "inbound": 1.0}
+AIM_BYTES = 4096
 VIRUS_EVERY = 100
 
 
@@ -116,6 +117,8 @@ def report(chosen, found):
         figure(f"{chosen.what} CPU, Postfix", f"{theirs[0]:.3f} s/1000",
                f"in the same rounds: {theirs[0] / mine[0]:.1f} times as much")
     aim = AIMS[chosen.what]
+    if chosen.bytes != AIM_BYTES:
+        return
     print(f"aim {aim} CPU s/1000: {'met' if mine[0] <= aim else 'NOT met'}")
 
 
