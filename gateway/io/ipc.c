@@ -136,7 +136,8 @@ ipc_send_now(struct ipc *i, const struct ipc_header *h, struct slice payload, co
 	return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? 0 : -1;
 }
 
-static void
+/* False: this process has no descriptor left for a copy. */
+static bool
 ipc_enqueue(struct ipc *i, const struct ipc_header *h, struct slice payload, const int *fds,
 	size_t nfds)
 {
@@ -150,14 +151,16 @@ ipc_enqueue(struct ipc *i, const struct ipc_header *h, struct slice payload, con
 		if (w->fds[w->nfds] < 0)
 			break;
 	}
-	bool whole = w->nfds == nfds;
+	if (w->nfds < nfds) {
+		ipc_close_fds(w->fds, w->nfds);
+		mem_free(w);
+		return false;
+	}
 	*i->last = w;
 	i->last = &w->next;
 	i->queued += sizeof(*w) + payload.n;
-	if (!whole)
-		ipc_set_gone(i, "copy a descriptor for a message");
-	else
-		loop_watch_set(i->watch, LOOP_READ | LOOP_WRITE);
+	loop_watch_set(i->watch, LOOP_READ | LOOP_WRITE);
+	return true;
 }
 
 int
@@ -181,8 +184,7 @@ ipc_send_fds(struct ipc *i, uint16_t type, uint32_t id, struct slice payload, co
 		i->refused = true;
 		return -1;
 	}
-	ipc_enqueue(i, &header, payload, fds, nfds);
-	return 0;
+	return ipc_enqueue(i, &header, payload, fds, nfds) ? 0 : -1;
 }
 
 int
@@ -217,11 +219,14 @@ ipc_flush(struct ipc *i)
 		loop_task_queue(&i->task);
 }
 
-/* The descriptors that came; too many for us are closed and make the message bad. */
+/*
+ * The descriptors that came, all or none: where this process may open no more (MSG_CTRUNC), the
+ * message comes without, and its receiver refuses that work alone. False: not a message.
+ */
 static bool
 ipc_take_control(struct msghdr *msg, struct ipc_msg *m)
 {
-	bool good = (msg->msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == 0;
+	bool good = (msg->msg_flags & MSG_TRUNC) == 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -236,6 +241,10 @@ ipc_take_control(struct msghdr *msg, struct ipc_msg *m)
 				good = false;
 			}
 		}
+	}
+	if ((msg->msg_flags & MSG_CTRUNC) != 0) {
+		ipc_close_fds(m->fds, m->nfds);
+		m->nfds = 0;
 	}
 	return good;
 }

@@ -27,8 +27,8 @@ struct ipc;
 struct ipc_msg {
 	uint16_t type;
 	uint32_t id;
-	struct slice payload; /* valid during on_message */
-	size_t nfds;
+	struct slice payload;  /* valid during on_message */
+	size_t nfds;           /* 0, whatever was sent, where this process may open no more */
 	int fds[IPC_FDS_MOST]; /* take one with ipc_take_fd; the rest is closed afterwards */
 };
 
@@ -47,9 +47,10 @@ struct ipc *
 ipc_new(struct loop *l, int fd, size_t queue_max, const struct ipc_calls *calls, void *arg);
 void ipc_free(struct ipc **i); /* closes; allowed in callbacks; queued messages are lost */
 /*
- * 0: sent or queued; -1: the queue is full and nothing was taken (wait for on_drained, or
- * refuse the work). After on_gone messages are taken and go nowhere. Descriptors stay the
- * caller's (copies travel). A payload above the maximum is a bug of ours.
+ * 0: sent or queued; -1: the queue is full, or no descriptor is left for a copy, and nothing
+ * was taken (wait for on_drained, or refuse the work). After on_gone messages are taken and go
+ * nowhere. Descriptors stay the caller's (copies travel). A payload above the maximum is a bug
+ * of ours.
  */
 int ipc_send(struct ipc *i, uint16_t type, uint32_t id, struct slice payload);
 int ipc_send_fds(struct ipc *i, uint16_t type, uint32_t id, struct slice payload,

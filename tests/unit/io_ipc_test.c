@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -273,6 +274,36 @@ descriptors_travel(void **state)
 	close_all();
 }
 
+/* A process at its limit of descriptors gets the words without, and the channel stays. */
+static void
+a_receiver_without_room_for_descriptors(void **state)
+{
+	struct rlimit now, few;
+	(void)state;
+	open_pair(false);
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+	few = (struct rlimit){.rlim_cur = 3, .rlim_max = now.rlim_max};
+	int before = open_fds();
+	w.stop_after = 1;
+	assert_int_equal(ipc_send_fds(w.a, 9, 1, SLICE("x"), &fd, 1), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	run(2000);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	assert_int_equal(w.messages, 1);
+	assert_true(w.taken < 0);
+	assert_int_equal(open_fds(), before);
+	w.stop_after = 2;
+	assert_int_equal(ipc_send_fds(w.a, 9, 2, SLICE("x"), &fd, 1), 0);
+	run(2000);
+	assert_int_equal(w.gone, 0);
+	assert_int_equal(w.messages, 2);
+	assert_true(w.taken >= 0);
+	close(fd);
+	close_all();
+}
+
 /* The reader sleeps: the queue fills to its bound, refuses, and drains in order. */
 static void
 a_slow_reader_is_bounded(void **state)
@@ -368,6 +399,7 @@ main(void)
 		cmocka_unit_test(too_much_is_noticed),
 		cmocka_unit_test(the_largest_message_arrives),
 		cmocka_unit_test(descriptors_travel),
+		cmocka_unit_test(a_receiver_without_room_for_descriptors),
 		cmocka_unit_test(a_slow_reader_is_bounded),
 		cmocka_unit_test(the_death_of_the_other_is_told_once),
 		cmocka_unit_test(what_is_no_message_ends_the_channel),
