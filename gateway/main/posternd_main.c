@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -20,7 +21,7 @@ struct daemon {
 	struct loop_timer files; /* certificates are taken up again when they change */
 };
 
-enum { FILES_MS = 10 * 1000 };
+enum { FILES_MS = 10 * 1000, FILES_MOST = 1024 * 1024 };
 
 static void
 print_report(const struct conf_report *r)
@@ -109,6 +110,17 @@ on_child(void *arg, int signo)
 	family_reap(d->family);
 }
 
+/* A descriptor for each connection and large mail: all that we may have, whoever started us. */
+static void
+raise_limits(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MOST ? files.rlim_max : FILES_MOST;
+	(void)setrlimit(RLIMIT_NOFILE, &files); /* else as it is */
+}
+
 static int
 run(struct daemon *d, struct generation *g, struct err *err)
 {
@@ -151,6 +163,7 @@ daemon_main(struct daemon *d, bool check_only)
 		return 0;
 	}
 	log_open(g->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR, "parent");
+	raise_limits();
 	int result = run(d, g, &err);
 	if (result < 0)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
