@@ -15,7 +15,7 @@
 #include "io/child.h"
 #include "io/control.h"
 
-enum { WORKER_QUEUE_BYTES = 512 * 1024 };
+enum { WORKER_QUEUE_BYTES = 512 * 1024, AGAIN_MS = 1000 };
 
 struct job {
 	TAILQ_ENTRY(job) link;         /* in the queue, while no worker has it */
@@ -35,7 +35,8 @@ struct worker {
 	struct ipc *ipc;
 	struct job *job; /* NULL: idle */
 	bool over;       /* killed because its time was over */
-	struct loop_timer timer;
+	uint64_t started_ms;
+	struct loop_timer timer; /* of the job; where there is no process, to start one */
 };
 
 struct pool {
@@ -81,7 +82,8 @@ give(struct worker *w, struct job *j)
 	int result = j->fd >= 0 ? ipc_send_fds(w->ipc, type, j->id, buf_slice(&j->payload),
 					  &j->fd, 1)
 				: ipc_send(w->ipc, type, j->id, buf_slice(&j->payload));
-	must(result == 0); /* an idle worker's channel is empty */
+	if (result < 0) /* no descriptor to be had: it dies and the mail is tried again */
+		kill(w->pid, SIGKILL);
 }
 
 static void
@@ -146,6 +148,11 @@ static void
 on_time(void *arg)
 {
 	struct worker *w = arg;
+	if (w->pid == 0) {
+		worker_start(w);
+		hand_out(w->pool);
+		return;
+	}
 	w->over = true;
 	kill(w->pid, SIGKILL);
 }
@@ -171,8 +178,10 @@ worker_start(struct worker *w)
 	struct err err;
 	int fds[2];
 	w->over = false;
+	w->started_ms = loop_now(m->loop);
 	if (ipc_pair(fds, &err) < 0) {
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
+		loop_timer_set(&w->timer, AGAIN_MS);
 		return;
 	}
 	struct worker_run run = {m->start, fds[1]};
@@ -187,9 +196,21 @@ worker_start(struct worker *w)
 		w->pid = 0;
 		close(fds[0]);
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
+		loop_timer_set(&w->timer, AGAIN_MS);
 		return;
 	}
 	w->ipc = ipc_new(m->loop, fds[0], WORKER_QUEUE_BYTES, &calls, w);
+}
+
+/* At once; but one that ends at its start, by no mail, would be started without end. */
+static void
+worker_again(struct worker *w, bool busy)
+{
+	uint64_t lived = loop_now(w->pool->loop) - w->started_ms;
+	if (busy || lived >= AGAIN_MS)
+		worker_start(w);
+	else
+		loop_timer_set(&w->timer, AGAIN_MS);
 }
 
 static void
@@ -212,11 +233,13 @@ on_child(void *arg, int signo)
 			log_text(&l, "status", child_status_text(status, words));
 			log_text(&l, "busy", w->job != NULL ? "yes" : "no");
 			log_end(&l);
+			bool busy = w->job != NULL;
+			w->pid = 0;
 			ipc_free(&w->ipc);
 			loop_timer_clear(&w->timer);
 			worker_died(w);
 			if (!m->ending)
-				worker_start(w);
+				worker_again(w, busy);
 		}
 	}
 	hand_out(m);
@@ -289,7 +312,8 @@ pool_close(struct pool *m)
 		ipc_free(&w->ipc);
 		loop_timer_clear(&w->timer);
 		if (w->job != NULL) {
-			kill(w->pid, SIGKILL);
+			if (w->pid != 0)
+				kill(w->pid, SIGKILL);
 			job_free(w->job);
 		}
 	}
