@@ -78,6 +78,20 @@ add_received(const struct edits_input *in, struct facts *facts, struct buf *out)
 	(void)buf_printf(out, ";\r\n\t%.*s\r\n", SLICE_ARG(when));
 }
 
+/* Whether a rule writes this field. */
+static bool
+is_tagged(const struct verdict *v, struct slice name)
+{
+	for (size_t i = 0; i < v->n_effects; i++) {
+		struct slice head, rest;
+		slice_cut(v->effects[i]->text, ':', &head, &rest);
+		if (v->effects[i]->action == ACTION_TAG &&
+			slice_eq_nocase(slice_trim(head), name))
+			return true;
+	}
+	return false;
+}
+
 /* RFC 6409 8.1, 8.2: submission adds what a client may leave out. */
 static void
 add_missing(const struct edits_input *in, struct buf *out)
@@ -85,11 +99,13 @@ add_missing(const struct edits_input *in, struct buf *out)
 	if (in->config->direction != OUTBOUND)
 		return;
 	char date[CLOCK_DATE_BYTES];
-	if (message_field(in->mail->message, SLICE("Date"), 0) == NULL) {
+	if (message_field(in->mail->message, SLICE("Date"), 0) == NULL &&
+		!is_tagged(in->verdict, SLICE("Date"))) {
 		struct slice when = clock_date(in->session->wall_ms, date);
 		(void)buf_printf(out, "Date: %.*s\r\n", SLICE_ARG(when));
 	}
-	if (message_field(in->mail->message, SLICE("Message-ID"), 0) == NULL)
+	if (message_field(in->mail->message, SLICE("Message-ID"), 0) == NULL &&
+		!is_tagged(in->verdict, SLICE("Message-ID")))
 		(void)buf_printf(out, "Message-ID: <%s.%lld@%.*s>\r\n", in->id,
 			(long long)in->session->wall_ms, SLICE_ARG(in->config->conf->hostname));
 }
@@ -101,16 +117,10 @@ is_removed(const struct verdict *v, struct slice name)
 {
 	for (size_t i = 0; i < v->n_effects; i++) {
 		const struct rule *r = v->effects[i];
-		struct slice head, rest;
 		if (r->action == ACTION_REMOVE_HEADER && slice_eq_nocase(r->text, name))
 			return true;
-		if (r->action != ACTION_TAG)
-			continue;
-		slice_cut(r->text, ':', &head, &rest);
-		if (slice_eq_nocase(slice_trim(head), name))
-			return true;
 	}
-	return false;
+	return is_tagged(v, name);
 }
 
 static bool
