@@ -56,7 +56,7 @@ static const struct fact_decl scan_facts[] = {
 	{.name = NULL},
 };
 
-static enum fact_state
+static void
 attachments(struct flt_call *c, const struct scan_report *r, char what, struct value *v)
 {
 	struct value *items = arena_array(c->arena, r->n_attachments, sizeof(*items));
@@ -70,7 +70,6 @@ attachments(struct flt_call *c, const struct scan_report *r, char what, struct v
 	}
 	v->items = items;
 	v->n_items = r->n_attachments;
-	return FACT_KNOWN;
 }
 
 static enum fact_state
@@ -100,8 +99,11 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 		return flt_flag(v, true);
 	if (slice_eq(name, SLICE("virus.name")) && r->status == SCAN_INFECTED)
 		return flt_text(v, r->virus);
-	if (slice_starts(name, SLICE("attachment.")) && r->status != SCAN_FAILED)
-		return attachments(c, r, name.p[sizeof("attachment.") - 1], v);
+	if (slice_starts(name, SLICE("attachment.")) && r->status != SCAN_FAILED) {
+		attachments(c, r, name.p[sizeof("attachment.") - 1], v);
+		/* over a bound: those that were seen may match, that there is no other is unknown */
+		return r->status == SCAN_UNSCANNABLE ? FACT_FAILED : FACT_KNOWN;
+	}
 	if (r->status == SCAN_FAILED || r->status == SCAN_UNSCANNABLE)
 		return FACT_FAILED; /* what could not be looked at is not clean */
 	if (slice_eq(name, SLICE("virus")))

@@ -35,4 +35,11 @@ struct scan_report {
 	unsigned                patterns[SCAN_PATTERNS_MOST]; /* matches of each pattern asked for */
 };
 
+/* A name within its bound. Its end stays: that is what a system opens it by. */
+static inline struct slice
+scan_name(struct slice s)
+{
+	return slice_from(s, s.n > SCAN_NAME_MOST ? s.n - SCAN_NAME_MOST : 0);
+}
+
 #endif

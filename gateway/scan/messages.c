@@ -28,7 +28,22 @@ scan_job_unpack(struct slice payload, bool has_fd, struct scan_job *j_out)
 		      : j_out->body.n == j_out->bytes;
 }
 
-enum { ATTACHMENT_LEAST = 4 + 4 + 8 + 1, REPORT_ROOM = 96 * 1024 };
+enum { ATTACHMENT_LEAST = 4 + 4 + 8 + 1, REPORT_ROOM = 96 * 1024, TYPE_MOST = 80 };
+
+/* What was found, and that it is not all where names do not fit: a rule must not miss them. */
+static bool
+names_fit(const struct scan_report *r)
+{
+	size_t room = REPORT_ROOM;
+	for (size_t i = 0; i < r->n_attachments; i++) {
+		size_t n = scan_name(r->attachments[i].name).n +
+			   slice_first(r->attachments[i].type, TYPE_MOST).n;
+		if (i == SCAN_ATTACHMENTS_MOST || n > room)
+			return false;
+		room -= n;
+	}
+	return true;
+}
 
 void
 scan_report_pack(const struct scan_report *r, struct ipc_out *out)
@@ -36,18 +51,19 @@ scan_report_pack(const struct scan_report *r, struct ipc_out *out)
 	size_t n = r->n_attachments < SCAN_ATTACHMENTS_MOST ? r->n_attachments
 							    : SCAN_ATTACHMENTS_MOST;
 	size_t room = REPORT_ROOM;
-	ipc_put_u8(out, (uint8_t)r->status);
+	bool cut = r->status == SCAN_CLEAN && !names_fit(r);
+	ipc_put_u8(out, (uint8_t)(cut ? SCAN_UNSCANNABLE : r->status));
 	ipc_put_slice(out, slice_first(r->virus, SCAN_NAME_MOST));
-	ipc_put_slice(out, slice_first(r->why, SCAN_NAME_MOST));
+	ipc_put_slice(out, cut ? SLICE("more names of attachments than a report takes")
+			       : slice_first(r->why, SCAN_NAME_MOST));
 	for (size_t i = 0; i < SCAN_PATTERNS_MOST; i++)
 		ipc_put_u32(out, r->patterns[i]);
 	ipc_put_u32(out, (uint32_t)n);
 	for (size_t i = 0; i < n; i++) {
 		const struct scan_attachment *a = &r->attachments[i];
-		struct slice name = slice_first(a->name, SCAN_NAME_MOST);
-		struct slice type = slice_first(a->type, 80);
-		if (name.n + type.n >
-			room) /* a thousand longest names: the last ones lose their text */
+		struct slice name = scan_name(a->name);
+		struct slice type = slice_first(a->type, TYPE_MOST);
+		if (name.n + type.n > room) /* a thousand longest names */
 			name = type = SLICE_NONE;
 		room -= name.n + type.n;
 		ipc_put_slice(out, name);

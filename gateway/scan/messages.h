@@ -31,7 +31,8 @@ void scan_job_pack(const struct scan_job *j, struct ipc_out *out);
 /* body borrows from the payload. False: not a job of ours. */
 bool scan_job_unpack(struct slice payload, bool has_fd, struct scan_job *j_out);
 
-/* Names and the count of attachments are cut to their bounds, so that it always fits. */
+/* Names and the count of attachments are cut to their bounds, so that it always fits; a clean
+ * report that loses names by that is SCAN_UNSCANNABLE. */
 void scan_report_pack(const struct scan_report *r, struct ipc_out *out);
 /* Everything is copied into the arena. */
 bool scan_report_unpack(struct slice payload, struct arena *a, struct scan_report *r_out);

@@ -39,21 +39,25 @@ has_name(const struct scan_report *r, size_t from, struct slice name)
 	return false;
 }
 
+static bool
+is_passed_over(char c)
+{
+	return c == '.' || c == ' ' || c == '\t' || c == '/' || c == '\\';
+}
+
 /*
- * Trailing dots and blanks are no part of a name on the systems that it is opened on. Of one
- * that is too long the end is kept: it says what opens it.
+ * Trailing dots, blanks and slashes are no part of a name on the systems that it is opened on.
+ * Of one that is too long the end is kept: it says what opens it.
  */
 static struct slice
 plain_name(struct slice s)
 {
+	while (s.n > 0 && is_passed_over(s.p[s.n - 1]))
+		s.n--;
 	size_t slash = slice_find_last(s, '/'), back = slice_find_last(s, '\\');
 	slash = slash < s.n ? slash + 1 : 0;
 	back = back < s.n ? back + 1 : 0;
-	size_t cut = slash > back ? slash : back;
-	s = slice_from(s, cut);
-	while (s.n > 0 && (s.p[s.n - 1] == '.' || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s.n > SCAN_NAME_MOST ? slice_from(s, s.n - SCAN_NAME_MOST) : s;
+	return scan_name(slice_from(s, slash > back ? slash : back));
 }
 
 static void

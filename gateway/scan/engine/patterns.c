@@ -10,7 +10,13 @@
 #include "base/mem.h"
 #include "base/must.h"
 
-enum { MATCH_LIMIT = 200000, DEPTH_LIMIT = 2000, HEAP_LIMIT_KB = 4096, MATCHES_MOST = 1000 };
+enum {
+	MATCH_LIMIT = 200000,
+	DEPTH_LIMIT = 2000,
+	HEAP_LIMIT_KB = 4096,
+	MATCHES_MOST = 1000,
+	TRIES_MOST = 1000 * 1000
+};
 
 struct one {
 	pcre2_code *code;
@@ -126,20 +132,25 @@ is_good(enum pattern_kind kind, struct slice match)
 	return false;
 }
 
+/* What does not pass its check counts as a try: decoys in front do not hide what stands behind.
+ */
 static bool
 count_one(const struct pattern_set *s, const struct one *o, struct slice utf8, unsigned *count)
 {
 	PCRE2_SIZE at = 0;
-	for (unsigned tries = 0; tries < MATCHES_MOST && at <= utf8.n; tries++) {
+	unsigned found = 0;
+	for (unsigned tries = 0; found < MATCHES_MOST && at <= utf8.n; tries++) {
 		int n = pcre2_match(
 			o->code, (PCRE2_SPTR)utf8.p, utf8.n, at, 0, s->data, s->context);
 		if (n == PCRE2_ERROR_NOMATCH)
 			return true;
-		if (n < 0)
+		if (n < 0 || tries == TRIES_MOST)
 			return false;
 		const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(s->data);
-		if (is_good(o->kind, (struct slice){utf8.p + ends[0], ends[1] - ends[0]}))
+		if (is_good(o->kind, (struct slice){utf8.p + ends[0], ends[1] - ends[0]})) {
 			(*count)++;
+			found++;
+		}
 		at = ends[1] > ends[0] ? ends[1] : ends[1] + 1;
 	}
 	return true;

@@ -19,8 +19,8 @@ void pattern_set_free(struct pattern_set **s);
  * expression. */
 int pattern_set_add(struct pattern_set *s, const char *regex, bool nocase,
 	enum pattern_kind kind, struct err *err);
-/* Adds the matches to counts. False: a limit of PCRE2 was reached, the count is not to be
- * trusted. */
+/* Adds the matches to counts, at most a thousand of one text. False: a limit was reached, the
+ * count is not to be trusted. */
 bool pattern_set_count(
 	const struct pattern_set *s, struct slice utf8, unsigned counts[SCAN_PATTERNS_MOST]);
 

@@ -93,7 +93,7 @@ base_name(const char *name)
 		s = slice_from(s, slash + 1);
 	else if (back < s.n)
 		s = slice_from(s, back + 1);
-	return slice_first(s, SCAN_NAME_MOST);
+	return scan_name(s);
 }
 
 static cl_error_t

@@ -34,6 +34,11 @@ scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice m
 		parts_scan(mail, patterns, a, r);
 	if ((j->want & (SCAN_WANT_VIRUS | SCAN_WANT_ATTACHMENTS)) != 0)
 		virus_engine_scan(w->engine, mail, a, r);
+	if ((j->want & SCAN_WANT_ATTACHMENTS) != 0 && r->status == SCAN_CLEAN &&
+		r->n_attachments == SCAN_ATTACHMENTS_MOST) {
+		r->status = SCAN_UNSCANNABLE;
+		r->why = SLICE("more attachments than a report takes");
+	}
 }
 
 /* The session's spill file: it does not grow any more, and what is beyond its end is not ours.

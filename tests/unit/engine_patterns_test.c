@@ -1,0 +1,163 @@
+/*
+ * Patterns on text: what is counted, the check digits, and bounds: neither a costly text nor a
+ * thousand decoys may hide a match (DLP by `body contains`).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/patterns.h"
+#include "feed.h"
+
+#define BYTES(literal)                       \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
+#define CARD "\\b(?:\\d[ -]?){13,16}\\b"
+#define IBAN "\\b[A-Z]{2}\\d{2}(?: ?[A-Z0-9]){11,30}\\b"
+
+static void
+test_luhn(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *digits;
+		bool good;
+	} rows[] = {{"4111111111111111", true}, {"4111 1111-1111 1111", true},
+		{"4111111111111112", false}, {"79927398713", true}, {"79927398710", false},
+		{"1411111111111111", false}, {"0", true}, {"", false}, {"no digits", false}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(luhn_is_good(slice_of(rows[i].digits)), rows[i].good);
+}
+
+static void
+test_iban(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool good;
+	} rows[] = {{"DE89370400440532013000", true}, {"DE89 3704 0044 0532 0130 00", true},
+		{"de89370400440532013000", true}, {"DE88370400440532013000", false},
+		{"GB82 WEST 1234 5698 7654 32", true}, {"NO9386011117947", true},
+		{"MT84MALT011000012345MTLCAST001S", true}, {"DE8937040044053201300", false},
+		{"DE89370400440532013000000000000000000000", false}, {"", false},
+		{"DE89-3704", false}, {"DE8937040044053201300\xc3", false}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct guarded g = guarded_new(slice_of(rows[i].text));
+		if (iban_is_good(g.in) != rows[i].good)
+			fail_msg("%s", rows[i].text);
+		guarded_free(&g);
+	}
+}
+
+static const struct {
+	const char *label, *regex;
+	bool nocase;
+	enum pattern_kind kind;
+	struct slice text;
+	unsigned count;
+	bool trusted;
+} rows[] = {
+	{"plain", "se[ck]ret", false, PATTERN_PLAIN_TEXT, BYTES("secret sekret Secret"), 2,
+		true},
+	{"without case", "secret", true, PATTERN_PLAIN_TEXT, BYTES("secret SECRET"), 2, true},
+	{"none", "x", false, PATTERN_PLAIN_TEXT, BYTES("abc"), 0, true},
+	{"empty text", "x*", false, PATTERN_PLAIN_TEXT, BYTES(""), 0, true},
+	{"empty matches", "x*", false, PATTERN_PLAIN_TEXT, BYTES("axb"), 4, true},
+	{"card", CARD, false, PATTERN_WITH_LUHN, BYTES("no: 4111 1111 1111 1111."), 1, true},
+	{"no card", CARD, false, PATTERN_WITH_LUHN, BYTES("no: 4111 1111 1111 1112."), 0, true},
+	{"two cards", CARD, false, PATTERN_WITH_LUHN,
+		BYTES("4111111111111111, 5500005555555559"), 2, true},
+	{"iban", IBAN, false, PATTERN_WITH_IBAN,
+		BYTES("to DE89 3704 0044 0532 0130 00, please"), 1, true},
+	{"after bytes that are no UTF-8", "secret", false, PATTERN_PLAIN_TEXT,
+		BYTES("\xff\xfe secret \xc3 secret\xe2\x82"), 2, true},
+	{"after NUL", "secret", false, PATTERN_PLAIN_TEXT, BYTES("\0\0secret\0"), 1, true},
+	{"letters of UTF-8", "\xc3\xa4+", true, PATTERN_PLAIN_TEXT,
+		BYTES("\xc3\xa4\xc3\x84 \xc3\xa4"), 2, true},
+	{"empty matches in UTF-8", "x*", false, PATTERN_PLAIN_TEXT,
+		BYTES("\xc3\xa4\xe2\x82\xac"), 3, true},
+	{"too costly", "(a+)+$", false, PATTERN_PLAIN_TEXT,
+		BYTES("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"), 0, false},
+};
+
+static void
+test_counts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pattern_set *s = pattern_set_new();
+		struct guarded g = guarded_new(rows[i].text);
+		unsigned counts[SCAN_PATTERNS_MOST] = {0};
+		struct err err;
+		if (pattern_set_add(s, rows[i].regex, rows[i].nocase, rows[i].kind, &err) < 0)
+			fail_msg("%s: %s", rows[i].label, err.text);
+		if (pattern_set_count(s, g.in, counts) != rows[i].trusted ||
+			counts[0] != rows[i].count)
+			fail_msg("%s: %u", rows[i].label, counts[0]);
+		guarded_free(&g);
+		pattern_set_free(&s);
+		assert_null(s);
+	}
+}
+
+/* Each pattern has its own count, and a text adds to what is there. */
+static void
+test_set(void **state)
+{
+	(void)state;
+	struct pattern_set *s = pattern_set_new();
+	unsigned counts[SCAN_PATTERNS_MOST] = {[1] = 10};
+	struct err err;
+	assert_int_equal(pattern_set_add(s, "a", false, PATTERN_PLAIN_TEXT, &err), 0);
+	assert_int_equal(pattern_set_add(s, "b", false, PATTERN_PLAIN_TEXT, &err), 0);
+	assert_int_equal(pattern_set_add(s, "(", false, PATTERN_PLAIN_TEXT, &err), -1);
+	assert_non_null(strstr(err.text, "offset"));
+	assert_true(pattern_set_count(s, SLICE("abba"), counts));
+	assert_true(counts[0] == 2 && counts[1] == 12 && counts[2] == 0);
+	for (int i = 2; i < SCAN_PATTERNS_MOST; i++)
+		assert_int_equal(pattern_set_add(s, "a", false, PATTERN_PLAIN_TEXT, &err), 0);
+	assert_int_equal(pattern_set_add(s, "a", false, PATTERN_PLAIN_TEXT, &err), -1);
+	pattern_set_free(&s);
+	pattern_set_free(&s);
+}
+
+/* A number that passes the check is found behind any number of those that do not. */
+static void
+test_decoys(void **state)
+{
+	(void)state;
+	enum { DECOYS = 5000 };
+	static const char decoy[] = "4111111111111112\n", card[] = "4111111111111111\n";
+	char *text = malloc(DECOYS * (sizeof(decoy) - 1) + sizeof(card));
+	assert_non_null(text);
+	for (size_t i = 0; i < DECOYS; i++)
+		memcpy(text + i * (sizeof(decoy) - 1), decoy, sizeof(decoy) - 1);
+	memcpy(text + DECOYS * (sizeof(decoy) - 1), card, sizeof(card));
+	struct pattern_set *s = pattern_set_new();
+	unsigned counts[SCAN_PATTERNS_MOST] = {0};
+	struct err err;
+	assert_int_equal(pattern_set_add(s, CARD, false, PATTERN_WITH_LUHN, &err), 0);
+	assert_true(pattern_set_count(s, slice_of(text), counts));
+	assert_int_equal(counts[0], 1);
+	pattern_set_free(&s);
+	free(text);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_luhn),
+		cmocka_unit_test(test_iban),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_decoys),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
