@@ -90,6 +90,9 @@ child_reset_signals(void)
 			signal(signo, SIG_DFL);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* Ctrl-C and `pkill -HUP` reach us too, but what they mean is the parent's to say. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -27,10 +27,10 @@ struct child_spec {
 };
 
 /*
- * The child: signals at default and unblocked, SIGPIPE ignored, all other descriptors closed,
- * killed by SIGKILL when the parent dies (checked, so that no gap is left), then run and exit.
- * The parent's loop is nothing the child may touch; it makes its own. In the parent: the pid,
- * or -1 and err. exec failures are told as exit status 127.
+ * The child: signals at default and unblocked, SIGPIPE, SIGINT and SIGHUP ignored, all other
+ * descriptors closed, killed by SIGKILL when the parent dies (checked, so that no gap is left),
+ * then run and exit. The parent's loop is nothing the child may touch; it makes its own. In the
+ * parent: the pid, or -1 and err. exec failures are told as exit status 127.
  */
 pid_t child_fork(const struct child_spec *spec, struct err *err);
 /* One child that has ended, without waiting: true and its status. On SIGCHLD, until false. */

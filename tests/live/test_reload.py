@@ -1,6 +1,7 @@
 """Reloads that come faster than sessions end: refused in time, and nothing that runs is harmed."""
 import contextlib
 import os
+import signal
 
 import pytest
 
@@ -47,6 +48,21 @@ def test_too_many_generations(gateway, config):
         assert number < RELOADS_MOST
         assert "still ending" in one.events("config-error")[-1]["error"]
         in_mail(held)
+    assert not one.events("child-exit")
+
+
+def test_signals_to_the_whole_group(gateway, config):
+    """SRV-12: `pkill -HUP` and Ctrl-C reach every process; the parent alone acts on them."""
+    one = gateway(config)
+    with contextlib.ExitStack() as held:
+        in_mail(held)
+        os.killpg(one.process.pid, signal.SIGHUP)
+        one.wait_event("reload", generation="2")
+    with smtp.Client(GATE) as client:
+        client.command("EHLO client.example")
+        os.killpg(one.process.pid, signal.SIGINT)
+        assert client.reply().code == 421
+    one.stop(told=True)
     assert not one.events("child-exit")
 
 
