@@ -1,9 +1,9 @@
 /*
- * The configuration as an immutable snapshot (POLICY.md). The parent parses it; every process of a
- * generation reads it and nothing writes it. All of it lives in one arena.
+ * The configuration as an immutable snapshot (POLICY.md). The parent parses it; every process
+ * of a generation reads it and nothing writes it. All of it lives in one arena.
  *
- * All errors of a file are reported in one run, each with file, line, column, what was expected and
- * the likely meaning. A setting that a later issue brings is refused by its name.
+ * All errors of a file are reported in one run, each with file, line, column, what was expected
+ * and the likely meaning. A setting that a later issue brings is refused by its name.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
@@ -17,123 +17,132 @@
 enum hop_kind { HOP_HOST, HOP_LMTP_PATH, HOP_MX, HOP_BALANCED };
 
 struct next_hop {
-	enum hop_kind    kind;
-	struct conf_at   at;
-	struct slice     text;     /* as written, for logs */
-	struct slice     host;     /* a name, or an address without brackets; MX: the name */
-	struct ip        ip;       /* family 0: host is a name to be looked up */
-	uint16_t         port;
-	bool             lmtp;     /* "lmtp:PATH" or "lmtp:host:port" */
-	struct slice     user, password_file; /* a smarthost's `auth "user" password "FILE"` */
-	struct slice     password; /* read by the parent from password_file; never logged */
-	struct next_hop *items;    /* BALANCED */
-	size_t           n_items;
+	enum hop_kind kind;
+	struct conf_at at;
+	struct slice text; /* as written, for logs */
+	struct slice host; /* a name, or an address without brackets; MX: the name */
+	struct ip ip;      /* family 0: host is a name to be looked up */
+	uint16_t port;
+	bool lmtp;                        /* "lmtp:PATH" or "lmtp:host:port" */
+	struct slice user, password_file; /* a smarthost's `auth "user" password "FILE"` */
+	struct slice password;  /* read by the parent from password_file; never logged */
+	struct next_hop *items; /* BALANCED */
+	size_t n_items;
 };
 
 struct hop_list { /* A then B then C */
 	struct next_hop *hops;
-	size_t           n;
-	bool             tls_required;
+	size_t n;
+	bool tls_required;
 };
 
 enum listen_kind { LISTEN_INBOUND, LISTEN_OUTBOUND, LISTEN_MILTER };
-enum listen_tls { LISTEN_TLS_NONE, LISTEN_TLS_OPTIONAL, LISTEN_TLS_REQUIRED, LISTEN_TLS_IMPLICIT };
+enum listen_tls {
+	LISTEN_TLS_NONE,
+	LISTEN_TLS_OPTIONAL,
+	LISTEN_TLS_REQUIRED,
+	LISTEN_TLS_IMPLICIT
+};
 
 struct conf_certificate {
 	struct slice certificate, key; /* paths, absolute */
 };
 
 struct conf_listener {
-	struct conf_at           at;
-	enum listen_kind         kind;
-	struct slice             text;     /* "0.0.0.0:25" as written */
-	struct ip                ip;       /* family 0: unix socket at `path` */
-	uint16_t                 port;
-	struct slice             path;
-	enum listen_tls          tls;
+	struct conf_at at;
+	enum listen_kind kind;
+	struct slice text; /* "0.0.0.0:25" as written */
+	struct ip ip;      /* family 0: unix socket at `path` */
+	uint16_t port;
+	struct slice path;
+	enum listen_tls tls;
 	struct conf_certificate *certificates;
-	size_t                   n_certificates;
-	struct slice             auth_file; /* `auth "users.passwd"`; empty: no AUTH */
-	struct ip_net           *from;      /* outbound: who may send without AUTH */
-	size_t                   n_from;
-	struct ip_net           *proxied;   /* who speaks the PROXY protocol to us */
-	size_t                   n_proxied;
-	bool                     header_rules; /* HDR-01 to -03, on unless `header rules off` */
+	size_t n_certificates;
+	struct slice auth_file; /* `auth "users.passwd"`; empty: no AUTH */
+	struct ip_net *from;    /* outbound: who may send without AUTH */
+	size_t n_from;
+	struct ip_net *proxied; /* who speaks the PROXY protocol to us */
+	size_t n_proxied;
+	bool header_rules; /* HDR-01 to -03, on unless `header rules off` */
 };
 
 enum domain_recipients { RECIPIENTS_ANY, RECIPIENTS_VERIFY, RECIPIENTS_TABLE };
 
 struct conf_table;
 struct conf_domain {
-	struct conf_at           at;
-	struct slice             name;      /* A-label, lower case; "*.example.com" is refused */
-	struct hop_list          deliver;
-	enum domain_recipients   recipients;
+	struct conf_at at;
+	struct slice name; /* A-label, lower case; "*.example.com" is refused */
+	struct hop_list deliver;
+	enum domain_recipients recipients;
 	const struct conf_table *table;
-	bool                     detail_significant;
+	bool detail_significant;
 };
 
 struct conf_table {
 	struct conf_at at;
-	struct slice   name, path;          /* path: `file "..."`, else empty */
-	struct slice  *items;
-	size_t         n_items;
-	struct map    *exact;               /* items without wildcard, without case */
-	struct map    *suffixes;            /* "supplier.example" of "*.supplier.example" */
-	struct ip_net *nets;                /* items that are addresses or networks */
-	size_t         n_nets;
+	struct slice name, path; /* path: `file "..."`, else empty */
+	struct slice *items;
+	size_t n_items;
+	struct map *exact;    /* items without wildcard, without case */
+	struct map *suffixes; /* "supplier.example" of "*.supplier.example" */
+	struct ip_net *nets;  /* items that are addresses or networks */
+	size_t n_nets;
 };
 
 struct conf_pattern {
 	struct conf_at at;
-	struct slice   name, regex;
+	struct slice name, regex;
 	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN } check;
-	bool           nocase;              /* /.../i */
+	bool nocase; /* /.../i */
 };
 
 struct conf_user {
-	struct slice  name;
-	struct slice *sends_as;             /* "a@b", "@b" or "b": all of a domain */
-	size_t        n_sends_as;
+	struct slice name;
+	struct slice *sends_as; /* "a@b", "@b" or "b": all of a domain */
+	size_t n_sends_as;
 };
 
 struct conf_sign {
 	struct conf_at at;
-	struct slice   domain, selector, key; /* key: path */
+	struct slice domain, selector, key; /* key: path */
 };
 
 enum send_way { SEND_NONE, SEND_DIRECT, SEND_SMARTHOST };
 
 struct conf_send {
-	struct conf_at  at;
-	enum send_way   way;
+	struct conf_at at;
+	enum send_way way;
 	struct hop_list smarthosts;
-	uint64_t        wait_mail_ms, wait_connection_ms; /* answer within 8s per mail, 30s per connection */
+	uint64_t wait_mail_ms,
+		wait_connection_ms; /* answer within 8s per mail, 30s per connection */
 };
 
-struct conf_destination {               /* destination "site" { ... } */
+struct conf_destination { /* destination "site" { ... } */
 	struct slice site;
-	uint64_t     connections, per_connection; /* at once; mails over one */
-	bool         tls_required;
+	uint64_t connections, per_connection; /* at once; mails over one */
+	bool tls_required;
 };
 
 struct conf_resolver {
 	struct conf_at at;
-	struct { struct ip ip; uint16_t port; } servers[4];
-	size_t         n_servers;           /* 0: the system's */
-	bool           insecure;
-	struct slice   trust;               /* path; empty: the root's key */
+	struct {
+		struct ip ip;
+		uint16_t port;
+	} servers[4];
+	size_t n_servers; /* 0: the system's */
+	bool insecure;
+	struct slice trust; /* path; empty: the root's key */
 };
 
 /* filter NAME { ... }: what a filter's own settings say. */
 struct conf_filter {
 	struct conf_at at;
-	struct slice   name;
+	struct slice name;
 	enum { ON_FAILURE_DEFAULT, ON_FAILURE_DEFER, ON_FAILURE_SKIP } on_failure;
-	struct slice   engine;              /* "libspf2"; empty: ours */
-	struct slice   compare;             /* the second engine that runs beside; empty: none */
-	struct slice   database;            /* path */
-	uint64_t       timeout_ms;          /* 0: the filter's default */
+	struct slice engine;   /* "libspf2"; empty: ours */
+	struct slice compare;  /* the second engine that runs beside; empty: none */
+	struct slice database; /* path */
+	uint64_t timeout_ms;   /* 0: the filter's default */
 };
 
 struct conf_limits {
@@ -141,46 +150,46 @@ struct conf_limits {
 	uint64_t mail_bytes, recipients, header_bytes, header_fields, parts, depth, received;
 	uint64_t command_ms, data_ms, session_ms; /* per command, for the whole data, for all */
 	uint64_t memory_bytes;
-	bool     refuse_at_connect;
+	bool refuse_at_connect;
 };
 
 struct conf {
-	struct arena            *arena;
-	const char              *file;      /* the main file, as given */
-	struct slice             hostname, spool, user;
-	bool                     log_syslog;
-	struct conf_resolver     resolver;
-	struct conf_listener    *listeners;
-	size_t                   n_listeners;
-	struct conf_domain      *domains;
-	size_t                   n_domains;
-	struct map              *domain_map; /* name to struct conf_domain */
-	struct conf_send         send;
-	struct conf_sign        *signs;
-	size_t                   n_signs;
-	struct map              *users;     /* name to struct conf_user */
-	struct map              *tables;    /* name to struct conf_table */
-	struct map              *patterns;  /* name to struct conf_pattern */
+	struct arena *arena;
+	const char *file; /* the main file, as given */
+	struct slice hostname, spool, user;
+	bool log_syslog;
+	struct conf_resolver resolver;
+	struct conf_listener *listeners;
+	size_t n_listeners;
+	struct conf_domain *domains;
+	size_t n_domains;
+	struct map *domain_map; /* name to struct conf_domain */
+	struct conf_send send;
+	struct conf_sign *signs;
+	size_t n_signs;
+	struct map *users;    /* name to struct conf_user */
+	struct map *tables;   /* name to struct conf_table */
+	struct map *patterns; /* name to struct conf_pattern */
 	struct conf_destination *destinations;
-	size_t                   n_destinations;
-	struct conf_filter      *filters;
-	size_t                   n_filters;
-	struct conf_limits       limits;
-	struct rule_block        inbound, outbound;
+	size_t n_destinations;
+	struct conf_filter *filters;
+	size_t n_filters;
+	struct conf_limits limits;
+	struct rule_block inbound, outbound;
 };
 
 struct conf_problem {
 	struct conf_at at;
-	bool           warning;
-	char           text[400];
+	bool warning;
+	char text[400];
 };
 
 /* Collects what is wrong; whoever checks a part of the configuration adds to it. */
 struct conf_report {
-	struct conf_problem *problems;      /* at most 100; the count goes on */
-	size_t               n, n_errors;
-	char               **files;         /* the names that problems point to, owned here */
-	size_t               n_files;
+	struct conf_problem *problems; /* at most 100; the count goes on */
+	size_t n, n_errors;
+	char **files; /* the names that problems point to, owned here */
+	size_t n_files;
 };
 
 void conf_report_init(struct conf_report *r);
@@ -193,15 +202,17 @@ void conf_warn(struct conf_report *r, struct conf_at at, const char *fmt, ...)
 struct slice conf_report_text(const struct conf_report *r, struct arena *a);
 
 /*
- * Reads the file and all that it includes; tables' files too. Paths become absolute, relative to
- * the file that names them. NULL: r says why (n_errors > 0). Warnings may come with a snapshot.
+ * Reads the file and all that it includes; tables' files too. Paths become absolute, relative
+ * to the file that names them. NULL: r says why (n_errors > 0). Warnings may come with a
+ * snapshot.
  */
 struct conf *conf_read(const char *path, struct conf_report *r);
-void         conf_free(struct conf **c);
+void conf_free(struct conf **c);
 
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
-/* Exact or by "*.suffix"; addresses compare with their domain and alone ("user@", "@domain"). */
+/* Exact or by "*.suffix"; addresses compare with their domain and alone ("user@", "@domain").
+ */
 bool conf_table_has(const struct conf_table *t, struct slice value);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * `filter NAME { ... }` and `destination "site" { ... }`: settings for one filter, one far site.
- * Which filters there are is known here by name only; what a setting means is theirs.
+ * `filter NAME { ... }` and `destination "site" { ... }`: settings for one filter, one far
+ * site. Which filters there are is known here by name only; what a setting means is theirs.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /*
  * A filter finds facts. It is one file, filters/flt_NAME.c, that defines `const struct filter
- * flt_NAME`: its facts with their documentation, and how they are gathered. It never waits, never
- * decides, and keeps nothing outside the arenas: running it again with more answers is cheap.
+ * flt_NAME`: its facts with their documentation, and how they are gathered. It never waits,
+ * never decides, and keeps nothing outside the arenas: running it again with more answers is
+ * cheap.
  */
 #ifndef FILTERS_FILTER_H
 #define FILTERS_FILTER_H
@@ -18,65 +19,68 @@
 /* What a filter may look at; absent parts are NULL or empty, as the stage has it. */
 struct flt_session {
 	enum direction direction;
-	struct ip      client;       /* family 0: unknown (a local socket) */
-	uint16_t       client_port;
-	struct ip      local;
-	struct slice   helo;         /* as sent; empty before */
-	bool           esmtp;
-	struct slice   user;         /* authenticated; empty: not */
-	struct slice   tls_version;  /* "TLSv1.3"; empty: none */
-	struct slice   tls_cipher;
-	int64_t        wall_ms;      /* now, for x= of DKIM and dates; told by the driver */
+	struct ip client; /* family 0: unknown (a local socket) */
+	uint16_t client_port;
+	struct ip local;
+	struct slice helo; /* as sent; empty before */
+	bool esmtp;
+	struct slice user;        /* authenticated; empty: not */
+	struct slice tls_version; /* "TLSv1.3"; empty: none */
+	struct slice tls_cipher;
+	int64_t wall_ms; /* now, for x= of DKIM and dates; told by the driver */
 };
 
 struct flt_recipient {
-	struct address            address;
-	const struct conf_domain *domain;  /* declared, or NULL */
+	struct address address;
+	const struct conf_domain *domain; /* declared, or NULL */
 };
 
 struct flt_mail {
-	struct address          sender;
+	struct address sender;
 	struct smtp_mail_params params;
-	struct flt_recipient   *recipients; /* those accepted so far; complete at STAGE_DATA */
-	size_t                  n_recipients;
-	struct message         *message;    /* from STAGE_HEADER on */
-	uint64_t                bytes;      /* from STAGE_BODY on */
-	const struct log_context *log;      /* for lines about the mail; NULL: none */
+	struct flt_recipient *recipients; /* those accepted so far; complete at STAGE_DATA */
+	size_t n_recipients;
+	struct message *message;       /* from STAGE_HEADER on */
+	uint64_t bytes;                /* from STAGE_BODY on */
+	const struct log_context *log; /* for lines about the mail; NULL: none */
 };
 
 /* One call: everything by pointer, nothing kept beyond it but what is in the arenas. */
 struct flt_call {
-	const struct conf          *conf;
-	const struct conf_filter   *settings;   /* of this filter, or NULL */
-	const struct policy        *policy;
-	enum fact_stage             stage;      /* how far the mail has come */
-	const struct flt_session   *session;
-	const struct flt_mail      *mail;       /* from STAGE_MAIL on */
-	const struct flt_recipient *recipient;  /* from STAGE_RCPT on, for facts of that scope */
-	struct questions           *questions;  /* of the fact's scope */
-	struct arena               *arena;      /* of the fact's scope: values live here */
-	void                      **state;      /* the filter's own, of the fact's scope; NULL at first */
-	void                      **mail_state; /* the filter's own of the mail (header, body hooks); or NULL */
-	struct facts               *facts;      /* to read other facts: facts_read */
-	enum fact_cost              most;       /* the dearest question that may be asked now */
-	bool                        unasked;    /* out: one dearer than that was needed */
+	const struct conf *conf;
+	const struct conf_filter *settings; /* of this filter, or NULL */
+	const struct policy *policy;
+	enum fact_stage stage; /* how far the mail has come */
+	const struct flt_session *session;
+	const struct flt_mail *mail;           /* from STAGE_MAIL on */
+	const struct flt_recipient *recipient; /* from STAGE_RCPT on, for facts of that scope */
+	struct questions *questions;           /* of the fact's scope */
+	struct arena *arena;                   /* of the fact's scope: values live here */
+	void **state;        /* the filter's own, of the fact's scope; NULL at first */
+	void **mail_state;   /* the filter's own of the mail (header, body hooks); or NULL */
+	struct facts *facts; /* to read other facts: facts_read */
+	enum fact_cost most; /* the dearest question that may be asked now */
+	bool unasked;        /* out: one dearer than that was needed */
 };
 
-/* New DNS questions in one scope (session, mail, recipient); later ones get DNS_FAIL at once. */
+/* New DNS questions in one scope (session, mail, recipient); later ones get DNS_FAIL at once.
+ */
 enum { FLT_DNS_MOST = 200 };
 
 struct filter {
-	const char             *name;   /* "spf"; `filter spf { ... }` */
-	const struct fact_decl *facts;  /* ended by name NULL */
+	const char *name;              /* "spf"; `filter spf { ... }` */
+	const struct fact_decl *facts; /* ended by name NULL */
 	/*
-	 * Gathers one fact: FACT_KNOWN with the value, FACT_OPEN after asking for what is missing, or
-	 * FACT_FAILED with evidence why. Called only at or after the fact's stage; a fact that is
-	 * known is not asked for again in its scope.
+	 * Gathers one fact: FACT_KNOWN with the value, FACT_OPEN after asking for what is
+	 * missing, or FACT_FAILED with evidence why. Called only at or after the fact's stage;
+	 * a fact that is known is not asked for again in its scope.
 	 */
-	enum fact_state (*gather)(struct flt_call *c, const struct fact_ref *ref, struct value *v_out);
+	enum fact_state (*gather)(
+		struct flt_call *c, const struct fact_ref *ref, struct value *v_out);
 	/*
-	 * The mail as it streams by, only where a rule of the block uses one of the filter's facts:
-	 * once with the parsed header, then the body in pieces, then its end. NULL: not needed.
+	 * The mail as it streams by, only where a rule of the block uses one of the filter's
+	 * facts: once with the parsed header, then the body in pieces, then its end. NULL: not
+	 * needed.
 	 */
 	void (*header)(struct flt_call *c);
 	void (*body)(struct flt_call *c, struct slice piece);
@@ -87,13 +91,13 @@ struct filter {
 extern const struct filter *const filter_table[];
 
 /*
- * Look-ups: NULL means that the question is open (or dearer than c->most), and the filter returns
- * FACT_OPEN. A name that no DNS packet can carry is DNS_NXDOMAIN without asking.
+ * Look-ups: NULL means that the question is open (or dearer than c->most), and the filter
+ * returns FACT_OPEN. A name that no DNS packet can carry is DNS_NXDOMAIN without asking.
  */
-const struct dns_answer  *flt_dns(struct flt_call *c, struct slice name, enum dns_type type);
+const struct dns_answer *flt_dns(struct flt_call *c, struct slice name, enum dns_type type);
 const struct scan_report *flt_scan(struct flt_call *c);
-const struct question    *flt_known(struct flt_call *c, struct slice recipient);
-const struct question    *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
+const struct question *flt_known(struct flt_call *c, struct slice recipient);
+const struct question *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
 
 /* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
 void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,

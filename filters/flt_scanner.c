@@ -101,7 +101,8 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 		return flt_text(v, r->virus);
 	if (slice_starts(name, SLICE("attachment.")) && r->status != SCAN_FAILED) {
 		attachments(c, r, name.p[sizeof("attachment.") - 1], v);
-		/* over a bound: those that were seen may match, that there is no other is unknown */
+		/* over a bound: those that were seen may match, that there is no other is
+		 * unknown */
 		return r->status == SCAN_UNSCANNABLE ? FACT_FAILED : FACT_KNOWN;
 	}
 	if (r->status == SCAN_FAILED || r->status == SCAN_UNSCANNABLE)

@@ -156,7 +156,8 @@ run_second(struct flt_call *c, struct arena *scratch, struct spf_verdict *verdic
 	return false;
 }
 
-/* `engine`: theirs alone. `compare`: both; ours decides, a difference is one line in the log. */
+/* `engine`: theirs alone. `compare`: both; ours decides, a difference is one line in the log.
+ */
 static bool
 run(struct flt_call *c, struct arena *scratch, struct value *v, enum spf_result *result_out)
 {
@@ -175,7 +176,8 @@ run(struct flt_call *c, struct arena *scratch, struct value *v, enum spf_result 
 	v->evidence = arena_printf(c->arena, "%.*s; libspf2 says %s", SLICE_ARG(v->evidence),
 		spf_result_text(theirs.result));
 	if (theirs.problem.n == 0) /* a process that failed has had its line */
-		flt_differs(c, "spf", identity_domain(c), slice_of(spf_result_text(ours.result)),
+		flt_differs(c, "spf", identity_domain(c),
+			slice_of(spf_result_text(ours.result)),
 			slice_of(spf_result_text(theirs.result)));
 	return true;
 }

@@ -1,8 +1,8 @@
 /*
- * Questions: what a filter would have to ask the world. A filter never asks; it looks an answer up,
- * and where it is missing the look-up becomes a question and the filter says FACT_OPEN. The driver
- * (event loop, blocking, or a table in tests and explain) takes the open ones, all at once, puts the
- * answers in, and evaluates again.
+ * Questions: what a filter would have to ask the world. A filter never asks; it looks an answer
+ * up, and where it is missing the look-up becomes a question and the filter says FACT_OPEN. The
+ * driver (event loop, blocking, or a table in tests and explain) takes the open ones, all at
+ * once, puts the answers in, and evaluates again.
  */
 #ifndef FILTERS_QUESTION_H
 #define FILTERS_QUESTION_H
@@ -28,61 +28,65 @@ enum known_answer { KNOWN_YES, KNOWN_NO, KNOWN_FAILED };
 
 struct question {
 	TAILQ_ENTRY(question) link;
-	enum question_kind    kind;
-	enum question_state   state;
-	struct slice          key;      /* DNS: type and name; equal keys are one question */
+	enum question_kind kind;
+	enum question_state state;
+	struct slice key; /* DNS: type and name; equal keys are one question */
 	/* what is asked */
-	struct slice          name;     /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
-	enum dns_type         type;
-	struct slice          input;    /* ENGINE: packed arguments, its own format */
+	struct slice name; /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
+	enum dns_type type;
+	struct slice input; /* ENGINE: packed arguments, its own format */
 	/* what was answered */
-	const struct dns_answer  *dns;
-	enum known_answer         known;
-	struct slice              known_text;  /* the server's words */
+	const struct dns_answer *dns;
+	enum known_answer known;
+	struct slice known_text; /* the server's words */
 	const struct scan_report *scan;
-	struct slice              output;   /* ENGINE; empty: it failed */
-	void                     *driver;   /* the driver's own: a handle to cancel by */
+	struct slice output; /* ENGINE; empty: it failed */
+	void *driver;        /* the driver's own: a handle to cancel by */
 };
 
 TAILQ_HEAD(question_list, question);
 
 /* The questions of one scope (a session, a mail) and their answers. */
 struct questions {
-	struct arena        *arena;
-	struct map          *by_key;   /* DNS */
+	struct arena *arena;
+	struct map *by_key; /* DNS */
 	struct question_list list;
-	unsigned             count, dns_count; /* of all ever asked: limits hang on it */
-	unsigned             answered;         /* grows with each answer: whether to run again */
+	unsigned count, dns_count; /* of all ever asked: limits hang on it */
+	unsigned answered;         /* grows with each answer: whether to run again */
 };
 
-/* Answers that would leave an arena less room than this become failures (DNS_FAIL, SCAN_FAILED). */
+/* Answers that would leave an arena less room than this become failures (DNS_FAIL,
+ * SCAN_FAILED). */
 enum { QUESTION_ARENA_RESERVE = 4 * 1024 * 1024 };
 
 void questions_init(struct questions *q, struct arena *a);
-/* Found or made; state tells whether the answer is there. Names compare without case and final dot. */
+/* Found or made; state tells whether the answer is there. Names compare without case and final
+ * dot. */
 struct question *questions_dns(struct questions *q, struct slice name, enum dns_type type);
 struct question *questions_known(struct questions *q, struct slice recipient);
 struct question *questions_scan(struct questions *q);
 struct question *questions_engine(struct questions *q, struct slice engine, struct slice input);
 /* The next in state NEW, or NULL. The driver sets ASKED and later calls one of the answers. */
 struct question *questions_new(struct questions *q);
-unsigned         questions_open(const struct questions *q); /* NEW and ASKED */
+unsigned questions_open(const struct questions *q); /* NEW and ASKED */
 /* Whether the DNS question was ever asked in this scope: asking it again costs nothing. */
-bool             questions_dns_has(const struct questions *q, struct slice name, enum dns_type type);
+bool questions_dns_has(const struct questions *q, struct slice name, enum dns_type type);
 /* The same for the other kinds; input: of ENGINE. */
-bool             questions_has(const struct questions *q, enum question_kind kind, struct slice name,
+bool questions_has(const struct questions *q, enum question_kind kind, struct slice name,
 	struct slice input);
 /*
- * Takes back one question that was asked and not answered (it is NEW again), or NULL: the driver
- * calls these off before the scope's arena goes.
+ * Takes back one question that was asked and not answered (it is NEW again), or NULL: the
+ * driver calls these off before the scope's arena goes.
  */
 struct question *questions_call_off(struct questions *q);
 
 /* Answers are copied into the scope's arena. */
-void question_answer_dns(struct questions *q, struct question *one, const struct dns_answer *answer);
-void question_answer_known(struct questions *q, struct question *one, enum known_answer known,
-	struct slice words);
-void question_answer_scan(struct questions *q, struct question *one, const struct scan_report *r);
+void
+question_answer_dns(struct questions *q, struct question *one, const struct dns_answer *answer);
+void question_answer_known(
+	struct questions *q, struct question *one, enum known_answer known, struct slice words);
+void
+question_answer_scan(struct questions *q, struct question *one, const struct scan_report *r);
 void question_answer_engine(struct questions *q, struct question *one, struct slice output);
 
 #endif

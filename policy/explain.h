@@ -1,7 +1,7 @@
 /*
- * Why a verdict is what it is, for people: each rule with what its condition came to, and each fact
- * of it with its value and evidence. Values are data of peers: all but printable ASCII is escaped,
- * and long ones are cut, so that the text is safe on a terminal and in a log.
+ * Why a verdict is what it is, for people: each rule with what its condition came to, and each
+ * fact of it with its value and evidence. Values are data of peers: all but printable ASCII is
+ * escaped, and long ones are cut, so that the text is safe on a terminal and in a log.
  */
 #ifndef POLICY_EXPLAIN_H
 #define POLICY_EXPLAIN_H
@@ -9,9 +9,9 @@
 #include "policy/policy.h"
 
 /*
- * A line a rule, "FILE:LINE  true   reject", with the facts it uses below it; then the decision.
- * source: as the verdict was made; nothing is asked of the world. Rules that were not reached say
- * so.
+ * A line a rule, "FILE:LINE  true   reject", with the facts it uses below it; then the
+ * decision. source: as the verdict was made; nothing is asked of the world. Rules that were not
+ * reached say so.
  */
 struct slice policy_explain(const struct policy *p, const struct verdict *v,
 	struct fact_source source, struct arena *a);

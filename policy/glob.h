@@ -1,7 +1,8 @@
 /*
- * Wildcards of `matches "*.{exe,scr,js}"`: `*` any bytes, `?` one character (UTF-8), `{a,b}` one of
- * several, `\` takes the next as it is. ASCII letters compare without case. Braces are expanded
- * when compiled (at most 256 ways); a match takes at most text × pattern steps for each.
+ * Wildcards of `matches "*.{exe,scr,js}"`: `*` any bytes, `?` one character (UTF-8), `{a,b}`
+ * one of several, `\` takes the next as it is. ASCII letters compare without case. Braces are
+ * expanded when compiled (at most 256 ways); a match takes at most text × pattern steps for
+ * each.
  */
 #ifndef POLICY_GLOB_H
 #define POLICY_GLOB_H
@@ -15,8 +16,8 @@ struct glob;
 
 /* NULL: *why_out says what is wrong with it. The glob lives in the arena. */
 struct glob *glob_compile(struct slice pattern, struct arena *a, const char **why_out);
-bool         glob_match(const struct glob *g, struct slice text);
+bool glob_match(const struct glob *g, struct slice text);
 /* They were written the same, but for case. */
-bool         glob_same(const struct glob *a, const struct glob *b);
+bool glob_same(const struct glob *a, const struct glob *b);
 
 #endif

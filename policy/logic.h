@@ -1,9 +1,9 @@
 /*
- * The values of conditions while they are evaluated: which outcomes are still possible, which can
- * be reached with answers that may come now, and why it is not known yet. Kleene's `and` and `or`
- * over them; `not` stands only at the tests, since policy_compile pushes it there. So a failed fact
- * under `on failure skip` is simply false at its test, whether negated or not: the whole condition
- * comes out false exactly where it would have stayed unknown.
+ * The values of conditions while they are evaluated: which outcomes are still possible, which
+ * can be reached with answers that may come now, and why it is not known yet. Kleene's `and`
+ * and `or` over them; `not` stands only at the tests, since policy_compile pushes it there. So
+ * a failed fact under `on failure skip` is simply false at its test, whether negated or not:
+ * the whole condition comes out false exactly where it would have stayed unknown.
  */
 #ifndef POLICY_LOGIC_H
 #define POLICY_LOGIC_H

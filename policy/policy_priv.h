@@ -1,6 +1,7 @@
 /*
- * The insides of a compiled policy: flat arrays that evaluation walks. Rules have a tree of nodes
- * (children and siblings by index), leaves are tests of one fact each, facts are distinct uses.
+ * The insides of a compiled policy: flat arrays that evaluation walks. Rules have a tree of
+ * nodes (children and siblings by index), leaves are tests of one fact each, facts are distinct
+ * uses.
  */
 #ifndef POLICY_POLICY_PRIV_H
 #define POLICY_POLICY_PRIV_H
@@ -26,80 +27,83 @@ enum match_kind {
 	MATCH_NETWORK,    /* in one of nets */
 	MATCH_OWN_DOMAIN, /* declared by a `domain` statement */
 	MATCH_TABLE,
-	MATCH_PART,       /* holds one of texts, without case */
+	MATCH_PART, /* holds one of texts, without case */
 	MATCH_GLOB,
 	MATCH_PATTERN,
 };
 
 /* What one value, or one element of a list, is held against. */
 struct match {
-	enum match_kind          kind;
-	enum cond_op             op;
-	double                   number;
-	struct slice            *texts;
-	struct ip_net           *nets;
-	size_t                   n;
+	enum match_kind kind;
+	enum cond_op op;
+	double number;
+	struct slice *texts;
+	struct ip_net *nets;
+	size_t n;
 	const struct conf_table *table;
-	const struct glob       *glob;
-	const struct pattern    *pattern;
+	const struct glob *glob;
+	const struct pattern *pattern;
 };
 
 struct test {
-	struct match   match;
-	uint16_t       fact;    /* POLICY_NONE: the fact `score` */
-	bool           list;    /* any element; `every`: all, and there is one */
-	bool           every;
-	enum fact_type type;    /* of an element */
+	struct match match;
+	uint16_t fact; /* POLICY_NONE: the fact `score` */
+	bool list;     /* any element; `every`: all, and there is one */
+	bool every;
+	enum fact_type type; /* of an element */
 };
 
 enum node_kind {
 	NODE_TRUE,
 	NODE_TEST,
-	NODE_AND, NODE_OR,      /* children from `first` on */
-	NODE_ANY, NODE_ALL,     /* one child, for each element of the lists its tests use */
+	NODE_AND,
+	NODE_OR, /* children from `first` on */
+	NODE_ANY,
+	NODE_ALL, /* one child, for each element of the lists its tests use */
 };
 
 struct node {
-	uint8_t  kind;
-	bool     negated;       /* TEST */
-	uint16_t test;          /* TEST */
-	uint16_t first, next;   /* child, sibling; POLICY_NONE ends */
+	uint8_t kind;
+	bool negated;         /* TEST */
+	uint16_t test;        /* TEST */
+	uint16_t first, next; /* child, sibling; POLICY_NONE ends */
 };
 
 struct policy_rule {
 	const struct rule *rule;
-	uint16_t           root;
-	bool               try_only;
-	bool               ends;
-	bool               passes_postmaster; /* a refusal that uses neither virus nor rate */
+	uint16_t root;
+	bool try_only;
+	bool ends;
+	bool passes_postmaster; /* a refusal that uses neither virus nor rate */
 };
 
 struct policy {
-	const struct conf           *conf;
-	enum direction               direction;
-	struct policy_rule          *rules;
-	size_t                       n_rules;
-	struct node                 *nodes;
-	size_t                       n_nodes, room_nodes;
-	struct test                 *tests;
-	size_t                       n_tests, room_tests;
-	struct fact_ref             *facts;
-	bool                        *skip;    /* of each fact: on failure skip */
-	size_t                       n_facts, room_facts;
-	const struct conf_pattern  **patterns;
-	size_t                       n_patterns, room_patterns;
+	const struct conf *conf;
+	enum direction direction;
+	struct policy_rule *rules;
+	size_t n_rules;
+	struct node *nodes;
+	size_t n_nodes, room_nodes;
+	struct test *tests;
+	size_t n_tests, room_tests;
+	struct fact_ref *facts;
+	bool *skip; /* of each fact: on failure skip */
+	size_t n_facts, room_facts;
+	const struct conf_pattern **patterns;
+	size_t n_patterns, room_patterns;
 };
 
 /* What policy_compile hands through its files. */
 struct compile {
-	struct policy                  *policy;
-	const struct conf              *conf;
-	const struct fact_decl *const  *decls;
-	struct arena                   *arena;
-	struct conf_report             *report;
+	struct policy *policy;
+	const struct conf *conf;
+	const struct fact_decl *const *decls;
+	struct arena *arena;
+	struct conf_report *report;
 };
 
-/* --- compile_cond.c: the root of the condition's nodes, or POLICY_NONE with an error reported. */
+/* --- compile_cond.c: the root of the condition's nodes, or POLICY_NONE with an error reported.
+ */
 uint16_t compile_cond(struct compile *c, const struct cond *cond);
 /* --- compile_match.c: the operand of a test, checked against its type. False: reported. */
 bool compile_match(struct compile *c, const struct cond *cond, struct test *test);
@@ -115,7 +119,7 @@ fact_type_is_list(enum fact_type t)
 }
 
 /* --- match.c */
-enum pattern_result match_value(const struct policy *p, const struct match *m, enum fact_type type,
-	const struct value *v, struct arena *scratch);
+enum pattern_result match_value(const struct policy *p, const struct match *m,
+	enum fact_type type, const struct value *v, struct arena *scratch);
 
 #endif

@@ -6,7 +6,8 @@
 #include "base/slice.h"
 
 struct slice base64_encode(struct slice in, struct arena *a);
-/* False: a byte outside the alphabet, wrong length or padding, bits left over after the padding. */
+/* False: a byte outside the alphabet, wrong length or padding, bits left over after the
+ * padding. */
 bool base64_decode(struct slice in, struct arena *a, struct slice *out);
 /* As above, passing over SP, HTAB, CR and LF (FWS in RFC 6376 3.2). */
 bool base64_decode_fws(struct slice in, struct arena *a, struct slice *out);

@@ -33,13 +33,14 @@ struct slice
 clock_date(int64_t wall_ms, char buf[CLOCK_DATE_BYTES])
 {
 	static const char day[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char month[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
-		"Sep", "Oct", "Nov", "Dec"};
+	static const char month[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
+		"Aug", "Sep", "Oct", "Nov", "Dec"};
 	time_t t = (time_t)(wall_ms / 1000);
 	struct tm tm;
 	must(gmtime_r(&t, &tm) != NULL);
-	int n = snprintf(buf, CLOCK_DATE_BYTES, "%s, %d %s %d %02d:%02d:%02d +0000", day[tm.tm_wday],
-		tm.tm_mday, month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	int n = snprintf(buf, CLOCK_DATE_BYTES, "%s, %d %s %d %02d:%02d:%02d +0000",
+		day[tm.tm_wday], tm.tm_mday, month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
+		tm.tm_min, tm.tm_sec);
 	must(n > 0 && n < CLOCK_DATE_BYTES);
 	return (struct slice){buf, (size_t)n};
 }

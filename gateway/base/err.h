@@ -1,13 +1,13 @@
 /*
- * What went wrong in the world (disk, DNS, fork), in words for the log. A function that can fail
- * so takes `struct err *err` last and returns 0 done, 1 later, negative failed with err filled.
- * What a peer does wrong is data, not an err; what we do wrong is must().
+ * What went wrong in the world (disk, DNS, fork), in words for the log. A function that can
+ * fail so takes `struct err *err` last and returns 0 done, 1 later, negative failed with err
+ * filled. What a peer does wrong is data, not an err; what we do wrong is must().
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
 struct err {
-	int  code;      /* an errno value, or 0 where none applies */
+	int code;       /* an errno value, or 0 where none applies */
 	char text[500]; /* one line, no newline, cut when too long */
 };
 

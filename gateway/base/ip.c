@@ -61,7 +61,8 @@ ip_net_parse(struct slice text, struct ip_net *net_out)
 	if (!ip_parse(address, &net.ip))
 		return false;
 	uint64_t bits = ip_bits(&net.ip);
-	if (has_prefix && (prefix.n > 3 || !slice_u64(prefix, &bits) || bits > ip_bits(&net.ip)))
+	if (has_prefix &&
+		(prefix.n > 3 || !slice_u64(prefix, &bits) || bits > ip_bits(&net.ip)))
 		return false;
 	net.prefix = (uint8_t)bits;
 	for (unsigned bit = net.prefix; bit < ip_bits(&net.ip); bit++)
@@ -75,7 +76,7 @@ bool
 ip_in_net(const struct ip *ip, const struct ip_net *net)
 {
 	return ip->family != 0 && ip->family == net->ip.family &&
-		bits_equal(ip->bytes, net->ip.bytes, net->prefix);
+	       bits_equal(ip->bytes, net->ip.bytes, net->prefix);
 }
 
 bool
@@ -107,7 +108,8 @@ ip_text(const struct ip *ip, char buf[IP_TEXT_BYTES])
 {
 	if (ip->family == 0)
 		return SLICE("local");
-	must(inet_ntop(ip->family == 6 ? AF_INET6 : AF_INET, ip->bytes, buf, IP_TEXT_BYTES) != NULL);
+	must(inet_ntop(ip->family == 6 ? AF_INET6 : AF_INET, ip->bytes, buf, IP_TEXT_BYTES) !=
+		NULL);
 	return slice_of(buf);
 }
 
@@ -124,7 +126,8 @@ ip_reverse(const struct ip *ip, struct slice suffix, struct arena *a)
 {
 	const uint8_t *b = ip->bytes;
 	if (ip->family != 6)
-		return arena_printf(a, "%u.%u.%u.%u.%.*s", b[3], b[2], b[1], b[0], SLICE_ARG(suffix));
+		return arena_printf(
+			a, "%u.%u.%u.%u.%.*s", b[3], b[2], b[1], b[0], SLICE_ARG(suffix));
 	char text[64 + 1] = {0};
 	static const char hex[] = "0123456789abcdef";
 	for (int i = 0; i < 16; i++) {

@@ -16,9 +16,9 @@
 #include "base/must.h"
 
 struct event_row {
-	const char    *name;
+	const char *name;
 	enum log_level level;
-	const char    *text;
+	const char *text;
 };
 
 static const struct event_row rows[] = {
@@ -84,7 +84,7 @@ log_slice(struct log_line *l, const char *key, struct slice value)
 	if (l->cut)
 		return;
 	bool ok = add(l, " ", 1) && add(l, key, strlen(key)) && add(l, "=", 1) &&
-		(is_plain(value) ? add(l, value.p, value.n) : add_escaped(l, value));
+		  (is_plain(value) ? add(l, value.p, value.n) : add_escaped(l, value));
 	if (!ok) {
 		l->used = before;
 		l->cut = true;
@@ -143,7 +143,8 @@ log_begin(struct log_line *l, enum log_event event, const struct log_context *ct
 	l->cut = false;
 	if (log_target == LOG_TO_STDERR) {
 		if (log_journal)
-			add(l, (const char[]){'<', (char)('0' + (int)rows[event].level), '>'}, 3);
+			add(l, (const char[]){'<', (char)('0' + (int)rows[event].level), '>'},
+				3);
 		else
 			add_time(l);
 	}

@@ -10,16 +10,16 @@
 
 struct entry {
 	struct slice key;
-	uint64_t     hash;
-	void        *value;
+	uint64_t hash;
+	void *value;
 };
 
 struct map {
 	struct arena *arena;
-	bool          nocase;
+	bool nocase;
 	struct entry *entries;
-	uint32_t     *slots; /* an entry's number + 1, or 0 */
-	size_t        count, room;
+	uint32_t *slots; /* an entry's number + 1, or 0 */
+	size_t count, room;
 };
 
 struct map *
@@ -40,7 +40,8 @@ slot_of(const struct map *m, struct slice key, uint64_t hash)
 		if (i == 0)
 			return at;
 		const struct entry *e = &m->entries[i - 1];
-		if (e->hash == hash && (m->nocase ? slice_eq_nocase(e->key, key) : slice_eq(e->key, key)))
+		if (e->hash == hash &&
+			(m->nocase ? slice_eq_nocase(e->key, key) : slice_eq(e->key, key)))
 			return at;
 	}
 }

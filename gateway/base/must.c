@@ -14,7 +14,8 @@ must_fail(const char *expr, const char *file, int line)
 	char text[512];
 	int n = snprintf(text, sizeof(text), "event=bug pid=%d at=%s:%d must=\"%s\"\n",
 		(int)getpid(), file, line, expr);
-	if (n > 0 && write(STDERR_FILENO, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1) < 0)
+	if (n > 0 && write(STDERR_FILENO, text,
+			     (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1) < 0)
 		abort();
 	abort();
 }

@@ -1,6 +1,7 @@
 /*
- * Assertions that stay in releases. A failed must() means that *we* are wrong: the process ends,
- * its parent starts it again, SMTP tries again. Never use it on what a peer or the world did.
+ * Assertions that stay in releases. A failed must() means that *we* are wrong: the process
+ * ends, its parent starts it again, SMTP tries again. Never use it on what a peer or the world
+ * did.
  */
 #ifndef BASE_MUST_H
 #define BASE_MUST_H

@@ -72,8 +72,9 @@ void sandbox_spec_of(enum sandbox_kind kind, struct sandbox_spec *spec_out);
 /* Paths that are not there are an error. 0, or -1 and err (the process should end). */
 int sandbox_enter(
 	const struct sandbox_spec *spec, struct sandbox_missing *missing_out, struct err *err);
-/* The same, with what is missing told in the log (EV_SANDBOX), as every process of ours does. */
-int  sandbox_lock(const struct sandbox_spec *spec, struct err *err);
+/* The same, with what is missing told in the log (EV_SANDBOX), as every process of ours does.
+ */
+int sandbox_lock(const struct sandbox_spec *spec, struct err *err);
 /* What this kernel offers: Landlock's ABI (0: none), seccomp. For `postern doctor` and tests.
  */
 void sandbox_offers(int *landlock_abi_out, bool *seccomp_out);

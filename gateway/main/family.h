@@ -12,7 +12,8 @@
 
 struct family;
 
-/* programs: the folder of posternd; postern-scanner and postern-engine are there or in libexec. */
+/* programs: the folder of posternd; postern-scanner and postern-engine are there or in libexec.
+ */
 struct family *family_new(struct loop *l, const char *programs, struct err *err);
 void family_free(struct family **f);
 /* There may be only so many session processes; those of older generations may still be ending.

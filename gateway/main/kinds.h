@@ -9,7 +9,8 @@
 
 struct kind_start {
 	const struct generation *generation;
-	const struct generation *all; /* the newest: the parent's memory holds the keys of all */
+	const struct generation
+		*all; /* the newest: the parent's memory holds the keys of all */
 	unsigned index, number;
 	int control_fd;
 	struct account *account;

@@ -5,8 +5,8 @@
  * session processes; old entries give way.
  *
  * A refusal that says "no such user" (550, 551, 553 with 5.1.x, but not 5.1.7 and 5.1.8, which
- * mean the sender) holds for every sender; any other one, and one without enhanced code, for the
- * sender that it was said to: nobody can have mail of others refused. Both for ten minutes.
+ * mean the sender) holds for every sender; any other one, and one without enhanced code, for
+ * the sender that it was said to: nobody can have mail of others refused. Both for ten minutes.
  */
 #ifndef SESSION_REFUSALS_H
 #define SESSION_REFUSALS_H

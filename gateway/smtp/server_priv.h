@@ -18,55 +18,55 @@ enum smtp_state {
 	SMTP_ST_COMMAND_STATES,
 	SMTP_ST_AUTH = SMTP_ST_COMMAND_STATES, /* the next line answers our 334 */
 	SMTP_ST_DATA,
-	SMTP_ST_TLS,     /* 220 to STARTTLS given */
+	SMTP_ST_TLS, /* 220 to STARTTLS given */
 	SMTP_ST_CLOSED,
 };
 
 enum {
 	SERVER_EVENTS_MOST = 4,
-	SERVER_OUT_HIGH = 16 * 1024,      /* beyond it no command is taken until some is written */
+	SERVER_OUT_HIGH = 16 * 1024, /* beyond it no command is taken until some is written */
 	SERVER_OUT_MOST = 128 * 1024,
-	SERVER_OVERSHOOT = 1000, /* refused RCPTs of one mail */
+	SERVER_OVERSHOOT = 1000,          /* refused RCPTs of one mail */
 	TRANSACTION_COMMAND_BYTES = 4096, /* room that MAIL or RCPT can need in the arena */
 };
 
 /* One mail's envelope and the reading of its data; destroyed on every way out (SRV-04). */
 struct transaction {
-	struct arena           *arena; /* holds this too */
-	bool                    announced; /* its MAIL event was taken: RESET is owed to the driver */
-	size_t                  recipients; /* accepted */
-	size_t                  refused;    /* for too many, or by the driver */
-	struct address          address;
+	struct arena *arena; /* holds this too */
+	bool announced;      /* its MAIL event was taken: RESET is owed to the driver */
+	size_t recipients;   /* accepted */
+	size_t refused;      /* for too many, or by the driver */
+	struct address address;
 	struct smtp_mail_params mail;
 	struct smtp_rcpt_params rcpt;
-	struct dot_reader       dot;
+	struct dot_reader dot;
 };
 
 struct waiting_event {
 	enum smtp_event_type type;
-	bool                 esmtp, has_data;
-	struct slice         name, data;
-	struct smtp_reply    reply;
+	bool esmtp, has_data;
+	struct slice name, data;
+	struct smtp_reply reply;
 };
 
 struct smtp_server {
-	struct slice                     hostname;
+	struct slice hostname;
 	const struct smtp_server_limits *limits;
-	struct smtp_offer                offer;
-	struct line_reader               line;
-	struct buf                       out;
-	struct buf                       words; /* what an event that owes a reply points into */
-	struct waiting_event             events[SERVER_EVENTS_MOST];
-	uint8_t                          n_events;
-	enum smtp_state                  state;
-	enum smtp_event_type             owed;
-	bool                             stuffed; /* input came when none was to come (SRV-03) */
-	bool                             sync;    /* a reply that the client must await is not written */
-	bool                             esmtp, tls, authenticated;
-	unsigned                         commands, errors, transactions;
-	struct transaction              *t;
-	struct arena                    *past;      /* of the last one, until its RESET is dealt with */
-	bool                             past_told; /* that RESET was taken */
+	struct smtp_offer offer;
+	struct line_reader line;
+	struct buf out;
+	struct buf words; /* what an event that owes a reply points into */
+	struct waiting_event events[SERVER_EVENTS_MOST];
+	uint8_t n_events;
+	enum smtp_state state;
+	enum smtp_event_type owed;
+	bool stuffed; /* input came when none was to come (SRV-03) */
+	bool sync;    /* a reply that the client must await is not written */
+	bool esmtp, tls, authenticated;
+	unsigned commands, errors, transactions;
+	struct transaction *t;
+	struct arena *past; /* of the last one, until its RESET is dealt with */
+	bool past_told;     /* that RESET was taken */
 };
 
 /* server.c */
@@ -94,7 +94,8 @@ void server_auth_line(struct smtp_server *s, struct slice line);
 void server_auth_replied(struct smtp_server *s, const struct smtp_reply *r);
 
 /* server_reply.c */
-bool server_awaits_silence(const struct smtp_server *s); /* nothing may be sent before our reply */
+bool
+server_awaits_silence(const struct smtp_server *s); /* nothing may be sent before our reply */
 void server_violated(struct smtp_server *s);
 
 #endif

@@ -34,6 +34,7 @@ struct bench_hash;
 struct bench_hash *bench_hash_new(void);
 void bench_hash_free(struct bench_hash *h);
 void bench_hash_add(struct bench_hash *h, struct slice piece);
-void bench_hash_end(struct bench_hash *h, char hex_out[BENCH_HASH_BYTES]); /* ready for the next */
+void
+bench_hash_end(struct bench_hash *h, char hex_out[BENCH_HASH_BYTES]); /* ready for the next */
 
 #endif

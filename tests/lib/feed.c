@@ -14,7 +14,8 @@ guarded_new(struct slice in)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t body = (in.n + page - 1) / page * page;
 	struct guarded g = {.map_bytes = body + page};
-	g.map = mmap(NULL, g.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g.map = mmap(
+		NULL, g.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(g.map != MAP_FAILED);
 	char *end = (char *)g.map + body;
 	must(mprotect(end, page, PROT_NONE) == 0);

@@ -15,7 +15,7 @@ struct guarded {
 
 /* A copy of `in` whose last byte is the last readable one. */
 struct guarded guarded_new(struct slice in);
-void           guarded_free(struct guarded *g);
+void guarded_free(struct guarded *g);
 
 /*
  * Calls fn(arg, pieces, n) for the input whole, byte by byte, and split in two at every offset.

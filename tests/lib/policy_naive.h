@@ -1,7 +1,7 @@
 /*
- * The naive evaluator of the property test: conditions as terms, facts as they are and as much of
- * them as has come, and the decision of POLICY.md found by trying all values of what is unknown.
- * It shares no code with policy/.
+ * The naive evaluator of the property test: conditions as terms, facts as they are and as much
+ * of them as has come, and the decision of POLICY.md found by trying all values of what is
+ * unknown. It shares no code with policy/.
  */
 #ifndef TEST_POLICY_NAIVE_H
 #define TEST_POLICY_NAIVE_H

@@ -1,6 +1,7 @@
 /*
- * The next hop of a play: a server that follows a script, line by line, and the client machine of
- * smtp/ that speaks to it, in memory. What it got is kept as lines, dots unstuffed, from MAIL on.
+ * The next hop of a play: a server that follows a script, line by line, and the client machine
+ * of smtp/ that speaks to it, in memory. What it got is kept as lines, dots unstuffed, from
+ * MAIL on.
  */
 #ifndef PLAY_HOP_H
 #define PLAY_HOP_H
@@ -10,8 +11,8 @@
 enum { HOP_REPLIES_MOST = 64, HOP_LINES_MOST = 10000 };
 
 struct hop_reply {
-	struct slice verb;  /* GREETING, EHLO, MAIL, RCPT, DATA, DOT */
-	struct slice text;  /* "550 5.1.1 no", or "lost": the connection ends there */
+	struct slice verb; /* GREETING, EHLO, MAIL, RCPT, DATA, DOT */
+	struct slice text; /* "550 5.1.1 no", or "lost": the connection ends there */
 	uint64_t after_ms;
 	bool used;
 };

@@ -1,6 +1,6 @@
 /*
- * What a play's script knows of the world, and when: answers to questions, with the time that each
- * takes on the virtual clock. Nothing here reads a real clock.
+ * What a play's script knows of the world, and when: answers to questions, with the time that
+ * each takes on the virtual clock. Nothing here reads a real clock.
  */
 #ifndef PLAY_WORLD_H
 #define PLAY_WORLD_H
@@ -12,7 +12,7 @@ enum { WORLD_ANSWERS_MOST = 200, WORLD_DUE_MOST = 1000 /* questions in one play 
 /* One line of the script: `dns after 300 TXT example.net "v=spf1 -all"`. */
 struct world_answer {
 	enum question_kind kind;
-	struct slice name;    /* DNS: the name; KNOWN: the address */
+	struct slice name; /* DNS: the name; KNOWN: the address */
 	enum dns_type type;
 	struct dns_answer dns;
 	enum known_answer known;

@@ -223,9 +223,8 @@ check_second(struct spf_second **second, struct table *t, const struct slice *f)
 	struct arena *a = arena_new(ARENA_MOST);
 	struct spf_second_dns dns = {look_up_for_second, t};
 	struct engine_spf2_reply reply;
-	struct engine_spf2_request r = {.helo = unhex(f[2], a),
-		.sender = unhex(f[3], a),
-		.hostname = unhex(f[4], a)};
+	struct engine_spf2_request r = {
+		.helo = unhex(f[2], a), .sender = unhex(f[3], a), .hostname = unhex(f[4], a)};
 	if (*second == NULL)
 		*second = spf_second_new();
 	must(ip_parse(f[1], &r.client));
