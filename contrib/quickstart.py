@@ -16,6 +16,8 @@ sys.path.insert(0, str(HERE.parent / "tests/lib"))
 from lab import dns, postern, proc, smtp  # noqa: E402
 from lab.postfix import Postfix  # noqa: E402
 
+# Where configuration and log of the demonstration are kept.
+KEPT = proc.REPOSITORY / "build/quickstart"
 GATE, OUT, SENDER = "192.0.2.25", "192.0.2.26", "192.0.2.70"
 PROTECTED, REMOTE = "198.51.100.5", "198.51.100.9"
 ZONES = {
@@ -104,8 +106,8 @@ def table(rows):
 
 def by_hand(gate, over):
     into = f"nsenter -t {os.environ['POSTERN_LAB_PID']} -m -n -u"
-    print(f"The gateway runs until Ctrl-C. Its log: {gate.log_path}\n"
-          f"Its configuration: {gate.config}\nTry it from another shell:\n\n"
+    print(f"The gateway runs until Ctrl-C. Its log: {KEPT / gate.log_path.name}\n"
+          f"Its configuration: {KEPT / gate.config.name}\nTry it from another shell:\n\n"
           f"  {into} swaks --server {GATE} --local-interface {SENDER} \\\n"
           "      --from alice@sender.example --to bob@example.com\n", flush=True)
     over.wait()
@@ -117,8 +119,12 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     once = "--once" in sys.argv
-    home = proc.REPOSITORY / "build/quickstart"
-    shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(KEPT, ignore_errors=True)
+    KEPT.mkdir(parents=True)
+    # Below /root the gateway's account could not read its files by their own path.
+    home = proc.LAB / "quickstart"
+    home.mkdir()
+    proc.run("mount", "--bind", KEPT, home)
     print("quickstart: starting DNS, mail servers and the gateway ...", flush=True)
     gate = postern.Postern((HERE / "quickstart.conf").read_text(encoding="utf-8"),
                            {"signatures/demo.hdb": SIGNATURE}, home=home)

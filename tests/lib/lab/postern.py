@@ -109,12 +109,13 @@ def descendants(pid):
 class Postern:
     """One gateway. config: text of postern.conf; files: {name: text or bytes or path to copy}.
 
-    home: where they are written, and the log; by default on the laboratory's tmpfs.
+    home: where they are written, and the log; by default on the laboratory's tmpfs. program and
+    user: another posternd than the build's, and whom to start it as instead of root.
     """
 
-    def __init__(self, config, files=None, environment=None, home=None):
+    def __init__(self, config, files=None, environment=None, home=None, program=None, user=None):
         self.home = home or proc.LAB / f"postern-{next(_number)}"
-        self.home.mkdir(parents=True)
+        self.home.mkdir(parents=True, exist_ok=home is not None)
         self.home.chmod(0o755)
         self.config = self.home / "postern.conf"
         self.write(config)
@@ -122,6 +123,8 @@ class Postern:
             self.add_file(name, content)
         self.log_path = self.home / "postern.log"
         self.environment = environment or {}
+        self.program = program or binary()
+        self.started_as = {"user": user, "extra_groups": []} if user else {}
         self.process = None
 
     def write(self, config):
@@ -146,10 +149,10 @@ class Postern:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([binary(), "-f", self.config], stderr=log, stdout=log,
+            self.process = subprocess.Popen([self.program, "-f", self.config], stderr=log, stdout=log,
                                             stdin=subprocess.DEVNULL, cwd="/",
                                             start_new_session=True,
-                                            env=self._environment())
+                                            env=self._environment(), **self.started_as)
         proc.wait_until(lambda: self.events("ready") or self.process.poll() is not None,
                         "event=ready of posternd", READY_S)
         if self.process.poll() is not None:
