@@ -9,6 +9,9 @@
 #include "session/gate_priv.h"
 #include "session/refusals.h"
 
+/* With 64 KiB of body or header lines this still fits a message of 128 KiB (io/ipc.h). */
+enum { OUTSIDE_RCPT_BYTES = 56 * 1024, RCPT_OVERHEAD = 24 };
+
 void
 gate_reset(struct gate *g)
 {
@@ -21,6 +24,7 @@ gate_reset(struct gate *g)
 	g->site = SLICE_NONE;
 	g->rcpt_params = NULL;
 	g->rcpt_room = 0;
+	g->outside_bytes = 0;
 	g->transfer = (struct gate_transfer){0};
 	g->signatures = SLICE_NONE;
 	pipeline_mail_end(g->pipeline);
@@ -189,6 +193,13 @@ was_refused(struct gate *g)
 	return true;
 }
 
+/* What a recipient takes in the one message to a delivery process. */
+static size_t
+outside_bytes(const struct gate *g)
+{
+	return g->rcpt.raw.n + g->rcpt.domain.n + g->rcpt_param.orcpt.n + RCPT_OVERHEAD;
+}
+
 void
 gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 {
@@ -217,6 +228,13 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 			"one-next-hop");
 		return;
 	}
+	if (hops == NULL && g->outside_bytes + outside_bytes(g) > OUTSIDE_RCPT_BYTES) {
+		refuse_rcpt(g,
+			smtp_reply_of("452 4.5.3 Too many recipients, the rest needs another "
+				      "transaction"),
+			"recipients");
+		return;
+	}
 	if (was_refused(g))
 		return;
 	g->about = ABOUT_RCPT;
@@ -237,6 +255,7 @@ keep_rcpt(struct gate *g)
 		g->rcpt_room = room;
 	}
 	g->rcpt_params[n - 1] = g->rcpt_param;
+	g->outside_bytes += outside_bytes(g);
 	if (n == 1) {
 		g->hops = g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
 		g->site = g->hops != NULL ? SLICE_NONE : g->rcpt.domain;

@@ -10,7 +10,8 @@ import pytest
 
 from lab import smtp
 
-GATE, SERVER = "192.0.2.41", "198.51.100.41"
+GATE, OUT, SERVER = "192.0.2.41", "192.0.2.58", "198.51.100.41"
+REMOTE = "198.51.100.58"
 RECIPIENTS = 1000
 
 
@@ -56,3 +57,22 @@ def test_all_recipients_and_many_rules(gate, protected):
         client.send(smtp.message("to many") + b".\r\n")
         assert client.reply().code == 250
     assert len(protected.transactions()[-1].recipients) == RECIPIENTS
+
+
+def test_recipients_to_the_outside(gateway):
+    """What a message to a delivery process cannot hold is put off, and what it holds is sent."""
+    gateway(f"""\
+        hostname "mx.example.com"
+        resolver "192.0.2.53:53" insecure
+        listen outbound on "{OUT}:25" from {{ 192.0.2.0/24 }}
+        send smarthost "{REMOTE}:25"
+        outbound {{ accept }}
+        """)
+    long = "u" * 60 + "@" + ".".join(["d" * 60] * 3) + ".example"
+    with smtp.Server(REMOTE) as server, smtp.Client(OUT, source="192.0.2.59") as client:
+        said = client.mail("a@example.com", [long] * 300, smtp.message("out") + b"z" * 70 + b"\r\n")
+        taken = [r for r in said.recipients if r.code == 250]
+        assert {r.code for r in said.recipients} == {250, 452}
+        assert len(taken) >= 100
+        assert said.dot.code == 250, said.dot
+        assert len(server.transactions()[-1].recipients) == len(taken)
