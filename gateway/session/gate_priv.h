@@ -30,7 +30,7 @@ struct gate {
 	struct smtp_rcpt_params *rcpt_params;
 	size_t rcpt_room;
 	size_t outside_bytes; /* that the recipients so far take in a message to delivery */
-	struct address rcpt; /* under decision */
+	struct address rcpt;  /* under decision */
 	struct smtp_rcpt_params rcpt_param;
 	const struct conf_domain *rcpt_domain;
 	bool in_body;
