@@ -12,6 +12,7 @@ default_reply(struct slice verb)
 		const char *verb, *text;
 	} rows[] = {
 		{"GREETING", "220 hop.example ESMTP"},
+		{"LHLO", "250-hop.example\r\n250 ENHANCEDSTATUSCODES"},
 		{"EHLO", "250-hop.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 			 "250 ENHANCEDSTATUSCODES"},
 		{"MAIL", "250 2.1.0 Ok"},
@@ -155,7 +156,9 @@ judge(const struct smtp_client_mail *m, struct gate_transfer *t)
 uint64_t
 hop_carry(struct hop *h, struct slice hostname, struct gate_transfer *t)
 {
-	struct smtp_client_config config = {.hostname = hostname, .tls = SMTP_TLS_NEVER};
+	struct smtp_client_config config = {.hostname = hostname,
+		.tls = SMTP_TLS_NEVER,
+		.lmtp = t->hops != NULL && t->hops->hops[0].lmtp};
 	struct smtp_client_mail m = {.sender = t->mail.sender,
 		.params = t->mail.params,
 		.n_rcpts = t->mail.n_rcpts,

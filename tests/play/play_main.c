@@ -6,6 +6,7 @@
  */
 #include <err.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/must.h"
 #include "hop.h"
+#include "session/refusals.h"
 #include "world.h"
 
-enum { TEXT_MOST = 1024 * 1024, EVENTS_MOST = 1024 * 1024, LINES_MOST = 20000 };
+enum { TEXT_MOST = 1024 * 1024, EVENTS_MOST = 1024 * 1024, LINES_MOST = 20000, KEYS_MOST = 8 };
 
 /* UBSan and ASan speak to the real stderr, not to the file that takes the events. */
 __attribute__((weak)) void __sanitizer_set_report_fd(void *fd);
@@ -31,6 +34,9 @@ struct play {
 	struct conf *conf;
 	struct gate_config config;
 	struct gate *gate;
+	struct dkim_key *keys[KEYS_MOST];
+	struct slice password; /* of every account; empty: nobody can check one */
+	bool signer_down;
 	struct world world;
 	struct hop hop;
 	uint64_t carried_at; /* when the hop has answered; 0: no mail is under way */
@@ -87,22 +93,63 @@ take_output(struct play *p)
 	}
 }
 
+/* PLAIN alone; each account has its own name and the play's one password. */
 static void
+authenticate(struct play *p)
+{
+	const struct gate_auth_step *step = gate_auth(p->gate);
+	struct slice words, as, name, password;
+	if (!slice_eq(step->mechanism, SLICE("PLAIN")) && step->first)
+		fail(p, "a play knows AUTH PLAIN alone");
+	if (p->password.n == 0)
+		gate_auth_failed(p->gate);
+	else if (step->first && !step->has_data)
+		gate_auth_challenge(p->gate, SLICE_NONE);
+	else if (!base64_decode(step->data, p->arena, &words))
+		gate_auth_done(p->gate, false, SLICE_NONE);
+	else {
+		slice_cut(words, '\0', &as, &words);
+		slice_cut(words, '\0', &name, &password);
+		gate_auth_done(p->gate, slice_eq(password, p->password), name);
+	}
+}
+
+/* The play's own signer answers at once. */
+static void
+sign(struct play *p)
+{
+	unsigned char bytes[DKIM_SIGNATURE_BYTES_MOST];
+	struct slice signatures[SIGN_MOST];
+	size_t n, length;
+	struct err err;
+	const struct sign_request *requests = gate_signs(p->gate, &n);
+	for (size_t i = 0; i < n; i++) {
+		must(dkim_key_sign(p->keys[requests[i].key], requests[i].dkim.digest, bytes,
+			     &length, &err) == 0);
+		signatures[i] =
+			arena_slice(p->arena, (struct slice){(const char *)bytes, length});
+	}
+	gate_signed(p->gate, p->signer_down ? NULL : signatures);
+}
+
+/* True: it was answered at once, and there may be another one. */
+static bool
 serve_wants(struct play *p)
 {
 	switch (gate_wants(p->gate)) {
-	case GATE_WANT_NOTHING: break;
+	case GATE_WANT_NOTHING: return false;
 	case GATE_WANT_TRANSFER:
 		p->carried_at = p->world.now_ms + 1 +
 				hop_carry(&p->hop, p->conf->hostname, gate_transfer(p->gate));
-		break;
+		return false;
 	case GATE_WANT_TLS:
 		gate_tls_started(p->gate, SLICE("TLSv1.3"), SLICE("TLS_AES_256_GCM_SHA384"));
 		break;
-	case GATE_WANT_CLOSE: p->closed = true; break;
-	case GATE_WANT_AUTH: fail(p, "AUTH is not part of plays"); break;
-	case GATE_WANT_SIGN: fail(p, "signing is not part of plays"); break;
+	case GATE_WANT_CLOSE: p->closed = true; return false;
+	case GATE_WANT_AUTH: authenticate(p); break;
+	case GATE_WANT_SIGN: sign(p); break;
 	}
+	return true;
 }
 
 static void
@@ -115,8 +162,8 @@ service(struct play *p)
 	if (p->world.wrong.n != 0)
 		fail(p, "%.*s", SLICE_ARG(p->world.wrong));
 	take_output(p);
-	if (!p->failed)
-		serve_wants(p);
+	while (!p->failed && serve_wants(p))
+		take_output(p);
 	take_output(p);
 }
 
@@ -259,6 +306,17 @@ add_reply(struct play *p, struct slice words)
 		p->hop.replies[p->hop.n_replies++] = r;
 }
 
+/* Bytes of bodies that another session process holds. */
+static void
+hold(struct play *p, struct slice words)
+{
+	uint64_t bytes;
+	if (!slice_u64(words, &bytes))
+		fail(p, "a number of bytes is needed");
+	account_clear(p->config.account, 1);
+	account_bytes(p->config.account, 1, (int64_t)bytes);
+}
+
 static bool
 next_is_pattern(const struct play *p)
 {
@@ -348,6 +406,12 @@ play_line(struct play *p, struct slice line)
 		expect_close(p);
 	else if (slice_eq(verb, SLICE("gone")))
 		end_session(p);
+	else if (slice_eq(verb, SLICE("held")))
+		hold(p, words);
+	else if (slice_eq(verb, SLICE("password")))
+		p->password = words;
+	else if (slice_eq(verb, SLICE("signer")))
+		p->signer_down = slice_eq(words, SLICE("down"));
 	else if (slice_eq(verb, SLICE("hop")))
 		add_reply(p, words);
 	else if (slice_eq(verb, SLICE("got")))
@@ -381,6 +445,55 @@ read_script(struct play *p)
 		slice_cut(rest, '\n', &p->lines[p->n_lines++], &rest);
 }
 
+/* A line of the configuration: $TESTS is the folder above that of the play. */
+static void
+write_config_line(const struct play *p, int fd)
+{
+	struct slice rest = p->lines[p->at], mark = SLICE("$TESTS");
+	char path[PATH_MAX];
+	if (realpath(p->file, path) == NULL)
+		err(2, "%s", p->file);
+	struct slice file = slice_of(path);
+	struct slice dir = slice_first(file, slice_find_last(file, '/'));
+	for (size_t at; (at = slice_find_slice(rest, mark)) < rest.n;
+		rest = slice_from(rest, at + mark.n))
+		if (dprintf(fd, "%.*s%.*s/..", SLICE_ARG(slice_first(rest, at)),
+			    SLICE_ARG(dir)) < 0)
+			err(2, "memfd");
+	if (dprintf(fd, "%.*s\n", SLICE_ARG(rest)) < 0)
+		err(2, "memfd");
+}
+
+/* Keys of the play's own, one for each `sign`; the gate knows their algorithm alone. */
+static void
+make_keys(struct play *p)
+{
+	struct sign_key *keys = arena_array(p->arena, p->conf->n_signs, sizeof(*keys));
+	struct err why;
+	must(p->conf->n_signs <= KEYS_MOST);
+	for (size_t i = 0; i < p->conf->n_signs; i++) {
+		keys[i].algorithm = DKIM_ED25519_SHA256;
+		must(dkim_key_generate(DKIM_ED25519_SHA256, 0, &p->keys[i], &why) == 0);
+	}
+	p->config.keys = keys;
+}
+
+/* What all session processes share: one table for each play. */
+static void
+share(struct play *p)
+{
+	static struct account *account;
+	struct err why;
+	if (account == NULL)
+		account = account_new(&why);
+	p->config.refusals = refusals_new(&why);
+	if (account == NULL || p->config.refusals == NULL)
+		errx(2, "%s", why.text);
+	account_clear(account, 0);
+	account_clear(account, 1);
+	p->config.account = account;
+}
+
 /* The lines between `config` and `end`, through a file, as the parser wants one. */
 static void
 read_config(struct play *p)
@@ -397,8 +510,7 @@ read_config(struct play *p)
 	if (dprintf(fd, "\n") < 0)
 		err(2, "memfd");
 	for (p->at++; p->at < p->n_lines && !slice_eq(p->lines[p->at], SLICE("end")); p->at++)
-		if (dprintf(fd, "%.*s\n", SLICE_ARG(p->lines[p->at])) < 0)
-			err(2, "memfd");
+		write_config_line(p, fd);
 	p->at++;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	conf_report_init(&report);
@@ -410,6 +522,8 @@ read_config(struct play *p)
 			p->config.listener->kind == LISTEN_OUTBOUND ? OUTBOUND : INBOUND;
 		p->config.policy = policy_compile(
 			p->conf, p->config.direction, facts_all(), p->arena, &report);
+		share(p);
+		make_keys(p);
 	}
 	if (report.n_errors != 0)
 		fail(p, "%.*s", SLICE_ARG(conf_report_text(&report, p->arena)));
@@ -447,6 +561,8 @@ play_once(const char *file, bool by_byte, int events_fd)
 			fail(&p, "the next hop never said \"%.*s\"",
 				SLICE_ARG(p.hop.replies[i].text));
 	buf_fini(&p.out);
+	for (size_t i = 0; i < KEYS_MOST; i++)
+		dkim_key_free(&p.keys[i]);
 	conf_free(&p.conf);
 	arena_free(&p.arena);
 	return !p.failed;
