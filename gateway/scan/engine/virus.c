@@ -197,11 +197,12 @@ virus_engine_signatures(const struct virus_engine *e)
 	return e->signatures;
 }
 
-/* libclamav reports limits as names of their own, as if they were viruses. */
+/* libclamav reports limits as names of their own, as if they were viruses, or without any name.
+ */
 static bool
 is_limit(const char *name)
 {
-	return strncmp(name, "Heuristics.Limits.Exceeded", 26) == 0;
+	return name == NULL || strncmp(name, "Heuristics.Limits.Exceeded", 26) == 0;
 }
 
 void
@@ -226,7 +227,8 @@ virus_engine_scan(
 		r->status = SCAN_UNSCANNABLE;
 		r->why = arena_slice(
 			a, slice_of(notes.over != NULL   ? notes.over
-				    : result == CL_VIRUS ? virus
+				    : virus != NULL      ? virus
+				    : result == CL_VIRUS ? "a limit of libclamav was passed"
 							 : "scanning took too long"));
 	} else if (result != CL_CLEAN && result != CL_SUCCESS) {
 		r->status = SCAN_FAILED;
