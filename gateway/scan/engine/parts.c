@@ -4,6 +4,8 @@
  */
 #include "engine/parts.h"
 
+#include "engine/names.h"
+
 #include <gmime/gmime.h>
 #include <string.h>
 
@@ -37,27 +39,6 @@ has_name(const struct scan_report *r, size_t from, struct slice name)
 		if (slice_eq(r->attachments[i].name, name))
 			return true;
 	return false;
-}
-
-static bool
-is_passed_over(char c)
-{
-	return c == '.' || c == ' ' || c == '\t' || c == '/' || c == '\\';
-}
-
-/*
- * Trailing dots, blanks and slashes are no part of a name on the systems that it is opened on.
- * Of one that is too long the end is kept: it says what opens it.
- */
-static struct slice
-plain_name(struct slice s)
-{
-	while (s.n > 0 && is_passed_over(s.p[s.n - 1]))
-		s.n--;
-	size_t slash = slice_find_last(s, '/'), back = slice_find_last(s, '\\');
-	slash = slash < s.n ? slash + 1 : 0;
-	back = back < s.n ? back + 1 : 0;
-	return scan_name(slice_from(s, slash > back ? slash : back));
 }
 
 static void

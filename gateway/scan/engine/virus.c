@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "engine/names.h"
 
 struct virus_engine {
 	struct cl_engine *cl;
@@ -83,19 +84,6 @@ media_type(const char *cl)
 	return SLICE("application/octet-stream");
 }
 
-/* The last part of a path: members are named by their archive, not by us. */
-static struct slice
-base_name(const char *name)
-{
-	struct slice s = slice_of(name);
-	size_t slash = slice_find_last(s, '/'), back = slice_find_last(s, '\\');
-	if (slash < s.n)
-		s = slice_from(s, slash + 1);
-	else if (back < s.n)
-		s = slice_from(s, back + 1);
-	return scan_name(s);
-}
-
 static cl_error_t
 on_file(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
 	size_t size, const char *bytes, uint32_t level, uint32_t attributes, void *context)
@@ -117,11 +105,11 @@ on_file(int fd, const char *type, const char **ancestors, size_t parent_size, co
 		n->over = "nested too deep";
 	if (level == 0 || name == NULL || n->report->n_attachments >= SCAN_ATTACHMENTS_MOST)
 		return CL_CLEAN;
-	n->report->attachments[n->report->n_attachments++] =
-		(struct scan_attachment){.name = arena_slice(n->arena, base_name(name)),
-			.type = media_type(type),
-			.bytes = size,
-			.depth = level};
+	n->report->attachments[n->report->n_attachments++] = (struct scan_attachment){
+		.name = arena_slice(n->arena, plain_name(slice_of(name))),
+		.type = media_type(type),
+		.bytes = size,
+		.depth = level};
 	return CL_CLEAN;
 }
 
