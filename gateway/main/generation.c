@@ -284,6 +284,23 @@ open_spill(struct generation *g, struct err *err)
 				 : err_sys(err, "open the spill directory %s", g->spill_path);
 }
 
+/* Whether the account that the children run as may read it: found out as that account. */
+static int
+check_readable(const struct generation *g, struct slice path, struct err *err)
+{
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	gid_t group = getegid();
+	if (pw == NULL || path.n == 0)
+		return 0;
+	if (setegid(pw->pw_gid) < 0 || seteuid(pw->pw_uid) < 0)
+		return err_sys(err, "look at files as %s", g->user);
+	int result = faccessat(AT_FDCWD, arena_text(g->arena, path), R_OK, AT_EACCESS);
+	if (result < 0)
+		err_sys(err, "%.*s cannot be read by %s", SLICE_ARG(path), g->user);
+	must(seteuid(0) == 0 && setegid(group) == 0);
+	return result;
+}
+
 int
 generation_open(struct generation *g, const struct generation *old, struct err *err)
 {
@@ -292,7 +309,8 @@ generation_open(struct generation *g, const struct generation *old, struct err *
 	else
 		must(getrandom(g->ticket_key, sizeof(g->ticket_key), 0) ==
 			(ssize_t)sizeof(g->ticket_key));
-	if (find_user(g, err) < 0 || open_spill(g, err) < 0)
+	if (find_user(g, err) < 0 || check_readable(g, g->conf->resolver.trust, err) < 0 ||
+		open_spill(g, err) < 0)
 		return -1;
 	return open_listeners(g, old, err);
 }
