@@ -21,7 +21,23 @@ stands(const struct parser *p, const char *name)
 static bool
 same_place(const struct conf_listener *a, const struct conf_listener *b)
 {
-	return a->port == b->port && ip_eq(&a->ip, &b->ip);
+	return a->port == b->port && ip_eq(&a->ip, &b->ip) && slice_eq(a->path, b->path);
+}
+
+/* What an MTA in front has done, or does itself. */
+static void
+check_milter(struct parser *p, const struct conf_listener *l)
+{
+	if (l->tls != LISTEN_TLS_NONE || l->n_certificates != 0)
+		parse_fail(p, l->at, "TLS is the MTA's: a milter has none");
+	if (l->auth_file.n != 0)
+		parse_fail(p, l->at,
+			"accounts are the MTA's: write \"outbound authenticated\" for theirs");
+	if (l->n_from != 0)
+		parse_fail(p, l->at, "a milter has \"outbound from\" instead of \"from\"");
+	if (l->n_proxied != 0)
+		parse_fail(
+			p, l->at, "\"proxied from\" is for SMTP: a milter hears of the client");
 }
 
 static void
@@ -29,12 +45,21 @@ check_listener(struct parser *p, size_t i)
 {
 	const struct conf_listener *l = &p->conf->listeners[i];
 	bool tls = l->tls != LISTEN_TLS_NONE;
-	if (l->port == 0)
+	if (l->port == 0 && l->path.n == 0)
 		return;
 	for (size_t j = 0; j < i; j++)
 		if (same_place(l, &p->conf->listeners[j]))
 			parse_fail(p, l->at, "\"%.*s\" is listened on already in line %u",
 				SLICE_ARG(l->text), p->conf->listeners[j].at.line);
+	if (l->kind == LISTEN_MILTER) {
+		check_milter(p, l);
+		return;
+	}
+	if (l->n_outbound_from != 0 || l->outbound_authenticated)
+		parse_fail(p, l->at,
+			"\"outbound from\" and \"outbound authenticated\" are for milters");
+	if (l->through_libmilter)
+		parse_fail(p, l->at, "\"through libmilter\" is for milters");
 	if (tls && l->n_certificates == 0)
 		parse_fail(p, l->at,
 			"\"tls\" needs a certificate: add certificate \"FILE\" key \"FILE\"");
@@ -60,31 +85,65 @@ check_listener(struct parser *p, size_t i)
 			"travel in clear");
 }
 
+static bool
+listens(const struct conf *c, enum listen_kind kind)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i].kind == kind)
+			return true;
+	return false;
+}
+
+static bool
+is_of_milter(const struct conf_listener *l, bool outbound)
+{
+	return l->kind == LISTEN_MILTER &&
+	       (!outbound || l->n_outbound_from != 0 || l->outbound_authenticated);
+}
+
+bool
+conf_uses_block(const struct conf *c, bool outbound)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		if (is_of_milter(&c->listeners[i], outbound))
+			return true;
+	return listens(c, outbound ? LISTEN_OUTBOUND : LISTEN_INBOUND);
+}
+
+/* The blocks that the listeners need, and none that nobody uses. */
 static void
-check_listeners(struct parser *p)
+check_blocks(struct parser *p)
 {
 	const struct conf *c = p->conf;
-	bool inbound = false, outbound = false;
-	for (size_t i = 0; i < c->n_listeners; i++) {
-		check_listener(p, i);
-		inbound = inbound || c->listeners[i].kind == LISTEN_INBOUND;
-		outbound = outbound || c->listeners[i].kind == LISTEN_OUTBOUND;
-	}
-	struct conf_at file = {.file = c->file};
-	if (!stands(p, "listen"))
-		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
+	const struct conf_at file = {.file = c->file};
+	bool inbound = conf_uses_block(c, false), outbound = conf_uses_block(c, true);
 	if (inbound && !stands(p, "inbound"))
-		parse_fail(p, file, "an inbound listener needs a block inbound { ... }");
-	if (inbound && !stands(p, "domain"))
-		parse_fail(p, file,
-			"an inbound listener needs a domain \"NAME\" deliver to NEXTHOP");
+		parse_fail(p, file, "%s listener needs a block inbound { ... }",
+			listens(c, LISTEN_INBOUND) ? "an inbound" : "a milter");
 	if (outbound && !stands(p, "outbound"))
-		parse_fail(p, file, "an outbound listener needs a block outbound { ... }");
+		parse_fail(p, file, "%s needs a block outbound { ... }",
+			listens(c, LISTEN_OUTBOUND) ? "an outbound listener"
+						    : "a milter with outbound mail");
 	if (!inbound && c->inbound.at.line != 0 && stands(p, "listen"))
 		conf_warn(p->report, c->inbound.at, "no inbound listener uses this block");
 	if (!outbound && c->outbound.at.line != 0 && stands(p, "listen"))
 		conf_warn(p->report, c->outbound.at, "no outbound listener uses this block");
-	if (outbound && !stands(p, "send"))
+}
+
+static void
+check_listeners(struct parser *p)
+{
+	const struct conf *c = p->conf;
+	struct conf_at file = {.file = c->file};
+	for (size_t i = 0; i < c->n_listeners; i++)
+		check_listener(p, i);
+	if (!stands(p, "listen"))
+		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
+	check_blocks(p);
+	if (listens(c, LISTEN_INBOUND) && !stands(p, "domain"))
+		parse_fail(p, file,
+			"an inbound listener needs a domain \"NAME\" deliver to NEXTHOP");
+	if (listens(c, LISTEN_OUTBOUND) && !stands(p, "send"))
 		parse_fail(p, file,
 			"an outbound listener needs \"send direct\" or \"send smarthost\"");
 }
@@ -104,8 +163,12 @@ check_domains(struct parser *p)
 				SLICE_ARG(d->name), other->at.file, other->at.line);
 		else
 			map_put(c->domain_map, d->name, d);
-		if (d->deliver.n == 0)
+		/* beside a milter the MTA knows where the domain's mail goes */
+		if (d->deliver.n == 0 &&
+			(listens(c, LISTEN_INBOUND) || listens(c, LISTEN_OUTBOUND)))
 			parse_fail(p, d->at, "a domain needs \"deliver to\"");
+		else if (d->deliver.n == 0 && d->recipients == RECIPIENTS_VERIFY)
+			parse_fail(p, d->at, "\"recipients verify\" needs \"deliver to\"");
 	}
 	for (size_t i = 0; i < p->n_table_uses; i++) {
 		const struct table_use *u = &p->table_uses[i];
@@ -114,6 +177,33 @@ check_domains(struct parser *p)
 			parse_fail(p, u->at, "there is no table \"%.*s\"", SLICE_ARG(u->table));
 		else if (u->domain < c->n_domains)
 			c->domains[u->domain].table = t;
+	}
+}
+
+/*
+ * `redirect to` and `copy to`: an MTA changes the recipients for its milter; the gateway itself
+ * would have to send one mail two ways, which it cannot without a spool.
+ */
+static void
+check_recipients_of(struct parser *p, const struct rule_block *block, enum listen_kind smtp)
+{
+	for (size_t i = 0; i < block->n_rules; i++) {
+		const struct rule *r = &block->rules[i];
+		struct slice local, domain;
+		if (r->action != ACTION_REDIRECT && r->action != ACTION_COPY)
+			continue;
+		slice_cut(slice_from(r->text, slice_find_last(r->text, '@')), '@', &local,
+			&domain);
+		if (listens(p->conf, smtp))
+			parse_fail(p, r->at,
+				"\"%s\" is not there yet but for milters: it needs the spool",
+				action_text(r->action));
+		else if (conf_domain_find(p->conf, domain) == NULL)
+			parse_fail(p, r->at,
+				"\"%s\" leads to \"%.*s\", which is none of the domains: add "
+				"domain "
+				"\"%.*s\"",
+				action_text(r->action), SLICE_ARG(domain), SLICE_ARG(domain));
 	}
 }
 
@@ -138,6 +228,8 @@ conf_cross_check(struct parser *p)
 			"the gateway has no name: add hostname \"NAME\"");
 	check_listeners(p);
 	check_domains(p);
+	check_recipients_of(p, &p->conf->inbound, LISTEN_INBOUND);
+	check_recipients_of(p, &p->conf->outbound, LISTEN_OUTBOUND);
 	check_limits(p);
 	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)
 		parse_fail(p, p->conf->resolver.at,

@@ -64,6 +64,11 @@ struct conf_listener {
 	struct ip_net *proxied; /* who speaks the PROXY protocol to us */
 	size_t n_proxied;
 	bool header_rules; /* HDR-01 to -03, on unless `header rules off` */
+	/* milter: whose mail is outbound; all other is inbound */
+	struct ip_net *outbound_from;
+	size_t n_outbound_from;
+	bool outbound_authenticated;
+	bool through_libmilter;
 };
 
 enum domain_recipients { RECIPIENTS_ANY, RECIPIENTS_VERIFY, RECIPIENTS_TABLE };
@@ -209,6 +214,8 @@ struct slice conf_report_text(const struct conf_report *r, struct arena *a);
 struct conf *conf_read(const char *path, struct conf_report *r);
 void conf_free(struct conf **c);
 
+/* Whether a listener has mail judged by this block. */
+bool conf_uses_block(const struct conf *c, bool outbound);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
 /* Exact or by "*.suffix"; addresses compare with their domain and alone ("user@", "@domain").

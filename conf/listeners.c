@@ -1,6 +1,6 @@
 /*
- * `listen inbound|outbound on "ADDR:PORT" ...`: where the gateway listens, with TLS, accounts,
- * networks and proxies. What a listener needs as a whole is checked in check.c.
+ * `listen inbound|outbound|milter on "ADDR:PORT" ...`: where the gateway listens, with TLS,
+ * accounts, networks and proxies. What a listener needs as a whole is checked in check.c.
  */
 #include "conf/file.h"
 #include "conf/parse_priv.h"
@@ -61,29 +61,62 @@ listen_address(struct parser *p, struct conf_listener *l)
 	return true;
 }
 
+/* "inet:PORT@ADDRESS", "inet6:PORT@ADDRESS" or "unix:/PATH", as milters have always been named.
+ */
+static bool
+milter_address(struct parser *p, struct conf_listener *l)
+{
+	struct conf_at at = p->tok.at;
+	struct slice kind, place, port;
+	uint64_t number = 0;
+	if (!parse_string(p, "a milter's address, as in \"inet:8891@127.0.0.1\"", &l->text))
+		return false;
+	slice_cut(l->text, ':', &kind, &place);
+	if (slice_eq(kind, SLICE("unix")) || slice_eq(kind, SLICE("local"))) {
+		if (!slice_starts(place, SLICE("/")) || slice_has(place, '\0'))
+			return parse_fail(
+				p, at, "the path of a milter's socket begins with \"/\"");
+		l->path = place;
+		/* sun_path holds 108 bytes with its NUL. */
+		return place.n < 108 ||
+		       parse_fail(p, at, "the socket's path is longer than 107 bytes");
+	}
+	bool six = slice_eq(kind, SLICE("inet6"));
+	if ((!six && !slice_eq(kind, SLICE("inet"))) || !slice_cut(place, '@', &port, &place) ||
+		!slice_u64(port, &number) || number == 0 || number > 65535 ||
+		!ip_parse(place, &l->ip) || (l->ip.family == 6) != six)
+		return parse_fail(p, at,
+			"\"%.*s\" is no milter's address, as in \"inet:8891@127.0.0.1\", "
+			"\"inet6:8891@::1\" or \"unix:/run/postern/milter\"",
+			SLICE_ARG(slice_first(l->text, 80)));
+	l->port = (uint16_t)number;
+	return true;
+}
+
 bool
 parse_listen(struct parser *p, struct conf_at at, void *target)
 {
-	static const char *const kinds[] = {"inbound", "outbound"};
+	static const char *const kinds[] = {[LISTEN_INBOUND] = "inbound",
+		[LISTEN_OUTBOUND] = "outbound",
+		[LISTEN_MILTER] = "milter"};
 	struct conf *c = target;
 	struct conf_listener l = {.at = at, .header_rules = true};
-	if (parse_at(p, "milter"))
-		return parse_fail(p, at,
-			"\"listen milter\" is not there yet: "
-			"it comes with the milter protocol");
-	int kind = parse_choice(p, "\"inbound\" or \"outbound\"", kinds, 2);
+	int kind = parse_choice(p, "\"inbound\", \"outbound\" or \"milter\"", kinds, 3);
 	if (kind < 0)
 		return false;
-	l.kind = kind == 0 ? LISTEN_INBOUND : LISTEN_OUTBOUND;
-	if (!parse_word(p, "on") || !listen_address(p, &l))
+	l.kind = (enum listen_kind)kind;
+	if (!parse_word(p, "on") ||
+		!(l.kind == LISTEN_MILTER ? milter_address(p, &l) : listen_address(p, &l)))
 		return false;
 	if (c->n_listeners == LISTENERS_MOST)
 		return parse_fail(p, at, "at most %d listeners", LISTENERS_MOST);
 	bool ok = parse_options(p, "listen", &l);
-	/* One that is wrong is kept, so that nobody misses it, without a port: not looked at
+	/* One that is wrong is kept, so that nobody misses it, without a place: not looked at
 	 * again. */
-	if (!ok)
+	if (!ok) {
 		l.port = 0;
+		l.path = SLICE_NONE;
+	}
 	c->listeners = parse_room(p, c->listeners, c->n_listeners, sizeof(l));
 	c->listeners[c->n_listeners++] = l;
 	return ok;
@@ -174,6 +207,14 @@ parse_listen_from(struct parser *p, struct conf_at at, void *target)
 	struct conf_listener *l = target;
 	(void)at;
 	return parse_nets(p, &l->from, &l->n_from);
+}
+
+bool
+parse_listen_outbound_from(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	(void)at;
+	return parse_nets(p, &l->outbound_from, &l->n_outbound_from);
 }
 
 bool

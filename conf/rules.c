@@ -49,6 +49,22 @@ score_number(struct parser *p, struct rule *r)
 }
 
 static bool
+rcpt_address(struct parser *p, struct rule *r)
+{
+	struct conf_at at = p->tok.at;
+	struct slice text;
+	struct address address;
+	if (!parse_string(p, "an address, as in \"archive@example.com\"", &text))
+		return false;
+	if (address_parse(text, true, p->arena, &address) != ADDRESS_OK)
+		return parse_fail(p, at,
+			"\"%.*s\" is no address, as in \"archive@example.com\"",
+			SLICE_ARG(slice_first(text, 80)));
+	r->text = arena_slice(p->arena, address.text);
+	return true;
+}
+
+static bool
 log_words(struct parser *p, struct rule *r)
 {
 	return parse_string(p, "the text", &r->text);
@@ -66,8 +82,8 @@ static const struct action_row actions[] = {
 	{"tag", ACTION_TAG, tag_text, NULL},
 	{"remove header", ACTION_REMOVE_HEADER, remove_name, NULL},
 	{"sign", ACTION_SIGN, sign_domain, NULL},
-	{"redirect to", ACTION_REDIRECT, NULL, "it needs the spool"},
-	{"copy to", ACTION_COPY, NULL, "it needs the spool"},
+	{"redirect to", ACTION_REDIRECT, rcpt_address, NULL},
+	{"copy to", ACTION_COPY, rcpt_address, NULL},
 	{"score", ACTION_SCORE, score_number, NULL},
 	{"log", ACTION_LOG, log_words, NULL},
 };

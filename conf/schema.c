@@ -15,10 +15,11 @@
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 
-#define IN_CONF(field)   offsetof(struct conf, field)
-#define IN_LIMITS(field) offsetof(struct conf_limits, field)
-#define IN_FILTER(field) offsetof(struct conf_filter, field)
-#define IN_SITE(field)   offsetof(struct conf_destination, field)
+#define IN_CONF(field)     offsetof(struct conf, field)
+#define IN_LIMITS(field)   offsetof(struct conf_limits, field)
+#define IN_FILTER(field)   offsetof(struct conf_filter, field)
+#define IN_LISTENER(field) offsetof(struct conf_listener, field)
+#define IN_SITE(field)     offsetof(struct conf_destination, field)
 
 /* clang-format off */
 const struct schema_row schema_rows[] = {
@@ -79,10 +80,12 @@ const struct schema_row schema_rows[] = {
 		.later = "refusals are answered at RCPT TO",
 		.text = "Refusals that need no recipient are answered to the connection instead of to RCPT TO."},
 	{"", "listen", SCHEMA_OWN, .parse = parse_listen, .many = true,
-		.syntax = "inbound | outbound on \"ADDRESS:PORT\" OPTION ...",
-		.text = "Where mail comes in: inbound from the world to our domains, outbound from our people.",
+		.syntax = "inbound | outbound | milter on \"ADDRESS:PORT\" OPTION ...",
+		.text = "Where mail comes in: inbound from the world to our domains, outbound from our people, "
+			"or both as a milter of Postfix or Sendmail (\"inet:PORT@ADDRESS\", \"unix:/PATH\").",
 		.example = "listen inbound  on \"0.0.0.0:25\"  tls optional certificate \"mx.pem\" key \"mx.key\"\n"
-			"listen outbound on \"0.0.0.0:587\" tls required certificate \"mx.pem\" key \"mx.key\" auth \"users.passwd\""},
+			"listen outbound on \"0.0.0.0:587\" tls required certificate \"mx.pem\" key \"mx.key\" auth \"users.passwd\"\n"
+			"listen milter   on \"inet:8891@127.0.0.1\" outbound from { 127.0.0.0/8 } outbound authenticated"},
 	{"listen", "tls", SCHEMA_OWN, .parse = parse_listen_tls, .syntax = "optional | required | implicit",
 		.initial_text = "no TLS",
 		.text = "STARTTLS offered, STARTTLS demanded before MAIL, or TLS from the first byte."},
@@ -98,12 +101,14 @@ const struct schema_row schema_rows[] = {
 	{"listen", "header rules", SCHEMA_OWN, .parse = parse_listen_header_rules, .syntax = "on | off",
 		.initial_text = "on",
 		.text = "Mails with a malformed header, more than one From or author domain are refused."},
-	{"listen", "through libmilter", SCHEMA_FLAG, .later = "it comes with the milter protocol",
+	{"listen", "through libmilter", SCHEMA_FLAG, IN_LISTENER(through_libmilter),
+		.later = "it comes with its process",
 		.text = "Uses libmilter instead of our own milter protocol."},
-	{"listen", "outbound from", SCHEMA_OWN, .later = "it comes with the milter protocol",
-		.syntax = "{ NETWORK ... }", .text = "Milter: clients whose mail is outbound."},
-	{"listen", "outbound authenticated", SCHEMA_FLAG, .later = "it comes with the milter protocol",
-		.text = "Milter: mail of authenticated clients is outbound."},
+	{"listen", "outbound from", SCHEMA_OWN, .parse = parse_listen_outbound_from,
+		.syntax = "{ NETWORK ... }",
+		.text = "Milter: clients whose mail is outbound; a local program counts as 127.0.0.1."},
+	{"listen", "outbound authenticated", SCHEMA_FLAG, IN_LISTENER(outbound_authenticated),
+		.text = "Milter: mail of clients that are logged in at the MTA is outbound."},
 	{"", "domain", SCHEMA_OWN, .parse = parse_domain_statement, .many = true,
 		.syntax = "\"NAME\" OPTION ...",
 		.text = "A domain that is guarded: mail for it is accepted and handed to its next hop.",

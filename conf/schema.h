@@ -77,6 +77,7 @@ SCHEMA_PARSE(parse_listen_auth);
 SCHEMA_PARSE(parse_listen_from);
 SCHEMA_PARSE(parse_listen_proxied);
 SCHEMA_PARSE(parse_listen_header_rules);
+SCHEMA_PARSE(parse_listen_outbound_from);
 SCHEMA_PARSE(parse_domain_statement);
 SCHEMA_PARSE(parse_domain_deliver);
 SCHEMA_PARSE(parse_domain_recipients);

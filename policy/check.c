@@ -364,9 +364,39 @@ can_split(const struct policy *p, size_t i)
 	return n.stage > STAGE_RCPT || !refusal;
 }
 
+/* The first milter whose mail this block judges. */
+static const struct conf_listener *
+milter_of(const struct policy *p)
+{
+	for (size_t i = 0; i < p->conf->n_listeners; i++) {
+		const struct conf_listener *l = &p->conf->listeners[i];
+		bool judged = p->direction == INBOUND || l->n_outbound_from != 0 ||
+			      l->outbound_authenticated;
+		if (l->kind == LISTEN_MILTER && judged)
+			return l;
+	}
+	return NULL;
+}
+
+/* An MTA has one header for all recipients of a mail (POLICY.md, "Many recipients"). */
+static void
+check_for_milter(const struct policy *p, size_t i, const struct conf_listener *milter,
+	struct conf_report *report)
+{
+	const struct rule *r = p->rules[i].rule;
+	bool edits = r->action == ACTION_TAG || r->action == ACTION_REMOVE_HEADER ||
+		     r->action == ACTION_SIGN;
+	if (edits && !p->rules[i].try_only && needs_of(p, i).recipient)
+		conf_error(report, r->at,
+			"\"%s\" must not depend on the recipient here: the milter in line %u "
+			"edits one header for all of them",
+			action_text(r->action), milter->at.line);
+}
+
 void
 policy_check(const struct policy *p, struct conf_report *report)
 {
+	const struct conf_listener *milter = milter_of(p);
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const struct rule *r = p->rules[i].rule, *other;
 		switch (never_matches(p, i, &other)) {
@@ -381,6 +411,8 @@ policy_check(const struct policy *p, struct conf_report *report)
 			break;
 		case NEVER_NO: break;
 		}
+		if (milter != NULL)
+			check_for_milter(p, i, milter, report);
 		if (can_split(p, i))
 			conf_warn(report, r->at,
 				"the rule can decide otherwise for another recipient of the "

@@ -24,15 +24,6 @@
 
 enum { GENERATION_ARENA_MOST = 256 * 1024 * 1024, BACKLOG = 1024 };
 
-static bool
-has_listener(const struct conf *c, enum listen_kind kind)
-{
-	for (size_t i = 0; i < c->n_listeners; i++)
-		if (c->listeners[i].kind == kind)
-			return true;
-	return false;
-}
-
 static void
 read_pem(struct generation *g, struct slice path, struct conf_at at, struct conf_report *report,
 	struct slice *pem_out, struct tls_file *file_out)
@@ -189,15 +180,13 @@ generation_read(const char *path, struct conf_report *report)
 	g->arena = arena_new(GENERATION_ARENA_MOST);
 	g->conf = conf_read(path, report);
 	if (g->conf != NULL) {
-		if (has_listener(g->conf, LISTEN_INBOUND))
-			g->policy[INBOUND] =
-				policy_compile(g->conf, INBOUND, facts_all(), g->arena, report);
-		if (has_listener(g->conf, LISTEN_OUTBOUND))
-			g->policy[OUTBOUND] = policy_compile(
-				g->conf, OUTBOUND, facts_all(), g->arena, report);
-		for (int d = INBOUND; d <= OUTBOUND; d++)
+		for (int d = INBOUND; d <= OUTBOUND; d++) {
+			if (conf_uses_block(g->conf, d == OUTBOUND))
+				g->policy[d] = policy_compile(g->conf, (enum direction)d,
+					facts_all(), g->arena, report);
 			if (g->policy[d] != NULL)
 				policy_check(g->policy[d], report);
+		}
 		if (g->conf->n_listeners > SESSION_LISTENERS_MOST)
 			conf_error(report, g->conf->listeners[SESSION_LISTENERS_MOST].at,
 				"more than %d listeners", SESSION_LISTENERS_MOST);
@@ -227,6 +216,16 @@ inherited(const struct generation *old, const struct conf_listener *l)
 	return -1;
 }
 
+/* A unix socket is for the account's group: an MTA's account is made a member of it. */
+static int
+give_socket(const struct generation *g, const char *path, struct err *err)
+{
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	if (pw != NULL && lchown(path, pw->pw_uid, pw->pw_gid) < 0)
+		return err_sys(err, "give the socket %s to %s", path, g->user);
+	return 0;
+}
+
 static int
 open_listeners(struct generation *g, const struct generation *old, struct err *err)
 {
@@ -244,6 +243,8 @@ open_listeners(struct generation *g, const struct generation *old, struct err *e
 		g->listen_fds[i] = listen_open(&a, BACKLOG, 0660, err);
 		if (g->listen_fds[i] < 0)
 			return err_wrap(err, "listen on %.*s", SLICE_ARG(l->text));
+		if (l->path.n != 0 && give_socket(g, a.path, err) < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -153,6 +153,24 @@ static const struct text_case warnings[] = {
 		"the same mail: without a spool that one gets 452 and is sent again\n"},
 };
 
+/* The same block, judging a milter's mail (in line 9): one header for all recipients. */
+static const struct text_case milter_errors[] = {
+	{"tag \"X-A: 1\" if recipient in staff\naccept",
+		"t.conf:1:11: error: \"tag\" must not depend on the recipient here: the milter "
+		"in "
+		"line 9 edits one header for all of them\n"
+		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
+		"the same mail: without a spool that one gets 452 and is sent again\n"},
+	{"remove header \"X-A\" if recipient is \"a@example.com\" and virus\naccept",
+		"t.conf:1:11: error: \"remove header\" must not depend on the recipient here: "
+		"the "
+		"milter in line 9 edits one header for all of them\n"
+		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
+		"the same mail: without a spool that one gets 452 and is sent again\n"},
+	{"tag \"X-A: 1\" if sender is \"a@example.com\"\naccept", ""},
+	{"try tag \"X-A: 1\" if recipient in staff\naccept", ""},
+};
+
 static const struct text_case check_texts[] = {
 	{"reject if recipient is not known\nreject if virus\ndefer if dmarc is temperror\n"
 	 "accept if sender in staff\nreject if spf is fail\ntry reject if subject is "
@@ -172,10 +190,14 @@ static const struct text_case check_texts[] = {
 };
 
 static size_t
-check_report(const struct text_case *c, bool warn)
+check_report(const struct text_case *c, bool warn, struct conf_listener *milter)
 {
 	struct policy_lab lab;
 	policy_lab_open(&lab, c->rules);
+	if (milter != NULL) {
+		lab.conf->listeners = milter;
+		lab.conf->n_listeners = 1;
+	}
 	if (warn && lab.policy != NULL)
 		policy_check(lab.policy, &lab.report);
 	struct slice got = conf_report_text(&lab.report, lab.arena);
@@ -192,7 +214,7 @@ test_errors(void **state)
 	(void)state;
 	size_t failed = 0;
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		failed += check_report(&errors[i], false);
+		failed += check_report(&errors[i], false, NULL);
 	assert_int_equal(failed, 0);
 }
 
@@ -202,7 +224,18 @@ test_warnings(void **state)
 	(void)state;
 	size_t failed = 0;
 	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
-		failed += check_report(&warnings[i], true);
+		failed += check_report(&warnings[i], true, NULL);
+	assert_int_equal(failed, 0);
+}
+
+static void
+test_milter(void **state)
+{
+	(void)state;
+	struct conf_listener l = {.kind = LISTEN_MILTER, .at = {.line = 9}};
+	size_t failed = 0;
+	for (size_t i = 0; i < sizeof(milter_errors) / sizeof(milter_errors[0]); i++)
+		failed += check_report(&milter_errors[i], true, &l);
 	assert_int_equal(failed, 0);
 }
 
@@ -231,6 +264,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_milter),
 		cmocka_unit_test(test_check_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
