@@ -14,7 +14,8 @@ enum {
 };
 
 struct ask {
-	struct connection *connection;
+	struct process *process;
+	struct loop_task *wake;
 	struct questions *scope;
 	struct question *question;
 	struct dns_query *dns;
@@ -29,9 +30,9 @@ ask_cancel(void *arg)
 	dns_cancel(&a->dns);
 	relay_verify_cancel(&a->probe);
 	if (a->scan_id != 0)
-		peer_forget(a->connection->process->peers[PROCESS_SCANNER][0], a->scan_id);
+		peer_forget(a->process->peers[PROCESS_SCANNER][0], a->scan_id);
 	if (a->engine_id != 0)
-		peer_forget(a->connection->process->peers[PROCESS_ENGINE][0], a->engine_id);
+		peer_forget(a->process->peers[PROCESS_ENGINE][0], a->engine_id);
 }
 
 static void
@@ -40,7 +41,7 @@ on_dns(void *arg, const struct dns_answer *answer)
 	struct ask *a = arg;
 	a->dns = NULL;
 	question_answer_dns(a->scope, a->question, answer);
-	connection_wake(a->connection);
+	loop_task_queue(a->wake);
 }
 
 static void
@@ -53,13 +54,13 @@ on_known(void *arg, enum relay_known known, const struct smtp_reply *r)
 	a->probe = NULL;
 	question_answer_known(
 		a->scope, a->question, answers[known], r != NULL ? r->text : SLICE_NONE);
-	connection_wake(a->connection);
+	loop_task_queue(a->wake);
 }
 
 static void
 ask_known(struct ask *a)
 {
-	struct process *p = a->connection->process;
+	struct process *p = a->process;
 	struct address rcpt;
 	const struct conf_domain *d = NULL;
 	if (address_parse(a->question->name, true, a->scope->arena, &rcpt) == ADDRESS_OK)
@@ -67,7 +68,7 @@ ask_known(struct ask *a)
 	if (d == NULL) {
 		question_answer_known(
 			a->scope, a->question, KNOWN_FAILED, SLICE("not a declared domain"));
-		connection_wake(a->connection);
+		loop_task_queue(a->wake);
 		return;
 	}
 	struct relay_way way = {.hops = &d->deliver};
@@ -79,7 +80,7 @@ scan_failed(struct ask *a, const char *why)
 {
 	question_answer_scan(a->scope, a->question,
 		&(struct scan_report){.status = SCAN_FAILED, .why = slice_of(why)});
-	connection_wake(a->connection);
+	loop_task_queue(a->wake);
 }
 
 static void
@@ -94,7 +95,7 @@ on_scan(void *arg, struct ipc_msg *m)
 		return;
 	}
 	question_answer_scan(a->scope, a->question, &r);
-	connection_wake(a->connection);
+	loop_task_queue(a->wake);
 }
 
 /* What the rules of the block ask of a scan: no more is done. */
@@ -115,9 +116,8 @@ scan_wants(const struct policy *p)
 
 /* Small mails travel in the message, larger ones as their spill file. False: neither. */
 static bool
-attach(struct connection *c, size_t inline_most, struct slice *body_out, int *fd_out)
+attach(struct spill *spill, size_t inline_most, struct slice *body_out, int *fd_out)
 {
-	struct spill *spill = gate_spill(c->gate);
 	struct err err;
 	*fd_out = -1;
 	if (spill_memory(spill, body_out) && body_out->n <= inline_most)
@@ -128,18 +128,16 @@ attach(struct connection *c, size_t inline_most, struct slice *body_out, int *fd
 }
 
 static void
-ask_scan(struct ask *a)
+ask_scan(struct ask *a, const struct asker *who)
 {
-	struct connection *c = a->connection;
-	const struct gate_config *config = &c->front->gate;
-	struct peer *scanner = c->process->peers[PROCESS_SCANNER][0];
-	struct scan_job job = {.want = scan_wants(config->policy),
-		.set = config->direction,
-		.bytes = spill_bytes(gate_spill(c->gate))};
+	struct peer *scanner = a->process->peers[PROCESS_SCANNER][0];
+	struct scan_job job = {.want = scan_wants(who->config->policy),
+		.set = who->config->direction,
+		.bytes = spill_bytes(who->spill)};
 	struct ipc_out out;
 	struct slice payload;
 	int fd;
-	bool attached = attach(c, SCAN_INLINE_BYTES, &job.body, &fd);
+	bool attached = attach(who->spill, SCAN_INLINE_BYTES, &job.body, &fd);
 	ipc_out_init(&out);
 	scan_job_pack(&job, &out);
 	if (scanner != NULL && attached && ipc_out_ok(&out, &payload))
@@ -160,23 +158,22 @@ on_engine(void *arg, struct ipc_msg *m)
 		(m->type != SECOND_MSG_OUTPUT || !second_output_unpack(m->payload, &output)))
 		output = SLICE_NONE;
 	question_answer_engine(a->scope, a->question, output);
-	connection_wake(a->connection);
+	loop_task_queue(a->wake);
 }
 
 /* A library in a process of its own; no answer is an answer too, and empty. */
 static void
-ask_engine(struct ask *a)
+ask_engine(struct ask *a, const struct asker *who)
 {
-	struct connection *c = a->connection;
-	struct peer *engine = c->process->peers[PROCESS_ENGINE][0];
+	struct peer *engine = a->process->peers[PROCESS_ENGINE][0];
 	struct second_job job = {.input = a->question->input};
 	struct ipc_out out;
 	struct slice payload;
 	int fd = -1;
 	bool ready = engine != NULL && second_engine_find(a->question->name, &job.engine);
 	if (ready && job.engine == SECOND_OPENDKIM) {
-		job.bytes = spill_bytes(gate_spill(c->gate));
-		ready = attach(c, SECOND_INLINE_BYTES, &job.body, &fd);
+		job.bytes = spill_bytes(who->spill);
+		ready = attach(who->spill, SECOND_INLINE_BYTES, &job.body, &fd);
 	}
 	ipc_out_init(&out);
 	second_job_pack(&job, &out);
@@ -189,18 +186,19 @@ ask_engine(struct ask *a)
 }
 
 void
-ask_world(struct connection *c, struct question *q, struct questions *scope)
+ask_world(const struct asker *who, struct question *q, struct questions *scope)
 {
 	struct ask *a = ARENA_NEW(scope->arena, struct ask);
-	*a = (struct ask){.connection = c, .scope = scope, .question = q};
+	*a = (struct ask){
+		.process = who->process, .wake = who->wake, .scope = scope, .question = q};
 	q->state = QUESTION_ASKED;
 	arena_defer(scope->arena, ask_cancel, a);
 	switch (q->kind) {
 	case QUESTION_DNS:
-		a->dns = dns_ask(c->process->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, a);
+		a->dns = dns_ask(a->process->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, a);
 		break;
 	case QUESTION_KNOWN: ask_known(a); break;
-	case QUESTION_SCAN: ask_scan(a); break;
-	case QUESTION_ENGINE: ask_engine(a); break;
+	case QUESTION_SCAN: ask_scan(a, who); break;
+	case QUESTION_ENGINE: ask_engine(a, who); break;
 	}
 }

@@ -40,6 +40,7 @@ connection_destroy(struct connection *c)
 	struct process *p = c->process;
 	stream_free(&c->stream);
 	gate_free(&c->gate);
+	signing_cancel(&c->signing);
 	loop_timer_clear(&c->timer);
 	loop_task_clear(&c->task);
 	buf_fini(&c->proxy);
@@ -65,7 +66,7 @@ connection_end(struct connection *c)
 		return;
 	c->phase = CONNECTION_ENDING;
 	loop_timer_clear(&c->timer);
-	sign_cancel(c);
+	signing_cancel(&c->signing);
 	if (c->front->gate.listener->auth_file.n != 0)
 		authenticate_cancel(c);
 	if (c->gate != NULL) {
@@ -109,8 +110,6 @@ static void
 set_deadline(struct connection *c)
 {
 	uint64_t now = loop_now(c->process->loop), ms = gate_allowed_ms(c->gate);
-	if (sign_waits(c))
-		return; /* the timer is for the next signer */
 	if (ms == 0)
 		c->due_ms = 0;
 	else if (c->due_ms == 0)
@@ -130,7 +129,9 @@ ask_questions(struct connection *c)
 	struct questions *scope;
 	struct question *q;
 	while ((q = gate_question(c->gate, &scope)) != NULL)
-		ask_world(c, q, scope);
+		ask_world(&(struct asker){c->process, &c->front->gate, gate_spill(c->gate),
+				  &c->task},
+			q, scope);
 }
 
 static void
@@ -139,6 +140,22 @@ close_politely(struct connection *c)
 	flush(c);
 	stream_finish(&c->stream, LINGER_MS);
 	connection_end(c);
+}
+
+static void
+on_signed(void *arg, const struct slice *signatures)
+{
+	struct connection *c = arg;
+	gate_signed(c->gate, signatures);
+	connection_wake(c);
+}
+
+static void
+sign_mail(struct connection *c)
+{
+	size_t n;
+	const struct sign_request *requests = gate_signs(c->gate, &n);
+	signing_begin(&c->signing, requests, n);
 }
 
 /* What the gate wants now; false: the connection ends. */
@@ -350,8 +367,6 @@ static void
 on_time(void *arg)
 {
 	struct connection *c = arg;
-	if (c->gate != NULL && sign_retry(c))
-		return;
 	if (c->gate == NULL) {
 		connection_end(c);
 		return;
@@ -385,6 +400,7 @@ connection_accept(struct front *f, int fd, const struct stream_addr *peer)
 	make_id(c->id);
 	loop_timer_init(&c->timer, p->loop, on_time, c);
 	loop_task_init(&c->task, p->loop, on_task, c);
+	signing_init(&c->signing, p, on_signed, c);
 	TAILQ_INSERT_TAIL(&p->connections, c, link);
 	p->n_connections++;
 	c->stream = stream_new(p->loop, fd, OUT_MOST, &calls, c);

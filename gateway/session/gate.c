@@ -385,12 +385,6 @@ gate_gone(struct gate *g)
 }
 
 bool
-gate_in_signing(const struct gate *g)
-{
-	return g->wait == GATE_SIGN;
-}
-
-bool
 gate_in_transfer(const struct gate *g)
 {
 	return g->wait == GATE_TRANSFER;

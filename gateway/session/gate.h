@@ -100,6 +100,5 @@ void gate_stop(struct gate *g);
 /* The client is gone: what is under way is dropped. A transfer under way is still awaited. */
 void gate_gone(struct gate *g);
 bool gate_in_transfer(const struct gate *g);
-bool gate_in_signing(const struct gate *g);
 
 #endif

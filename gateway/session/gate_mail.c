@@ -8,6 +8,8 @@
 #include "base/must.h"
 #include "session/gate_priv.h"
 #include "session/refusals.h"
+#include "session/rights.h"
+#include "session/told.h"
 
 /* With 64 KiB of body or header lines this still fits a message of 128 KiB (io/ipc.h). */
 enum { OUTSIDE_RCPT_BYTES = 56 * 1024, RCPT_OVERHEAD = 24 };
@@ -30,34 +32,6 @@ gate_reset(struct gate *g)
 	pipeline_mail_end(g->pipeline);
 }
 
-/* "@d" and "d" stand for all addresses of a domain. */
-static bool
-sends_as(const struct conf_user *u, const struct address *a)
-{
-	for (size_t i = 0; i < u->n_sends_as; i++) {
-		struct slice right = u->sends_as[i], local, domain;
-		if (!slice_cut(right, '@', &local, &domain)) {
-			domain = local;
-			local = SLICE_NONE;
-		}
-		if (slice_eq_nocase(domain, a->domain) &&
-			(local.n == 0 || slice_eq_nocase(local, a->local)))
-			return true;
-	}
-	return false;
-}
-
-/* OUT-13: an account sends only as its own addresses. Networks are judged by the rules alone.
- */
-static bool
-may_send_as(const struct gate *g, const struct address *a)
-{
-	if (g->session.user.n == 0)
-		return true;
-	const struct conf_user *u = map_get(g->config->conf->users, g->session.user);
-	return u != NULL && (a->is_null || sends_as(u, a));
-}
-
 static bool
 may_send(const struct gate *g)
 {
@@ -68,23 +42,12 @@ static void
 log_refused(struct gate *g, const struct address *sender, const struct address *rcpt,
 	const struct smtp_reply *r, const struct outcome *o)
 {
-	struct log_line l;
-	log_begin(&l, r->code < 500 ? EV_DEFER : EV_REJECT,
-		g->in_mail ? pipeline_log(g->pipeline) : &g->log);
-	log_ip(&l, "client", &g->session.client);
-	log_slice(&l, "helo", g->session.helo);
-	log_slice(&l, "sender", sender->text);
-	if (rcpt != NULL)
-		log_slice(&l, "recipient", rcpt->text);
-	if (o != NULL && o->rule != NULL) {
-		log_text(&l, "file", o->rule->at.file);
-		log_number(&l, "line", o->rule->at.line);
-	} else if (o != NULL) {
-		log_text(&l, "rule", o->builtin);
-	}
-	struct arena *a = g->in_mail ? pipeline_arena(g->pipeline) : g->arena;
-	log_slice(&l, "reply", smtp_reply_line(r, a));
-	log_end(&l);
+	struct told t = {.config = g->config,
+		.session = &g->session,
+		.pipeline = g->pipeline,
+		.log = g->in_mail ? pipeline_log(g->pipeline) : &g->log};
+	told_refused(
+		&t, sender, rcpt, r, o, g->in_mail ? pipeline_arena(g->pipeline) : g->arena);
 }
 
 void
@@ -95,7 +58,7 @@ gate_on_mail(struct gate *g, const struct smtp_event *ev)
 		no = smtp_reply_of("530 5.7.0 Must issue a STARTTLS command first");
 	else if (!may_send(g))
 		no = smtp_reply_of("530 5.7.0 Authentication required");
-	else if (!may_send_as(g, &ev->address))
+	else if (!rights_envelope(g->config->conf, g->session.user, &ev->address))
 		no = smtp_reply_of("553 5.7.1 This account may not send as this address");
 	if (no.code != 0) {
 		struct outcome o = {.builtin = "sender-rights"};
@@ -341,28 +304,12 @@ gate_on_data(struct gate *g)
 	gate_on_step(g, pipeline_data(g->pipeline));
 }
 
-/*
- * OUT-13: From is held to the account's rights as the envelope is. One that another program may
- * read otherwise is nobody's, even where the listener's rules about headers are off.
- */
-static bool
-from_is_allowed(const struct gate *g)
-{
-	const struct message *m = pipeline_the_mail(g->pipeline)->message;
-	const unsigned unclear = MESSAGE_FROM_SEVERAL | MESSAGE_FROM_BAD | MESSAGE_TOO_MANY;
-	if (g->session.user.n != 0 && m != NULL && (m->faults & unclear) != 0)
-		return false;
-	for (size_t i = 0; m != NULL && i < m->n_from; i++)
-		if (!may_send_as(g, &m->from[i]))
-			return false;
-	return true;
-}
-
 void
 gate_on_body_end(struct gate *g)
 {
 	enum step s = pipeline_end(g->pipeline);
-	if (s != STEP_REFUSE && !from_is_allowed(g)) {
+	if (s != STEP_REFUSE && !rights_author(g->config->conf, g->session.user,
+					pipeline_the_mail(g->pipeline)->message)) {
 		struct smtp_reply r = smtp_reply_of(
 			"550 5.7.1 This account may not send as the address in From");
 		g->wait = GATE_IDLE;

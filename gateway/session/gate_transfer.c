@@ -7,46 +7,18 @@
 #include "base/must.h"
 #include "session/gate_priv.h"
 #include "session/refusals.h"
+#include "session/told.h"
 
-enum { LOG_WORDS_MOST = 600 };
-
-/* What became of it first, at full length; what the client chose last: a line has an end. */
 void
 gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply)
 {
-	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
-	const struct outcome *o = pipeline_outcome(g->pipeline);
-	struct arena *a = pipeline_arena(g->pipeline);
-	struct log_line l;
-	log_begin(&l, EV_MAIL, pipeline_log(g->pipeline));
-	log_text(&l, "direction", g->config->direction == INBOUND ? "inbound" : "outbound");
-	log_ip(&l, "client", &g->session.client);
-	if (g->session.user.n != 0)
-		log_slice(&l, "user", g->session.user);
-	log_text(&l, "decision", decision);
-	if (o->rule != NULL) {
-		log_text(&l, "file", o->rule->at.file);
-		log_number(&l, "line", o->rule->at.line);
-	} else if (o->builtin != NULL) {
-		log_text(&l, "rule", o->builtin);
-	}
-	if (g->transfer.hop.n != 0)
-		log_slice(&l, "hop", g->transfer.hop);
-	log_slice(&l, "reply", slice_first(smtp_reply_line(reply, a), LOG_WORDS_MOST));
-	if (g->transfer.reply.code != 0)
-		log_slice(&l, "words",
-			slice_first(smtp_reply_line(&g->transfer.reply, a), LOG_WORDS_MOST));
-	log_number(&l, "bytes", (int64_t)m->bytes);
-	log_number(&l, "recipients", (int64_t)m->n_recipients);
-	log_slice(&l, "sender", m->sender.text);
-	if (m->message != NULL)
-		log_slice(&l, "from", m->message->from_domain);
-	log_slice(&l, "helo", g->session.helo);
-	if (m->message != NULL)
-		log_slice(&l, "message-id", slice_first(m->message->message_id, 200));
-	for (size_t i = 0; i < m->n_recipients && i < 20; i++)
-		log_slice(&l, "recipient", m->recipients[i].address.text);
-	log_end(&l);
+	struct told t = {.config = g->config,
+		.session = &g->session,
+		.pipeline = g->pipeline,
+		.log = pipeline_log(g->pipeline),
+		.hop = g->transfer.hop,
+		.words = g->transfer.reply.code != 0 ? &g->transfer.reply : NULL};
+	told_mail(&t, decision, reply);
 }
 
 /* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */

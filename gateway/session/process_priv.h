@@ -22,6 +22,29 @@ struct front { /* a listener of the configuration */
 	struct tls_server *tls; /* NULL: none */
 };
 
+/* On whose behalf the world is asked, whatever protocol brought the mail. */
+struct asker {
+	struct process *process;
+	const struct gate_config *config;
+	struct spill *spill;    /* the mail's bytes; NULL between mails */
+	struct loop_task *wake; /* queued with each answer */
+};
+
+/* NULL: nobody could sign. */
+typedef void signing_fn(void *arg, const struct slice *signatures);
+
+/* The digests of one mail at a time on their way to the signer. */
+struct signing {
+	struct process *process;
+	struct loop_timer timer; /* until the signer is asked again */
+	uint32_t id;
+	bool again;
+	const struct sign_request *requests;
+	size_t n;
+	signing_fn *done;
+	void *arg;
+};
+
 enum connection_phase {
 	CONNECTION_PROXY, /* the PROXY header is due */
 	CONNECTION_TLS,   /* implicit TLS: the handshake is under way, no gate yet */
@@ -45,8 +68,8 @@ struct connection {
 	struct relay_transfer *transfer;
 	uint64_t number;       /* of this connection in its process */
 	struct peer *delivery; /* a mail is with it, under delivery_id */
-	uint32_t delivery_id, auth_id, sign_id;
-	bool sign_again;
+	uint32_t delivery_id, auth_id;
+	struct signing signing;
 	struct buf proxy; /* a PROXY header that has not come whole */
 	bool proxied;
 	bool counted; /* in the account */
@@ -81,8 +104,8 @@ void connection_wake(struct connection *c); /* later in this turn: answers in, o
 void connection_stop(struct connection *c); /* the gateway ends: 421 when it may */
 void connection_kill(struct connection *c); /* at once */
 
-/* ask.c: a filter's question, asked of the world on behalf of a session. */
-void ask_world(struct connection *c, struct question *q, struct questions *scope);
+/* ask.c: a filter's question, asked of the world. */
+void ask_world(const struct asker *who, struct question *q, struct questions *scope);
 
 /* carry.c: a mail on its way to its next hop. */
 void carry_begin(struct connection *c);
@@ -90,10 +113,10 @@ void carry_begin(struct connection *c);
 bool carry_cancel(struct connection *c);
 
 /* signing.c: digests to the signer. */
-void sign_mail(struct connection *c);
-void sign_cancel(struct connection *c);
-bool sign_waits(const struct connection *c);
-bool sign_retry(struct connection *c); /* the deadline was the wait for another signer */
+void signing_init(struct signing *s, struct process *p, signing_fn *done, void *arg);
+/* requests live until done. done may come from inside. */
+void signing_begin(struct signing *s, const struct sign_request *requests, size_t n);
+void signing_cancel(struct signing *s);
 
 /* auth.c: one step of AUTH, by the process that reads the users' file. */
 void authenticate(struct connection *c);

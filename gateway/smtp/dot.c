@@ -82,7 +82,7 @@ dot_reader_feed(struct dot_reader *r, struct slice in, struct slice *data_out)
 		if (r->state == AT_LINE_START) {
 			r->line = 0;
 			r->state = IN_TEXT;
-			if (in.p[at] != '.')
+			if (r->plain || in.p[at] != '.')
 				continue;
 			r->state = AT_LINE_START;
 			if (at > from)
@@ -104,6 +104,24 @@ dot_reader_feed(struct dot_reader *r, struct slice in, struct slice *data_out)
 		r->faults |= DOT_NUL;
 	*data_out = r->faults == DOT_CLEAN ? data : SLICE_NONE;
 	return at;
+}
+
+void
+dot_reader_end(struct dot_reader *r)
+{
+	if (r->state == AFTER_CR)
+		r->faults |= DOT_BARE_CR;
+	r->ended = true;
+}
+
+struct smtp_reply
+dot_refusal(unsigned faults)
+{
+	if ((faults & (DOT_BARE_CR | DOT_BARE_LF | DOT_NUL)) != 0)
+		return smtp_reply_of("550 5.6.0 Bare CR, bare LF or NUL in the mail");
+	if ((faults & DOT_TOO_LARGE) != 0)
+		return smtp_reply_of("552 5.3.4 The mail is larger than is taken here");
+	return smtp_reply_of("550 5.6.0 A line of the mail is too long");
 }
 
 void

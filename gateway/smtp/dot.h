@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "smtp/reply.h"
 
 enum dot_fault {
 	DOT_CLEAN = 0,
@@ -25,6 +26,7 @@ struct dot_reader {
 	size_t line_most; /* without CRLF */
 	uint64_t bytes;   /* unstuffed, so far */
 	uint64_t bytes_most;
+	bool plain; /* dots mean nothing, the end is told: dot_reader_end */
 	bool ended;
 };
 
@@ -36,6 +38,12 @@ void dot_reader_init(struct dot_reader *r, size_t line_most, uint64_t bytes_most
  * found.
  */
 size_t dot_reader_feed(struct dot_reader *r, struct slice in, struct slice *data_out);
+
+/* Of plain text, from elsewhere than SMTP: nothing more comes. A last line may be without CRLF.
+ */
+void dot_reader_end(struct dot_reader *r);
+/* SRV-01, SRV-05: the refusal for what was wrong (faults not 0), once for the whole mail. */
+struct smtp_reply dot_refusal(unsigned faults);
 
 struct dot_writer {
 	bool line_start;

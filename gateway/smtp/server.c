@@ -202,17 +202,6 @@ take_line(struct smtp_server *s, struct slice in)
 	return taken;
 }
 
-/* SRV-01, SRV-05: refused once, at its true end. */
-static const char *
-why_refused(unsigned faults)
-{
-	if ((faults & (DOT_BARE_CR | DOT_BARE_LF | DOT_NUL)) != 0)
-		return "550 5.6.0 Bare CR, bare LF or NUL in the mail";
-	if ((faults & DOT_TOO_LARGE) != 0)
-		return "552 5.3.4 The mail is larger than is taken here";
-	return "550 5.6.0 A line of the mail is too long";
-}
-
 static size_t
 take_data(struct smtp_server *s, struct slice in)
 {
@@ -228,7 +217,7 @@ take_data(struct smtp_server *s, struct slice in)
 		server_owe(s, (struct waiting_event){.type = SMTP_EV_BODY_END});
 		return taken;
 	}
-	struct smtp_reply r = smtp_reply_of(why_refused(dot->faults));
+	struct smtp_reply r = dot_refusal(dot->faults);
 	server_say(s, r);
 	s->errors++;
 	server_push(s, (struct waiting_event){.type = SMTP_EV_BODY_BAD, .reply = r});

@@ -220,11 +220,53 @@ test_round_trip(void **state)
 	}
 }
 
+/* Text that is no data of SMTP: dots stay, what may not be in a mail is found all the same. */
+static void
+test_plain(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		unsigned faults;
+	} cases[] = {
+		{"", DOT_CLEAN},
+		{"a\r\n.\r\n..b\r\n", DOT_CLEAN},
+		{".\r\n", DOT_CLEAN},
+		{"no end", DOT_CLEAN},
+		{"a\r", DOT_BARE_CR},
+		{"a\rb\r\n", DOT_BARE_CR},
+		{"a\nb", DOT_BARE_LF},
+		{"12345678901\r\n", DOT_LONG_LINE},
+		{"1234567890\r\n1234567890\r\n1234567890\r\n", DOT_CLEAN},
+		{"1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n0\r\n1\r\n2\r\n3\r\n4\r\n",
+			DOT_TOO_LARGE},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int by_byte = 0; by_byte < 2; by_byte++) {
+			struct slice in = slice_of(cases[i].text);
+			struct dot_reader r;
+			size_t came = 0;
+			dot_reader_init(&r, 10, 40);
+			r.plain = true;
+			while (in.n != 0) {
+				struct slice data;
+				size_t n = dot_reader_feed(
+					&r, slice_first(in, by_byte ? 1 : in.n), &data);
+				came += data.n;
+				in = slice_from(in, n);
+			}
+			dot_reader_end(&r);
+			assert_int_equal(r.faults, cases[i].faults);
+			assert_true(r.faults != DOT_CLEAN || came == strlen(cases[i].text));
+		}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reader),
+		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_writer),
 		cmocka_unit_test(test_writer_full),
 		cmocka_unit_test(test_round_trip),

@@ -1,0 +1,76 @@
+/*
+ * The lines `event=mail`, `event=reject` and `event=defer`; see told.h. What became of it
+ * first, at full length; what the client chose last: a line has an end.
+ */
+#include "session/told.h"
+
+enum { WORDS_MOST = 600, MESSAGE_ID_MOST = 200, RECIPIENTS_MOST = 20 };
+
+static void
+add_rule(struct log_line *l, const struct outcome *o)
+{
+	if (o == NULL)
+		return;
+	if (o->rule != NULL) {
+		log_text(l, "file", o->rule->at.file);
+		log_number(l, "line", o->rule->at.line);
+	} else if (o->builtin != NULL) {
+		log_text(l, "rule", o->builtin);
+	}
+}
+
+static void
+add_words(struct log_line *l, const char *key, const struct smtp_reply *r, struct arena *a)
+{
+	log_slice(l, key, slice_first(smtp_reply_line(r, a), WORDS_MOST));
+}
+
+void
+told_mail(const struct told *t, const char *decision, const struct smtp_reply *reply)
+{
+	const struct flt_mail *m = pipeline_the_mail(t->pipeline);
+	struct arena *a = pipeline_arena(t->pipeline);
+	struct log_line l;
+	log_begin(&l, EV_MAIL, t->log);
+	log_text(&l, "direction", t->config->direction == INBOUND ? "inbound" : "outbound");
+	log_ip(&l, "client", &t->session->client);
+	if (t->session->user.n != 0)
+		log_slice(&l, "user", t->session->user);
+	log_text(&l, "decision", decision);
+	add_rule(&l, pipeline_outcome(t->pipeline));
+	if (t->hop.n != 0)
+		log_slice(&l, "hop", t->hop);
+	if (t->queue.n != 0)
+		log_slice(&l, "queue", t->queue);
+	add_words(&l, "reply", reply, a);
+	if (t->words != NULL)
+		add_words(&l, "words", t->words, a);
+	log_number(&l, "bytes", (int64_t)m->bytes);
+	log_number(&l, "recipients", (int64_t)m->n_recipients);
+	log_slice(&l, "sender", m->sender.text);
+	if (m->message != NULL)
+		log_slice(&l, "from", m->message->from_domain);
+	log_slice(&l, "helo", t->session->helo);
+	if (m->message != NULL)
+		log_slice(
+			&l, "message-id", slice_first(m->message->message_id, MESSAGE_ID_MOST));
+	for (size_t i = 0; i < m->n_recipients && i < RECIPIENTS_MOST; i++)
+		log_slice(&l, "recipient", m->recipients[i].address.text);
+	log_end(&l);
+}
+
+void
+told_refused(const struct told *t, const struct address *sender, const struct address *rcpt,
+	const struct smtp_reply *reply, const struct outcome *o, struct arena *a)
+{
+	struct log_line l;
+	log_begin(&l, reply->code < 500 ? EV_DEFER : EV_REJECT, t->log);
+	log_ip(&l, "client", &t->session->client);
+	log_slice(&l, "helo", t->session->helo);
+	log_slice(&l, "sender", sender->text);
+	if (rcpt != NULL)
+		log_slice(&l, "recipient", rcpt->text);
+	add_rule(&l, o);
+	log_slice(&l, "reply", smtp_reply_line(reply, a));
+	log_end(&l);
+}
