@@ -17,6 +17,12 @@ enum { MILTER_VERSION_LEAST = 2, MILTER_VERSION_MOST = 6 };
 
 enum { MILTER_MACROS_MOST = 64, MILTER_ARGS_MOST = 64, MILTER_EDITS_MOST = 4096 };
 
+enum {
+	MILTER_REPLY_BYTES_MOST = 2 * SMTP_REPLY_BYTES_MOST,
+	MILTER_EDIT_BYTES_MOST = 65529, /* name and value of one edit: an MTA reads 64 KiB */
+	MILTER_ANSWER_BYTES_MOST = 4 * 1024 * 1024 /* all edits of an answer, as packets */
+};
+
 /* What a milter may do to a mail, as the bits of the wire (SMFIF_ of mfdef.h). */
 enum milter_can {
 	MILTER_CAN_ADD_HEADERS = 0x001, /* insert too */
@@ -133,7 +139,7 @@ enum milter_verdict {
 	MILTER_CONTINUE, /* END: the mail goes on, with the edits */
 	MILTER_ACCEPT,   /* ... and nothing more of it is wanted (before END: without edits) */
 	MILTER_REPLY,    /* 4yz or 5yz: of the recipient at RCPT, else of the mail */
-	MILTER_DISCARD,  /* taken and dropped */
+	MILTER_DISCARD,  /* taken and dropped: MAIL to END */
 	MILTER_SKIP, /* BODY: no more of it is wanted; CONTINUE where the MTA does not know it
 		      */
 };
@@ -162,7 +168,8 @@ struct milter_answer {
 
 /*
  * A reply as the protocol carries it: lines parted by CRLF without a last one, '%' doubled
- * (the MTA reads it as a format, MLT-03). out has room for 2 * SMTP_REPLY_BYTES_MOST.
+ * (the MTA reads it as a format, MLT-03). out has room for MILTER_REPLY_BYTES_MOST; lines that
+ * do not fit are left out.
  */
 void milter_reply_write(const struct smtp_reply *r, struct buf *out);
 const char *milter_event_text(enum milter_event_type t); /* "header-end", for logs */

@@ -3,13 +3,22 @@
  *
  *   feed bytes -> take events, one by one -> answer those that owe one -> write the output
  *
- * While an event has not been taken or its answer is owed, feed takes no bytes: that is the
- * back-pressure. Answers to steps that were negotiated as not answered go nowhere, so whoever
- * decides need not know. Macros are kept until the step that they were sent for.
+ * While an event has not been taken or its answer is owed, or 64 KiB of output wait, feed takes
+ * no bytes: that is the back-pressure. One packet may give two events, so take until there is
+ * none. Answers to steps that were negotiated as not answered go nowhere, so whoever decides
+ * need not know: an ACCEPT there is kept, what else comes of the mail (at CONNECT and HELO: of
+ * the session) is not shown, and ACCEPT is said at the first step that is answered.
  *
- * Packets are bounded (64 KiB of data; 256 KiB or 1 MiB where negotiated), their insides
- * checked: what is no milter protocol, or a step where it cannot be, gives MILTER_EV_BAD, once
- * and last. An idle session holds no buffer.
+ * Macros are kept until the step that they were sent for, and no longer than their mail.
+ * Steps may be missing. A mail that the MTA drops without a word, by MAIL in a mail or by HELO
+ * behind its header, ends with an ABORT of our own. HELO and UNKNOWN may come in an envelope
+ * and change nothing of it. The last of a body may come with END: it is a BODY then, and END
+ * follows where that BODY did not end the mail.
+ *
+ * Packets are bounded (128 KiB of data, since Postfix puts a field of up to 100 KiB into one,
+ * whatever was agreed; 256 KiB or 1 MiB where negotiated), their insides checked: what is no
+ * milter protocol, or a step where it cannot be, gives MILTER_EV_BAD, once and last; after it
+ * and after QUIT feed takes nothing. An idle session holds no buffer.
  */
 #ifndef MILTER_SERVER_H
 #define MILTER_SERVER_H
