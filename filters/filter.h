@@ -27,6 +27,8 @@ struct flt_session {
 	struct slice user;        /* authenticated; empty: not */
 	struct slice tls_version; /* "TLSv1.3"; empty: none */
 	struct slice tls_cipher;
+	/* a milter's: the MTA has not said whether there is TLS, or who is logged in */
+	bool tls_unknown, user_unknown;
 	int64_t wall_ms; /* now, for x= of DKIM and dates; told by the driver */
 };
 

@@ -122,10 +122,16 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 	case CLIENT_NAME: return client_name(c, v);
 	case HELO: return flt_text(v, arena_slice(c->arena, s->helo));
 	case TLS:
+		if (s->tls_unknown)
+			return flt_failed(c, v, "the MTA sends no macros: TLS is not known");
 		v->evidence = arena_printf(c->arena, "%.*s %.*s", SLICE_ARG(s->tls_version),
 			SLICE_ARG(s->tls_cipher));
 		return flt_flag(v, s->tls_version.n != 0);
-	case USER: return flt_text(v, arena_slice(c->arena, s->user));
+	case USER:
+		if (s->user_unknown)
+			return flt_failed(
+				c, v, "the MTA sends no macros: the user is not known");
+		return flt_text(v, arena_slice(c->arena, s->user));
 	default: return flt_failed(c, v, "not a fact of connection");
 	}
 }

@@ -8,6 +8,7 @@
 #include "conf/schema.h"
 #include "filters/facts.h"
 #include "main/tool.h"
+#include "session/milter_forms.h"
 
 enum { TEXT_MOST = 8 << 20 };
 
@@ -84,6 +85,7 @@ static const char manual_rules[] =
 	"\\fBtag\\fR\n"
 	"\"Name: value\", \\fBremove header\\fR \"Name\", \\fBsign\\fR [\\fBas\\fR "
 	"\"domain\"],\n"
+	"\\fBredirect to\\fR and \\fBcopy to\\fR \"ADDRESS\" (milters alone),\n"
 	"\\fBscore\\fR NUMBER, \\fBlog\\fR \"text\", and \\fBtry\\fR RULE, which only "
 	"records.\n"
 	".PP\n"
@@ -94,6 +96,19 @@ static const char manual_rules[] =
 	"\\fBmatches\\fR, \\fBcontains\\fR, <, <=, >, >= and a value. \\fBevery\\fR asks for "
 	"all of\n"
 	"a list, \\fBany\\fR LIST { ... } binds several tests to one of its elements.\n";
+
+static void
+print_milter(FILE *f)
+{
+	fputs(".SH AS A MILTER\n"
+	      "Where \\fBlisten milter\\fR judges a mail, the MTA carries the decision out. A "
+	      "forged Authentication-Results is removed, ours inserted, Received left to the "
+	      "MTA. Each action becomes:\n",
+		f);
+	for (size_t i = 0; i < ACTION_COUNT; i++)
+		fprintf(f, ".TP\n\\fB%s\\fR\n%s\n", action_text(milter_forms[i].action),
+			milter_forms[i].form);
+}
 
 /* The section of posternd(8) that is made from the table. */
 static int
@@ -124,6 +139,7 @@ tool_manual(const struct tool *t, int n, char *const words[])
 	fputs(manual_head, t->out);
 	tool_print(t->out, schema_manual(a));
 	fputs(manual_rules, t->out);
+	print_milter(t->out);
 	fputs(".SH FACTS\n", t->out);
 	const struct fact_decl *const *decls = facts_all();
 	for (size_t i = 0; decls[i] != NULL; i++) {

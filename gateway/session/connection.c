@@ -4,7 +4,6 @@
  * writes its output and sets the deadline, in one place.
  */
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,17 +21,6 @@ enum {
 };
 
 static void connection_end(struct connection *c);
-
-static void
-make_id(char id_out[17])
-{
-	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-	uint8_t random[10];
-	must(getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random));
-	for (size_t i = 0; i < sizeof(random); i++)
-		id_out[i] = digits[random[i] & 31];
-	id_out[sizeof(random)] = '\0';
-}
 
 static void
 connection_destroy(struct connection *c)
@@ -397,7 +385,7 @@ connection_accept(struct front *f, int fd, const struct stream_addr *peer)
 	c->client.ip = peer->ip;
 	c->client.port = peer->port;
 	c->number = ++p->last_number;
-	make_id(c->id);
+	make_session_id(c->id);
 	loop_timer_init(&c->timer, p->loop, on_time, c);
 	loop_task_init(&c->task, p->loop, on_task, c);
 	signing_init(&c->signing, p, on_signed, c);

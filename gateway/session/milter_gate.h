@@ -36,6 +36,10 @@ void milter_gate_event(struct milter_gate *g, const struct milter_event *ev);
 /* True: the event's answer, once; slices live until the next event. */
 bool milter_gate_answer(struct milter_gate *g, struct milter_answer *answer_out);
 
+/* The answer was carried off: of a mail that is over nothing is kept. */
+void milter_gate_settled(struct milter_gate *g);
+bool milter_gate_in_mail(const struct milter_gate *g);
+
 struct question *milter_gate_question(struct milter_gate *g, struct questions **scope_out);
 void milter_gate_answered(struct milter_gate *g); /* after one or more answers were put in */
 /* True once: the digests wait to be signed, then milter_gate_signed. */

@@ -156,6 +156,21 @@ outcome_take(struct pipeline *p, const struct verdict *v)
 		o->reply = refusal_reply(v, p->facts, p->log.value, p->arena);
 }
 
+/* POLICY.md: the last redirect wins, each copy is a recipient more; none is judged again. */
+static void
+take_recipients(struct pipeline *p, const struct verdict *v)
+{
+	struct outcome *o = &p->outcome;
+	o->copies = arena_array(p->arena, v->n_effects, sizeof(*o->copies));
+	for (size_t i = 0; i < v->n_effects; i++) {
+		const struct rule *r = v->effects[i];
+		if (r->action == ACTION_REDIRECT)
+			o->redirect = r->text;
+		else if (r->action == ACTION_COPY)
+			o->copies[o->n_copies++] = r->text;
+	}
+}
+
 static enum step
 refuse_builtin(
 	struct pipeline *p, enum action action, const char *name, struct smtp_reply reply)
@@ -416,6 +431,7 @@ step_end(struct pipeline *p)
 	if (!edits_make(&in, p->facts, p->arena, &edits))
 		return STEP_WAIT;
 	outcome_take(p, &v);
+	take_recipients(p, &v);
 	p->outcome.edits = edits;
 	if (p->outcome.edits.n_sign != 0)
 		p->outcome.n_signs = sign_make(p->sign, p->config, &p->mail, &p->outcome.edits,

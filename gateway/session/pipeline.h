@@ -56,6 +56,10 @@ struct outcome {
 	struct edits edits;         /* accept */
 	struct sign_request *signs; /* accept: to be signed before it goes on */
 	size_t n_signs;
+	/* accept, where only milters use the block: */
+	struct slice redirect; /* "a@b.example" in place of all recipients; empty: none */
+	struct slice *copies;
+	size_t n_copies;
 };
 
 struct pipeline;

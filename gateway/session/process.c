@@ -4,11 +4,14 @@
  */
 #include "session/process.h"
 
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/must.h"
 #include "io/sandbox.h"
 #include "session/authenticator.h"
+#include "session/mta_priv.h"
 #include "session/process_priv.h"
 
 enum {
@@ -17,6 +20,17 @@ enum {
 	BEHIND_FIRST_MS = 1000,
 	BEHIND_MS = 60 * 1000
 };
+
+void
+make_session_id(char id_out[17])
+{
+	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	uint8_t random[10];
+	must(getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		id_out[i] = digits[random[i] & 31];
+	id_out[sizeof(random)] = '\0';
+}
 
 void
 process_connection_gone(struct process *p)
@@ -45,6 +59,11 @@ on_stop(void *arg)
 	for (c = TAILQ_FIRST(&p->connections); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		connection_stop(c);
+	}
+	struct mta *m, *after;
+	for (m = TAILQ_FIRST(&p->mtas); m != NULL; m = after) {
+		after = TAILQ_NEXT(m, link);
+		mta_stop(m);
 	}
 	loop_timer_set(&p->stop_timer, STOP_MS);
 	process_connection_gone(p);
@@ -90,7 +109,11 @@ learn_behind(void *arg)
 static void
 on_accept(void *arg, int fd, const struct stream_addr *peer)
 {
-	connection_accept(arg, fd, peer);
+	struct front *f = arg;
+	if (f->gate.listener->kind == LISTEN_MILTER)
+		mta_accept(f, fd);
+	else
+		connection_accept(f, fd, peer);
 }
 
 static void
@@ -143,6 +166,32 @@ front_tls(
 	return t;
 }
 
+static struct gate_config
+gate_config_of(struct process *p, const struct conf_listener *l, enum direction d)
+{
+	return (struct gate_config){.conf = p->conf,
+		.listener = l,
+		.policy = p->start->policy[d],
+		.direction = d,
+		.spill_dir = p->start->spill_dir,
+		.keys = p->start->sign_keys,
+		.refusals = p->start->refusals,
+		.account = p->start->account,
+		.self = p->start->self,
+		.behind = d == INBOUND ? &p->behind : NULL};
+}
+
+static void
+open_milter(struct process *p, struct front *f, const struct conf_listener *l)
+{
+	f->milter.listener = l;
+	for (int d = INBOUND; d <= OUTBOUND; d++)
+		f->milter.side[d] = gate_config_of(p, l, (enum direction)d);
+	if (l->n_outbound_from == 0 && !l->outbound_authenticated)
+		f->milter.side[OUTBOUND].policy = NULL;
+	milter_gate_wants_of(&f->milter, &f->wants);
+}
+
 static int
 open_fronts(struct process *p, struct err *err)
 {
@@ -154,16 +203,9 @@ open_fronts(struct process *p, struct err *err)
 		struct front *f = &p->fronts[p->n_fronts++];
 		enum direction d = l->kind == LISTEN_OUTBOUND ? OUTBOUND : INBOUND;
 		f->process = p;
-		f->gate = (struct gate_config){.conf = p->conf,
-			.listener = l,
-			.policy = p->start->policy[d],
-			.direction = d,
-			.spill_dir = p->start->spill_dir,
-			.keys = p->start->sign_keys,
-			.refusals = p->start->refusals,
-			.account = p->start->account,
-			.self = p->start->self,
-			.behind = d == INBOUND ? &p->behind : NULL};
+		f->gate = gate_config_of(p, l, d);
+		if (l->kind == LISTEN_MILTER)
+			open_milter(p, f, l);
 		if (l->n_certificates != 0 &&
 			(f->tls = front_tls(p, l, &certificate, err)) == NULL)
 			return -1;
@@ -220,6 +262,9 @@ process_close(struct process *p)
 	p->stopping = false; /* no more loop_stop on the way out */
 	while ((c = TAILQ_FIRST(&p->connections)) != NULL)
 		connection_kill(c);
+	struct mta *m;
+	while ((m = TAILQ_FIRST(&p->mtas)) != NULL)
+		mta_kill(m);
 	for (size_t i = 0; i < p->n_fronts; i++)
 		tls_server_free(&p->fronts[i].tls);
 	relay_pool_free(&p->pool);
@@ -242,6 +287,7 @@ session_main(void *arg)
 	p->start = arg;
 	p->conf = p->start->conf;
 	TAILQ_INIT(&p->connections);
+	TAILQ_INIT(&p->mtas);
 	account_clear(p->start->account, p->start->self);
 	message_load_charsets(); /* before the sandbox closes the file system */
 	int result = process_open(p, &err);

@@ -11,6 +11,7 @@
 #include "io/stream.h"
 #include "relay/relay.h"
 #include "session/gate.h"
+#include "session/milter_gate.h"
 #include "session/process.h"
 
 struct process;
@@ -20,6 +21,9 @@ struct front { /* a listener of the configuration */
 	struct gate_config gate;
 	struct listener *listener;
 	struct tls_server *tls; /* NULL: none */
+	/* a milter's, instead of gate */
+	struct milter_gate_config milter;
+	struct milter_wants wants;
 };
 
 /* On whose behalf the world is asked, whatever protocol brought the mail. */
@@ -78,6 +82,9 @@ struct connection {
 
 TAILQ_HEAD(connection_list, connection);
 
+struct mta;
+TAILQ_HEAD(mta_list, mta);
+
 struct process {
 	const struct session_start *start;
 	const struct conf *conf;
@@ -90,7 +97,8 @@ struct process {
 	struct front fronts[SESSION_LISTENERS_MOST];
 	size_t n_fronts;
 	struct connection_list connections;
-	size_t n_connections;
+	struct mta_list mtas;
+	size_t n_connections; /* of both */
 	uint64_t last_number;
 	bool stopping;
 	struct loop_timer stop_timer;
@@ -103,6 +111,11 @@ void connection_accept(struct front *f, int fd, const struct stream_addr *peer);
 void connection_wake(struct connection *c); /* later in this turn: answers in, output out */
 void connection_stop(struct connection *c); /* the gateway ends: 421 when it may */
 void connection_kill(struct connection *c); /* at once */
+
+/* mta.c, mta_stream.c: an MTA's sessions by the milter protocol. */
+void mta_accept(struct front *f, int fd);
+void mta_stop(struct mta *m); /* the gateway ends: when no mail is under way */
+void mta_kill(struct mta *m); /* at once */
 
 /* ask.c: a filter's question, asked of the world. */
 void ask_world(const struct asker *who, struct question *q, struct questions *scope);
@@ -123,6 +136,7 @@ void authenticate(struct connection *c);
 void authenticate_cancel(struct connection *c);
 
 /* process.c */
+void make_session_id(char id_out[17]);
 void process_connection_gone(struct process *p);
 
 #endif

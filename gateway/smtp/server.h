@@ -115,6 +115,8 @@ void smtp_server_tls_started(struct smtp_server *s);
 void smtp_server_close(struct smtp_server *s, const struct smtp_reply *r);
 bool smtp_server_is_idle(const struct smtp_server *s); /* between commands, no transaction */
 bool smtp_server_in_data(const struct smtp_server *s);
+/* What is said to a path that does not parse. */
+struct smtp_reply smtp_server_address_refusal(enum address_error e, bool reverse);
 /* Owed and not yet given. */
 bool smtp_server_owes(const struct smtp_server *s);
 

@@ -71,14 +71,20 @@ run_helo(struct smtp_server *s, struct slice args, struct slice line)
 	hello(s, args, line, false);
 }
 
-static void
-refuse_address(struct smtp_server *s, enum address_error e, bool reverse, struct slice line)
+struct smtp_reply
+smtp_server_address_refusal(enum address_error e, bool reverse)
 {
 	struct smtp_reply r = smtp_reply_of(e == ADDRESS_UTF8 ? "553 5.6.7"
 					    : reverse         ? "501 5.1.7"
 							      : "501 5.1.3");
 	r.text = slice_of(address_error_text(e));
-	server_refuse_with(s, r, line);
+	return r;
+}
+
+static void
+refuse_address(struct smtp_server *s, enum address_error e, bool reverse, struct slice line)
+{
+	server_refuse_with(s, smtp_server_address_refusal(e, reverse), line);
 }
 
 /* What is on offer now: nothing to a client that said HELO. */

@@ -108,8 +108,9 @@ lab_open(struct lab *l, bool outbound, const char *header)
 	struct conf_report report;
 	*l = (struct lab){.arena = arena_new(64 << 20), .conf = conf_text(CONF)};
 	conf_report_init(&report);
-	l->config = (struct gate_config){
-		.conf = l->conf, .direction = outbound ? OUTBOUND : INBOUND};
+	l->config = (struct gate_config){.conf = l->conf,
+		.listener = &l->conf->listeners[outbound],
+		.direction = outbound ? OUTBOUND : INBOUND};
 	l->config.policy =
 		policy_compile(l->conf, l->config.direction, facts_all(), l->arena, &report);
 	assert_non_null(l->config.policy);
