@@ -178,9 +178,9 @@ test_hostile(void **state)
 			bad |= strcmp(e->d_name, unscannable[i]) == 0;
 		snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
 		struct slice mail = read_file(path);
-		time_t began = time(NULL);
+		clock_t began = clock(); /* of our own work: a busy machine is no fault */
 		struct scan_report r = scan(mail, s);
-		if (time(NULL) - began > SECONDS_MOST)
+		if ((clock() - began) / CLOCKS_PER_SEC > SECONDS_MOST)
 			fail_msg("%s took too long", e->d_name);
 		if ((r.status == SCAN_UNSCANNABLE) != bad)
 			fail_msg("%s: status %d, %.*s", e->d_name, r.status, SLICE_ARG(r.why));
