@@ -94,20 +94,21 @@ listens(const struct conf *c, enum listen_kind kind)
 	return false;
 }
 
-static bool
-is_of_milter(const struct conf_listener *l, bool outbound)
+bool
+conf_listener_judges(const struct conf_listener *l, bool outbound)
 {
-	return l->kind == LISTEN_MILTER &&
-	       (!outbound || l->n_outbound_from != 0 || l->outbound_authenticated);
+	if (l->kind == LISTEN_MILTER)
+		return !outbound || l->n_outbound_from != 0 || l->outbound_authenticated;
+	return (l->kind == LISTEN_OUTBOUND) == outbound;
 }
 
 bool
 conf_uses_block(const struct conf *c, bool outbound)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
-		if (is_of_milter(&c->listeners[i], outbound))
+		if (conf_listener_judges(&c->listeners[i], outbound))
 			return true;
-	return listens(c, outbound ? LISTEN_OUTBOUND : LISTEN_INBOUND);
+	return false;
 }
 
 /* The blocks that the listeners need, and none that nobody uses. */

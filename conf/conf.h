@@ -214,7 +214,8 @@ struct slice conf_report_text(const struct conf_report *r, struct arena *a);
 struct conf *conf_read(const char *path, struct conf_report *r);
 void conf_free(struct conf **c);
 
-/* Whether a listener has mail judged by this block. */
+/* Whether the listener has mail that is judged by this block; whether any has. */
+bool conf_listener_judges(const struct conf_listener *l, bool outbound);
 bool conf_uses_block(const struct conf *c, bool outbound);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);

@@ -370,9 +370,8 @@ milter_of(const struct policy *p)
 {
 	for (size_t i = 0; i < p->conf->n_listeners; i++) {
 		const struct conf_listener *l = &p->conf->listeners[i];
-		bool judged = p->direction == INBOUND || l->n_outbound_from != 0 ||
-			      l->outbound_authenticated;
-		if (l->kind == LISTEN_MILTER && judged)
+		if (l->kind == LISTEN_MILTER &&
+			conf_listener_judges(l, p->direction == OUTBOUND))
 			return l;
 	}
 	return NULL;

@@ -241,7 +241,7 @@ static const struct conf_listener *
 listener_of(const struct conf *c, enum direction d)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
-		if ((c->listeners[i].kind == LISTEN_OUTBOUND) == (d == OUTBOUND))
+		if (conf_listener_judges(&c->listeners[i], d == OUTBOUND))
 			return &c->listeners[i];
 	return NULL;
 }

@@ -187,7 +187,7 @@ open_milter(struct process *p, struct front *f, const struct conf_listener *l)
 	f->milter.listener = l;
 	for (int d = INBOUND; d <= OUTBOUND; d++)
 		f->milter.side[d] = gate_config_of(p, l, (enum direction)d);
-	if (l->n_outbound_from == 0 && !l->outbound_authenticated)
+	if (!conf_listener_judges(l, true))
 		f->milter.side[OUTBOUND].policy = NULL;
 	milter_gate_wants_of(&f->milter, &f->wants);
 }
