@@ -23,8 +23,9 @@ enum milter_message {
 };
 
 void milter_event_pack(const struct milter_event *ev, struct ipc_out *out);
-/* Arrays in the arena, slices into the payload. */
+/* Arrays and texts in the arena (room for 256 KiB is needed), slices into the payload. */
 bool milter_event_unpack(struct slice payload, struct arena *a, struct milter_event *ev_out);
+/* More edits than a message holds: ipc_out_ok tells. */
 void milter_answer_pack(const struct milter_answer *answer, struct ipc_out *out);
 bool
 milter_answer_unpack(struct slice payload, struct arena *a, struct milter_answer *answer_out);
