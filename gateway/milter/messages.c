@@ -309,9 +309,13 @@ milter_wants_unpack(struct slice payload, struct milter_wants *w_out)
 	ipc_in_init(&in, payload);
 	w.can = ipc_get_u32(&in);
 	w.steps = ipc_get_u32(&in);
-	for (size_t i = 0; i < MILTER_STAGES; i++)
-		if (ipc_get_bool(&in))
-			w.macros[i] = get_string(&in);
+	for (size_t i = 0; i < MILTER_STAGES; i++) {
+		if (!ipc_get_bool(&in))
+			continue;
+		w.macros[i] = get_string(&in);
+		if (w.macros[i].n == 0) /* none at all, and not the MTA's own choice */
+			w.macros[i] = SLICE("");
+	}
 	*w_out = w;
 	return ipc_in_done(&in) && w.can < 2 * (uint32_t)MILTER_CAN_CHOOSE_MACROS;
 }

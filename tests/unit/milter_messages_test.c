@@ -303,7 +303,10 @@ test_wants(void **state)
 		bool bad;
 	} rows[] = {
 		{"nothing", {0}, false},
-		{"all", {.can = 0x1ff, .steps = UINT32_MAX, .macros = {S("i {j}"), S("")}},
+		{"all",
+			{.can = 0x1ff,
+				.steps = UINT32_MAX,
+				.macros = {S("i {j}"), [MILTER_AT_HEADER_END] = S("")}},
 			false},
 		{"an action that is none", {.can = 0x200}, true},
 		{"a list with NUL", {.macros = {S("i\0j")}}, true},
