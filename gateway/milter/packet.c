@@ -173,7 +173,7 @@ milter_packet_read(struct slice data, struct milter_event *ev, struct slice **ar
 	case MILTER_EV_BAD:
 	case MILTER_EVENTS: break;
 	}
-	must(!"a type that no packet has");
+	must(false); /* no packet has that type */
 	return NULL;
 }
 
