@@ -1,9 +1,11 @@
 """The laboratory itself: peers exchange mail, the DNS validates, nothing reaches the machine."""
 import socket
+import struct
+import threading
 
 import pytest
 
-from lab import dns, proc, smtp
+from lab import dns, milter, proc, smtp
 from lab.exim import Exim
 from lab.postfix import Postfix
 from lab.sendmail import Sendmail
@@ -120,3 +122,43 @@ def test_machine_is_out_of_reach():
     assert [name for _, name in socket.if_nameindex()] == ["lo"]
     with pytest.raises(OSError):
         socket.create_connection(("203.0.113.1", 25), timeout=2)
+
+
+def test_milter_client():
+    """What is negotiated away is not sent, what is not answered is not waited for; edits."""
+    seen = []
+
+    def serve(sock):
+        peer = milter.Mta(sock=sock)
+        steps = milter.STEPS["H"][0] | milter.STEPS["L"][1] | milter.SKIP | milter.HEADER_SPACE
+        while True:
+            letter, data = peer.receive()
+            seen.append((letter, data))
+            if letter == "O":
+                peer.packet("O", struct.pack(">III", 6, 0x11, steps) + b"\0\0\0\2i\0")
+            elif letter == "E":
+                peer.packet("p")
+                peer.packet("i", b"\0\0\0\0X\0 new\n\tline\0")
+                peer.packet("m", b"\0\0\0\2To\0\0")
+                peer.packet("y", b"451 4.7.1 100%%\0")
+            elif letter in "Q":
+                break
+            elif letter not in "LD":
+                peer.packet("s" if letter == "B" else "c")
+
+    near, far = socket.socketpair()
+    thread = threading.Thread(target=serve, args=(far,), daemon=True)
+    thread.start()
+    mta = milter.Mta(sock=near)
+    assert mta.negotiate().macros == {"mail": "i"}
+    assert mta.connect("mail.example", "192.0.2.1").verdict == "continue"
+    assert mta.helo("mail.example") is None
+    message = b"From: a\r\nTo: b\r\n c\r\nto:d\r\n\r\nbody"
+    outcome = mta.mail("a@b.example", ["c@d.example"], message, 2, {"M": {"i": "4F"}})
+    mta.quit()
+    thread.join(5)
+    assert outcome.end.progress == 1 and outcome.last.text == "451 4.7.1 100%"
+    assert outcome.headers == [None] * 3 and [len(d) for c, d in seen if c == "B"] == [2]
+    assert ("L", b"To\0 b\n c\0") in seen and ("D", b"Mi\0" + b"4F\0") in seen
+    assert milter.edited(outcome, message, True) == (
+        b"X: new\r\n\tline\r\nFrom: a\r\nTo: b\r\n c\r\n\r\nbody")
