@@ -15,14 +15,9 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "io/ipc_priv.h"
 
 enum { IPC_READS_A_TURN = 64 };
-
-struct ipc_header {
-	uint16_t type;
-	uint16_t zero;
-	uint32_t id;
-};
 
 /* A message that waits; its payload follows. */
 struct ipc_wait {
@@ -102,10 +97,9 @@ ipc_set_gone(struct ipc *i, const char *what)
 	loop_task_queue(&i->task);
 }
 
-/* 1 sent, 0 later, -1 the peer is gone. */
-static int
-ipc_send_now(struct ipc *i, const struct ipc_header *h, struct slice payload, const int *fds,
-	size_t nfds)
+ssize_t
+ipc_sendmsg(int fd, const struct ipc_header *h, struct slice payload, const int *fds,
+	size_t nfds, int flags)
 {
 	struct ipc_header header = *h;
 	char none = 0;
@@ -128,9 +122,17 @@ ipc_send_now(struct ipc *i, const struct ipc_header *h, struct slice payload, co
 	}
 	ssize_t n;
 	do
-		n = sendmsg(i->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | flags);
 	while (n < 0 && errno == EINTR);
-	if (n >= 0)
+	return n;
+}
+
+/* 1 sent, 0 later, -1 the peer is gone. */
+static int
+ipc_send_now(struct ipc *i, const struct ipc_header *h, struct slice payload, const int *fds,
+	size_t nfds)
+{
+	if (ipc_sendmsg(i->fd, h, payload, fds, nfds, MSG_DONTWAIT) >= 0)
 		return 1;
 	/* ETOOMANYREFS: descriptors in flight are bounded by the kernel; they drain. */
 	return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? 0 : -1;
@@ -249,8 +251,7 @@ ipc_take_control(struct msghdr *msg, struct ipc_msg *m)
 	return good;
 }
 
-/* 1 a message, 0 the end, -1 error in errno (0: not a message of ours). */
-static int
+int
 ipc_receive(int fd, char *buf, struct ipc_msg *m)
 {
 	struct ipc_header header;
@@ -373,40 +374,4 @@ ipc_take_fd(struct ipc_msg *m, size_t at)
 	int fd = m->fds[at];
 	m->fds[at] = -1;
 	return fd;
-}
-
-int
-ipc_read_blocking(int fd, struct buf *buf, struct ipc_msg *m, struct err *err)
-{
-	int flags = fcntl(fd, F_GETFL);
-	if (flags < 0 ||
-		((flags & O_NONBLOCK) != 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0))
-		return err_sys(err, "make a channel blocking");
-	buf_clear(buf);
-	char *to = buf_reserve(buf, IPC_PAYLOAD_BYTES);
-	must(to != NULL);
-	int got = ipc_receive(fd, to, m);
-	if (got < 0)
-		return errno != 0 ? err_sys(err, "read from another process")
-				  : err_set(err, "read from another process: not a message");
-	if (got > 0)
-		buf_commit(buf, m->payload.n);
-	return got;
-}
-
-int
-ipc_write_blocking(int fd, uint16_t type, uint32_t id, struct slice payload, struct err *err)
-{
-	must(payload.n <= IPC_PAYLOAD_BYTES);
-	struct ipc_header header = {.type = type, .id = id};
-	struct iovec iov[2] = {
-		{.iov_base = &header, .iov_len = sizeof(header)},
-		{.iov_base = (void *)(uintptr_t)payload.p, .iov_len = payload.n},
-	};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = payload.n != 0 ? 2 : 1};
-	ssize_t n;
-	do
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n >= 0 ? 0 : err_sys(err, "write to another process");
 }

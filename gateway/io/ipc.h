@@ -57,13 +57,18 @@ int ipc_send_fds(struct ipc *i, uint16_t type, uint32_t id, struct slice payload
 	const int *fds, size_t nfds);
 size_t ipc_queued(const struct ipc *i);
 int ipc_take_fd(struct ipc_msg *m, size_t at); /* now the caller's; -1: there is none */
-/* Without a loop, blocking, for a child before it has one: 1 a message, 0 the end, -1 err. buf
- * holds the payload. */
-int ipc_read_blocking(int fd, struct buf *buf, struct ipc_msg *m, struct err *err);
 
-/* The other way, likewise: 0, or -1 and err. */
+/*
+ * Without a loop, blocking, by any thread. Read: 1 a message, 0 the end, -1 err; buf holds the
+ * payload. Write: 0, or -1 and err.
+ */
+int ipc_read_blocking(int fd, struct buf *buf, struct ipc_msg *m, struct err *err);
 int
 ipc_write_blocking(int fd, uint16_t type, uint32_t id, struct slice payload, struct err *err);
+/* A message that is a descriptor (which stays the caller's); it never waits. */
+int ipc_write_fd(int fd, uint16_t type, int sent, struct err *err);
+/* From now on the calls above wait on fd for at most so long: then -1, err->code is EAGAIN. */
+int ipc_bound_waits(int fd, uint32_t ms, struct err *err);
 
 struct ipc_out {
 	struct buf buf;

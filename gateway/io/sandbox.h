@@ -28,6 +28,7 @@ enum sandbox_kind {
 	SANDBOX_SIGNER,   /* nothing but its channel */
 	SANDBOX_AUTH,     /* nothing but its channel and one file to read again */
 	SANDBOX_ENGINE,   /* libspf2, libopendkim: as SIGNER, with a larger heap */
+	SANDBOX_MILTER,   /* libmilter: accepts on what listens, channels of its own; threads */
 	SANDBOX_KINDS
 };
 
@@ -46,6 +47,7 @@ enum {
 	SANDBOX_CODE =
 		1
 		<< 7, /* memory that is code: dlopen (iconv's tables), just-in-time compilers */
+	SANDBOX_ACCEPT = 1 << 8, /* accept on sockets that are there, pairs of unix sockets */
 };
 
 struct sandbox_spec {

@@ -108,13 +108,16 @@ static const int calls_channel[] = {
 	CALL(shutdown),
 };
 
-static const int calls_network[] = {
+static const int calls_accept[] = {
 	CALL(accept),
 	CALL(accept4),
+	CALL(socketpair),
+};
+
+static const int calls_network[] = {
 	CALL(bind),
 	CALL(connect),
 	CALL(listen),
-	CALL(socketpair),
 };
 
 static const int calls_read[] = {
@@ -326,7 +329,10 @@ sandbox_calls_add(scmp_filter_ctx ctx, unsigned groups)
 	if ((groups & SANDBOX_CHANNEL) != 0)
 		result |= ADD(calls_channel);
 	if ((groups & SANDBOX_NETWORK) != 0)
-		result |= ADD(calls_network) | ADD(calls_channel) | add_sockets(ctx);
+		result |= ADD(calls_network) | ADD(calls_accept) | ADD(calls_channel) |
+			  add_sockets(ctx);
+	if ((groups & SANDBOX_ACCEPT) != 0)
+		result |= ADD(calls_accept);
 	if ((groups & (SANDBOX_READ | SANDBOX_WRITE)) != 0)
 		result |= ADD(calls_read);
 	if ((groups & SANDBOX_READ) != 0 || sanitized)

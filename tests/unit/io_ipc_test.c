@@ -1,5 +1,6 @@
 /* Messages between processes: packing, descriptors, the bounded queue, the death of the other.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -390,6 +391,43 @@ blocking_read_before_the_loop(void **state)
 	close_all();
 }
 
+static void
+blocking_waits_are_bounded(void **state)
+{
+	struct ipc_msg m;
+	struct buf buf;
+	struct err err;
+	int pair[2], sent;
+	(void)state;
+	buf_init(&buf, IPC_PAYLOAD_BYTES);
+	assert_int_equal(ipc_pair(pair, &err), 0);
+	assert_int_equal(ipc_bound_waits(pair[0], 30, &err), 0);
+	assert_int_equal(ipc_read_blocking(pair[0], &buf, &m, &err), -1);
+	assert_int_equal(err.code, EAGAIN);
+	/* nobody reads: in the end there is no room, and no thread hangs */
+	char *payload = calloc(1, IPC_PAYLOAD_BYTES);
+	struct slice large = {payload, IPC_PAYLOAD_BYTES};
+	int written = 0;
+	while (written < 100 && ipc_write_blocking(pair[0], 1, 0, large, &err) == 0)
+		written++;
+	assert_in_range(written, 1, 99);
+	assert_int_equal(err.code, EAGAIN);
+	free(payload);
+	close(pair[0]);
+	close(pair[1]);
+	/* a descriptor, and then nobody there to take one */
+	assert_int_equal(ipc_pair(pair, &err), 0);
+	assert_int_equal(ipc_write_fd(pair[0], 7, STDERR_FILENO, &err), 0);
+	assert_int_equal(ipc_read_blocking(pair[1], &buf, &m, &err), 1);
+	assert_int_equal(m.type, 7);
+	assert_true((sent = ipc_take_fd(&m, 0)) > STDERR_FILENO);
+	close(sent);
+	close(pair[1]);
+	assert_int_equal(ipc_write_fd(pair[0], 7, STDERR_FILENO, &err), -1);
+	close(pair[0]);
+	buf_fini(&buf);
+}
+
 int
 main(void)
 {
@@ -404,6 +442,7 @@ main(void)
 		cmocka_unit_test(the_death_of_the_other_is_told_once),
 		cmocka_unit_test(what_is_no_message_ends_the_channel),
 		cmocka_unit_test(blocking_read_before_the_loop),
+		cmocka_unit_test(blocking_waits_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,12 +110,26 @@ probe_channel(void)
 	return send(fds[0], "x", 1, MSG_NOSIGNAL) < 0 && errno == EBADF ? 0 : errno;
 }
 
+/* What does not listen is not accepted on: with another error than that of the sandbox. */
+static int
+probe_accept(void)
+{
+	int pair[2];
+	if (accept4(-1, NULL, NULL, SOCK_CLOEXEC) >= 0 || errno != EBADF)
+		return errno;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return errno;
+	close(pair[0]);
+	close(pair[1]);
+	return 0;
+}
+
 /* What the sandboxed child tells: an errno for each probe. */
 struct told {
 	int entered;
 	char text[800];
 	int read_allowed, read_secret, create_allowed, create_other, inet, inet_dgram, raw,
-		netlink, thread, code, exec, channel, setuid_root, memory_ok;
+		netlink, accept, thread, code, exec, channel, setuid_root, memory_ok;
 };
 
 struct job {
@@ -149,6 +163,7 @@ child_probe(void *arg)
 	t.inet_dgram = probe_socket(AF_INET6, SOCK_DGRAM);
 	t.raw = probe_socket(AF_INET, SOCK_RAW);
 	t.netlink = probe_socket(AF_NETLINK, SOCK_DGRAM);
+	t.accept = probe_accept();
 	t.thread = probe_thread();
 	t.code = probe_code();
 	t.exec = probe_exec();
@@ -218,6 +233,7 @@ each_kind_may_do_its_work_and_no_more(void **state)
 		{SANDBOX_SIGNER, false, false, false, false, false},
 		{SANDBOX_AUTH, true, false, false, false, false},
 		{SANDBOX_ENGINE, false, false, false, false, false},
+		{SANDBOX_MILTER, false, false, false, true, false},
 	};
 	(void)state;
 	if (!offered())
@@ -236,6 +252,8 @@ each_kind_may_do_its_work_and_no_more(void **state)
 		assert_int_equal(t.inet_dgram, rows[i].network ? 0 : EPERM);
 		assert_int_equal(t.raw, EPERM);
 		assert_int_equal(t.netlink, EPERM);
+		bool accepts = rows[i].network || rows[i].kind == SANDBOX_MILTER;
+		assert_int_equal(t.accept, accepts ? 0 : EPERM);
 		assert_int_equal(t.exec, EPERM);
 		assert_int_equal(t.channel, 0);
 		assert_int_equal(t.setuid_root, EPERM);
