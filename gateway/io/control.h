@@ -20,6 +20,7 @@ enum process_kind {
 	PROCESS_SIGNER,
 	PROCESS_AUTH,
 	PROCESS_ENGINE,
+	PROCESS_MILTER, /* one for each listener through libmilter */
 	PROCESS_KINDS
 };
 const char *process_kind_text(enum process_kind k); /* "session": as ps shows it */

@@ -244,6 +244,45 @@ family_has_room(const struct family *f, const struct generation *g)
 	return left >= kind_count(PROCESS_SESSION, g);
 }
 
+/*
+ * A process of libmilter has its listener's socket, which no second one can open: it goes over
+ * from one generation to the next that has the listener, when that one is ready.
+ */
+static bool
+fits(const struct member *m, const struct generation *g, unsigned index)
+{
+	return m->kind == PROCESS_MILTER && m->generation != g && !m->stopping &&
+	       generation_same_address(
+		       kind_listener(m->generation, m->index), kind_listener(g, index));
+}
+
+static bool
+will_adopt(const struct family *f, const struct generation *g, enum process_kind kind,
+	unsigned index)
+{
+	const struct member *m;
+	TAILQ_FOREACH (m, &f->members, link)
+		if (kind == PROCESS_MILTER && fits(m, g, index))
+			return true;
+	return false;
+}
+
+/* Sessions of the MTA that are open stay with the session processes that they have. */
+static void
+adopt(struct family *f)
+{
+	struct member *m;
+	TAILQ_FOREACH (m, &f->members, link) {
+		for (unsigned i = 0; i < kind_count(PROCESS_MILTER, f->current); i++) {
+			if (!fits(m, f->current, i))
+				continue;
+			m->generation = f->current;
+			m->index = i;
+			connect_member(m);
+		}
+	}
+}
+
 void
 family_start(struct family *f, struct generation *g)
 {
@@ -254,7 +293,8 @@ family_start(struct family *f, struct generation *g)
 	for (unsigned k = PROCESS_KINDS; k-- > 0;) { /* those that serve first, sessions last */
 		unsigned n = kind_count((enum process_kind)k, g);
 		for (unsigned i = 0; i < n; i++)
-			member_add(f, g, (enum process_kind)k, i);
+			if (!will_adopt(f, g, (enum process_kind)k, i))
+				member_add(f, g, (enum process_kind)k, i);
 	}
 }
 
@@ -336,6 +376,7 @@ settle(struct family *f)
 	if (!f->stopping && !f->told_ready && all_ready(f)) {
 		struct log_line l;
 		f->told_ready = true;
+		adopt(f);
 		for (struct generation *g = f->current->next; g != NULL; g = g->next)
 			generation_stop(f, g);
 		log_begin(&l, f->generations == 1 ? EV_READY : EV_RELOAD, NULL);

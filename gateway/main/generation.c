@@ -200,8 +200,8 @@ generation_read(const char *path, struct conf_report *report)
 	return g;
 }
 
-static bool
-same_address(const struct conf_listener *a, const struct conf_listener *b)
+bool
+generation_same_address(const struct conf_listener *a, const struct conf_listener *b)
 {
 	return a->ip.family == b->ip.family && a->port == b->port &&
 	       slice_eq(a->path, b->path) && ip_eq(&a->ip, &b->ip);
@@ -211,7 +211,7 @@ static int
 inherited(const struct generation *old, const struct conf_listener *l)
 {
 	for (size_t i = 0; old != NULL && i < old->conf->n_listeners; i++)
-		if (same_address(&old->conf->listeners[i], l))
+		if (generation_same_address(&old->conf->listeners[i], l))
 			return old->listen_fds[i];
 	return -1;
 }
@@ -232,8 +232,8 @@ open_listeners(struct generation *g, const struct generation *old, struct err *e
 	for (size_t i = 0; i < g->conf->n_listeners; i++) {
 		const struct conf_listener *l = &g->conf->listeners[i];
 		struct stream_addr a = {.ip = l->ip, .port = l->port};
-		g->listen_fds[i] = inherited(old, l);
-		if (g->listen_fds[i] >= 0)
+		g->listen_fds[i] = l->through_libmilter ? -1 : inherited(old, l);
+		if (l->through_libmilter || g->listen_fds[i] >= 0)
 			continue;
 		if (l->path.n >= sizeof(a.path))
 			return err_set(err, "listen on %.*s: the path is too long",

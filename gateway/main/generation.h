@@ -16,7 +16,7 @@ struct generation {
 	struct conf *conf;
 	struct arena *arena; /* policies and certificates */
 	struct policy *policy[2];
-	int listen_fds[SESSION_LISTENERS_MOST];
+	int listen_fds[SESSION_LISTENERS_MOST]; /* -1: libmilter's, in its own process */
 	struct session_certificate *certificates;
 	size_t n_certificates;
 	struct tls_file *users; /* the users' files, as they were */
@@ -41,6 +41,7 @@ struct generation *generation_read(const char *path, struct conf_report *report)
  * directory, looks the user up. -1: nothing of `old` has changed.
  */
 int generation_open(struct generation *g, const struct generation *old, struct err *err);
+bool generation_same_address(const struct conf_listener *a, const struct conf_listener *b);
 /* A certificate, key or users' file is another than the one that was read: time for a new
  * generation.
  */

@@ -71,6 +71,24 @@ uses_engine(const struct generation *g)
 	return false;
 }
 
+static unsigned
+count_through(const struct generation *g)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < g->conf->n_listeners; i++)
+		n += g->conf->listeners[i].through_libmilter;
+	return n;
+}
+
+const struct conf_listener *
+kind_listener(const struct generation *g, unsigned index)
+{
+	for (size_t i = 0; i < g->conf->n_listeners; i++)
+		if (g->conf->listeners[i].through_libmilter && index-- == 0)
+			return &g->conf->listeners[i];
+	return NULL;
+}
+
 unsigned
 kind_count(enum process_kind k, const struct generation *g)
 {
@@ -85,6 +103,7 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_SCANNER: return uses_scanner(g);
 	case PROCESS_DELIVERY: return g->conf->send.way != SEND_NONE ? some : 0;
 	case PROCESS_ENGINE: return uses_engine(g);
+	case PROCESS_MILTER: return count_through(g);
 	case PROCESS_KINDS: break;
 	}
 	return 0;
@@ -108,7 +127,8 @@ run_session(const struct kind_start *s)
 		.refusals = s->refusals,
 	};
 	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
-		start.servers[k] = kind_count((enum process_kind)k, g);
+		if (k != PROCESS_MILTER) /* it asks, we serve */
+			start.servers[k] = kind_count((enum process_kind)k, g);
 	for (size_t i = 0; i < sizeof(start.ticket_key); i++)
 		start.ticket_key[i] = g->ticket_key[i];
 	return session_main(&start);
@@ -245,6 +265,36 @@ engine_argv(const struct kind_start *s, struct arena *a)
 	return argv;
 }
 
+/* postern-milter's, likewise; libmilter wants a unix socket named so. */
+static char **
+milter_argv(const struct kind_start *s, struct arena *a)
+{
+	const struct conf_listener *l = kind_listener(s->generation, s->index);
+	char **argv = arena_array(a, 10, sizeof(*argv));
+	size_t n = 0;
+	argv[n++] = arena_text(a, SLICE("postern-milter"));
+	argv[n++] = arena_text(a, SLICE("-c"));
+	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
+	argv[n++] = arena_text(a, SLICE("-l"));
+	argv[n++] = arena_text(a,
+		l->ip.family != 0 ? l->text : arena_printf(a, "unix:%.*s", SLICE_ARG(l->path)));
+	if (s->generation->user != NULL) {
+		argv[n++] = arena_text(a, SLICE("-u"));
+		argv[n++] = arena_text(a, slice_of(s->generation->user));
+	}
+	if (s->generation->conf->log_syslog)
+		argv[n++] = arena_text(a, SLICE("-s"));
+	return argv;
+}
+
+static char **
+program_argv(enum process_kind k, const struct kind_start *s, struct arena *a)
+{
+	return k == PROCESS_SCANNER  ? scanner_argv(s, a)
+	       : k == PROCESS_MILTER ? milter_argv(s, a)
+				     : engine_argv(s, a);
+}
+
 /* Beside posternd in the build tree; where both are installed, in libexec beside sbin. */
 static struct slice
 program_path(const char *programs, const char *kind, struct arena *a)
@@ -265,7 +315,7 @@ fork_program(enum process_kind k, const struct kind_start *s, struct err *err)
 		.keep = &s->control_fd,
 		.nkeep = 1,
 		.path = path.p,
-		.argv = k == PROCESS_SCANNER ? scanner_argv(s, a) : engine_argv(s, a)};
+		.argv = program_argv(k, s, a)};
 	pid_t pid = child_fork(&spec, err);
 	arena_free(&a);
 	return pid;
@@ -274,7 +324,7 @@ fork_program(enum process_kind k, const struct kind_start *s, struct err *err)
 pid_t
 kind_fork(enum process_kind k, const struct kind_start *start, struct err *err)
 {
-	if (k == PROCESS_SCANNER || k == PROCESS_ENGINE)
+	if (k == PROCESS_SCANNER || k == PROCESS_ENGINE || k == PROCESS_MILTER)
 		return fork_program(k, start, err);
 	const struct generation *g = start->generation;
 	struct child_run run = {k, start};
@@ -284,7 +334,8 @@ kind_fork(enum process_kind k, const struct kind_start *start, struct err *err)
 	if (k == PROCESS_SESSION) {
 		keep[n++] = g->spill_dir;
 		for (size_t i = 0; i < g->conf->n_listeners; i++)
-			keep[n++] = g->listen_fds[i];
+			if (g->listen_fds[i] >= 0)
+				keep[n++] = g->listen_fds[i];
 	}
 	struct child_spec spec = {.kind = process_kind_text(k),
 		.keep = keep,

@@ -19,6 +19,8 @@ struct kind_start {
 };
 
 unsigned kind_count(enum process_kind k, const struct generation *g); /* 0: not needed */
+/* The listener of the PROCESS_MILTER of that index; NULL: there are not so many. */
+const struct conf_listener *kind_listener(const struct generation *g, unsigned index);
 /* `filter virus { database PATH }`, or where freshclam puts it. */
 struct slice virus_database(const struct conf *conf);
 pid_t kind_fork(enum process_kind k, const struct kind_start *start, struct err *err);

@@ -209,7 +209,8 @@ open_fronts(struct process *p, struct err *err)
 		if (l->n_certificates != 0 &&
 			(f->tls = front_tls(p, l, &certificate, err)) == NULL)
 			return -1;
-		f->listener = listener_new(p->loop, p->start->listen_fds[i], &calls, f);
+		if (!l->through_libmilter)
+			f->listener = listener_new(p->loop, p->start->listen_fds[i], &calls, f);
 	}
 	return 0;
 }
