@@ -56,6 +56,7 @@ on_stop(void *arg)
 	p->stopping = true;
 	for (size_t i = 0; i < p->n_fronts; i++)
 		listener_free(&p->fronts[i].listener);
+	through_close(p);
 	for (c = TAILQ_FIRST(&p->connections); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		connection_stop(c);
@@ -73,7 +74,9 @@ static void
 on_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 {
 	struct process *p = arg;
-	if (index >= SESSION_SERVERS_MOST || p->peers[kind][index] == NULL)
+	if (kind == PROCESS_MILTER)
+		through_attach(p, index, fd);
+	else if (index >= SESSION_SERVERS_MOST || p->peers[kind][index] == NULL)
 		close(fd); /* a service that this generation does not use */
 	else
 		peer_attach(p->peers[kind][index], fd);
@@ -260,6 +263,7 @@ process_close(struct process *p)
 	struct connection *c;
 	for (size_t i = 0; i < p->n_fronts; i++)
 		listener_free(&p->fronts[i].listener);
+	through_close(p);
 	p->stopping = false; /* no more loop_stop on the way out */
 	while ((c = TAILQ_FIRST(&p->connections)) != NULL)
 		connection_kill(c);

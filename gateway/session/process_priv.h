@@ -24,6 +24,7 @@ struct front { /* a listener of the configuration */
 	/* a milter's, instead of gate */
 	struct milter_gate_config milter;
 	struct milter_wants wants;
+	struct ipc *through; /* to the process of libmilter; NULL: there is none now */
 };
 
 /* On whose behalf the world is asked, whatever protocol brought the mail. */
@@ -116,6 +117,10 @@ void connection_kill(struct connection *c); /* at once */
 void mta_accept(struct front *f, int fd);
 void mta_stop(struct mta *m); /* the gateway ends: when no mail is under way */
 void mta_kill(struct mta *m); /* at once */
+
+/* mta_through.c: sessions that the process of libmilter hands over. fd: a channel to it. */
+void through_attach(struct process *p, unsigned index, int fd);
+void through_close(struct process *p); /* no more of them */
 
 /* ask.c: a filter's question, asked of the world. */
 void ask_world(const struct asker *who, struct question *q, struct questions *scope);
