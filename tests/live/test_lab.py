@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from lab import dns, milter, proc, smtp
+from lab import dns, milter_client as milter, proc, smtp
 from lab.exim import Exim
 from lab.postfix import Postfix
 from lab.sendmail import Sendmail

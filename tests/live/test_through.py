@@ -12,7 +12,7 @@ import struct
 
 import pytest
 
-from lab import milter, proc, smtp
+from lab import milter_client as milter, proc, smtp
 from lab.postfix import Postfix
 
 GATE, CLIENT = "192.0.2.44", "192.0.2.70"

@@ -5,7 +5,7 @@
     dns       NSD with DNSSEC, and a name server that misbehaves on order
     smtp      a scripted SMTP server and client that see every byte
     tls       certificates
-    milter    the MTA's side of the milter protocol
+    milter_client    the MTA's side of the milter protocol, byte by byte
     postfix, exim, sendmail    the peers
     postern   the gateway under test: its process, its events, its clean end
 
