@@ -268,6 +268,12 @@ take_params(struct slice in, struct target *t, const struct keyword *known, size
 }
 
 bool
+smtp_helo_byte(char c)
+{
+	return c > ' ' && c <= '~' && !slice_has(SLICE("\"$(),;<>@\\`{|}"), c);
+}
+
+bool
 smtp_params_mail(struct slice in, const struct smtp_offer *offer, struct arena *a,
 	struct smtp_mail_params *p_out, struct smtp_reply *reply_out)
 {

@@ -36,11 +36,14 @@ struct smtp_rcpt_params {
 /* What the listener has on offer: a parameter of an extension not offered is unknown. */
 struct smtp_offer {
 	bool tls, smtputf8, dsn, eightbit;
-	uint64_t size;    /* the limit, advertised; 0: SIZE without one */
-	bool sizeless;    /* a remote without SIZE; we always have it */
-	const char *auth; /* "PLAIN LOGIN SCRAM-SHA-256", or NULL */
+	uint64_t size;              /* the limit, advertised; 0: SIZE without one */
+	bool sizeless;              /* a remote without SIZE; we always have it */
+	const char *auth;           /* "PLAIN LOGIN SCRAM-SHA-256", or NULL */
+	unsigned xclient, xforward; /* attributes that may be told (smtp/xclient.h); 0: none */
 };
 
+/* What a name in EHLO may hold: it goes into headers and logs (SRV-10). */
+bool smtp_helo_byte(char c);
 /* False: *reply_out says why. */
 bool smtp_params_mail(struct slice in, const struct smtp_offer *offer, struct arena *a,
 	struct smtp_mail_params *p_out, struct smtp_reply *reply_out);

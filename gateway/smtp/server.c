@@ -51,6 +51,7 @@ smtp_server_free(struct smtp_server **s)
 	line_reader_fini(&(*s)->line);
 	buf_fini(&(*s)->out);
 	buf_fini(&(*s)->words);
+	mem_free((*s)->named);
 	mem_free(*s);
 	*s = NULL;
 }
@@ -264,6 +265,8 @@ smtp_server_event(struct smtp_server *s, struct smtp_event *ev_out)
 		.data = w->data,
 		.has_data = w->has_data,
 		.reply = w->reply};
+	if (w->type == SMTP_EV_XCLIENT || w->type == SMTP_EV_XFORWARD)
+		ev_out->named = s->named;
 	if (w->type == SMTP_EV_MAIL || w->type == SMTP_EV_RCPT) {
 		ev_out->address = s->t->address;
 		ev_out->mail = s->t->mail;

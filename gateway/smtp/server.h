@@ -33,6 +33,7 @@
 #include "smtp/address.h"
 #include "smtp/param.h"
 #include "smtp/reply.h"
+#include "smtp/xclient.h"
 
 enum smtp_event_type {
 	SMTP_EV_NONE,
@@ -45,6 +46,8 @@ enum smtp_event_type {
 	SMTP_EV_AUTH, /* mechanism in upper case, initial response in `data` (has_data), base64,
 			 "=" made empty; 235, 334 and base64, or a refusal */
 	SMTP_EV_AUTH_DATA, /* the client's answer to our 334, base64 still; "*": cancelled */
+	SMTP_EV_XCLIENT,   /* `named`; 220 as for CONNECT: EHLO is due again; or a refusal */
+	SMTP_EV_XFORWARD,  /* `named`; 250, or a refusal */
 	SMTP_EV_MAIL,
 	SMTP_EV_RCPT,
 	SMTP_EV_DATA,     /* 354, or a refusal */
@@ -72,11 +75,14 @@ struct smtp_event {
 	struct slice data;
 	bool has_data;
 	struct smtp_reply reply;
+	const struct xclient
+		*named; /* XCLIENT, XFORWARD: this command alone; until the reply */
 };
 
 struct smtp_server_limits {
 	size_t command_bytes;   /* 512 with CRLF (RFC 5321 4.5.3.1.4); MAIL and RCPT get more by
-				   the   extensions on offer, AUTH and its answers 12288 */
+				   the   extensions on offer, AUTH and its answers, XCLIENT
+				   and XFORWARD 12288 */
 	size_t recipients;      /* at least 100; beyond 452 4.5.3 */
 	uint64_t mail_bytes;    /* 552 5.3.4 */
 	size_t text_line_bytes; /* 998 and CRLF; longer lines refuse the mail (SRV-05) */

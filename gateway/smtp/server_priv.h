@@ -65,8 +65,9 @@ struct smtp_server {
 	bool esmtp, tls, authenticated;
 	unsigned commands, errors, transactions;
 	struct transaction *t;
-	struct arena *past; /* of the last one, until its RESET is dealt with */
-	bool past_told;     /* that RESET was taken */
+	struct arena *past;    /* of the last one, until its RESET is dealt with */
+	bool past_told;        /* that RESET was taken */
+	struct xclient *named; /* by the last XCLIENT or XFORWARD; NULL: there was none */
 };
 
 /* server.c */
@@ -87,6 +88,10 @@ struct slice server_keep(struct smtp_server *s, struct slice line);
 
 /* server_verbs.c */
 void server_command(struct smtp_server *s, struct slice line);
+
+/* server_named.c */
+void server_xclient(struct smtp_server *s, struct slice args, struct slice line);
+void server_xforward(struct smtp_server *s, struct slice args, struct slice line);
 
 /* server_auth.c */
 void server_auth(struct smtp_server *s, struct slice args, struct slice line);

@@ -18,7 +18,7 @@ must_be_awaited(const struct smtp_server *s, enum smtp_event_type type)
 		return false;
 	return !s->esmtp || type == SMTP_EV_CONNECT || type == SMTP_EV_HELO ||
 	       type == SMTP_EV_STARTTLS || type == SMTP_EV_AUTH || type == SMTP_EV_AUTH_DATA ||
-	       type == SMTP_EV_DATA;
+	       type == SMTP_EV_XCLIENT || type == SMTP_EV_DATA;
 }
 
 bool
@@ -62,6 +62,10 @@ say_hello(struct smtp_server *s, const struct smtp_reply *r)
 		full |= buf_add_text(&text, o->tls && !s->tls ? "\nSTARTTLS" : "");
 		if (o->auth != NULL)
 			full |= buf_printf(&text, "\nAUTH %s", o->auth);
+		full |= buf_add_text(&text, o->xclient != 0 ? "\nXCLIENT" : "");
+		xclient_names_write(o->xclient, &text);
+		full |= buf_add_text(&text, o->xforward != 0 ? "\nXFORWARD" : "");
+		xclient_names_write(o->xforward, &text);
 	}
 	must(full == 0);
 	hello.text = buf_slice(&text);
@@ -102,6 +106,19 @@ replied_connect(struct smtp_server *s, const struct smtp_reply *r)
 	}
 }
 
+/* All that the peer has said of itself is gone with the client that it was. */
+static void
+replied_xclient(struct smtp_server *s, const struct smtp_reply *r)
+{
+	if (r->code != 220) {
+		server_say(s, *r);
+		return;
+	}
+	greet(s, r);
+	s->state = SMTP_ST_START;
+	s->esmtp = s->authenticated = false;
+}
+
 static void
 replied_helo(struct smtp_server *s, const struct smtp_reply *r)
 {
@@ -134,6 +151,8 @@ replied(struct smtp_server *s, enum smtp_event_type type, const struct smtp_repl
 		replied_connect(s, r);
 	} else if (type == SMTP_EV_HELO) {
 		replied_helo(s, r);
+	} else if (type == SMTP_EV_XCLIENT) {
+		replied_xclient(s, r);
 	} else if (type == SMTP_EV_DATA) {
 		replied_data(s, r);
 	} else if (type == SMTP_EV_AUTH || type == SMTP_EV_AUTH_DATA) {

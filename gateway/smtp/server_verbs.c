@@ -32,14 +32,12 @@ static const struct slice other_protocols[] = {
 	SLICE("PRI"),
 };
 
-/* What a name in EHLO may hold: it goes into headers and logs (SRV-10). The policy judges it.
- */
+/* The policy judges it. */
 static bool
 is_helo_name(struct slice name)
 {
-	struct slice kept_out = SLICE("\"$(),;<>@\\`{|}");
 	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] <= ' ' || name.p[i] > '~' || slice_has(kept_out, name.p[i]))
+		if (!smtp_helo_byte(name.p[i]))
 			return false;
 	return name.n > 0 && name.n <= 255; /* RFC 5321 4.5.3.1.2 */
 }
@@ -284,6 +282,8 @@ static const struct verb verbs[] = {
 	{SLICE("HELP"), run_help, false,        {DO,  SEQ,    DO,   DO,  DO}},
 	{SLICE("STARTTLS"), run_starttls, true, {SEQ, SEQ,    DO,   SEQ, SEQ}},
 	{SLICE("AUTH"), server_auth, true,      {SEQ, SEQ,    DO,   SEQ, SEQ}},
+	{SLICE("XCLIENT"), server_xclient, true,   {DO,  SEQ,    DO,   SEQ, SEQ}},
+	{SLICE("XFORWARD"), server_xforward, false, {SEQ, SEQ,   DO,   SEQ, SEQ}},
 	{SLICE("ETRN"), NULL, false,            {NO,  SEQ,    NO,   NO,  NO}},
 	{SLICE("TURN"), NULL, false,            {NO,  SEQ,    NO,   NO,  NO}},
 };
@@ -314,7 +314,7 @@ command_most(const struct smtp_server *s, const struct verb *v)
 {
 	struct smtp_offer o = current_offer(s);
 	size_t most = s->limits->command_bytes;
-	if (v->run == server_auth)
+	if (v->run == server_auth || v->run == server_xclient || v->run == server_xforward)
 		return LINE_BYTES_MOST;
 	if (v->run == run_mail)
 		most += (o.sizeless ? 0 : 26u) + (o.eightbit ? 17u : 0) +

@@ -16,7 +16,9 @@ static const struct smtp_offer offer = {.tls = true,
 	.dsn = true,
 	.eightbit = true,
 	.size = 10000,
-	.auth = "PLAIN"};
+	.auth = "PLAIN",
+	.xclient = XCLIENT_ALL,
+	.xforward = XFORWARD_ALL};
 
 static const char *const answers[][2] = {
 	[SMTP_EV_CONNECT] = {"220 mx.example", "554 5.7.1 no"},
@@ -24,6 +26,8 @@ static const char *const answers[][2] = {
 	[SMTP_EV_STARTTLS] = {"220 2.0.0 go", "454 4.7.0 no"},
 	[SMTP_EV_AUTH] = {"235 2.7.0 ok", "334 eA=="},
 	[SMTP_EV_AUTH_DATA] = {"235 2.7.0 ok", "535 5.7.8 no"},
+	[SMTP_EV_XCLIENT] = {"220 mx.example", "550 5.7.1 no"},
+	[SMTP_EV_XFORWARD] = {"250 2.0.0 ok", "451 4.3.0 no"},
 	[SMTP_EV_MAIL] = {"250 2.1.0 ok", "451 4.3.0 no"},
 	[SMTP_EV_RCPT] = {"250 2.1.5 ok", "550 5.1.1 no"},
 	[SMTP_EV_DATA] = {"354 go", "451 4.3.0 no"},
