@@ -24,6 +24,12 @@ same_place(const struct conf_listener *a, const struct conf_listener *b)
 	return a->port == b->port && ip_eq(&a->ip, &b->ip) && slice_eq(a->path, b->path);
 }
 
+static bool
+is_filter(const struct conf_listener *l)
+{
+	return l->n_peers != 0 || l->filter.n != 0;
+}
+
 /* What an MTA in front has done, or does itself. */
 static void
 check_milter(struct parser *p, const struct conf_listener *l)
@@ -38,6 +44,62 @@ check_milter(struct parser *p, const struct conf_listener *l)
 	if (l->n_proxied != 0)
 		parse_fail(
 			p, l->at, "\"proxied from\" is for SMTP: a milter hears of the client");
+	if (is_filter(l) || l->filter.client != HOP_CLIENT_NONE || l->n_xclient != 0)
+		parse_fail(p, l->at,
+			"\"filter from\", \"client by\" and \"xclient from\" are for SMTP: a "
+			"milter hears of the client");
+}
+
+/* `client by proxy` and a socket of this machine. */
+static void
+check_hop_client(struct parser *p, const struct hop_list *l)
+{
+	for (size_t i = 0; i < l->n && l->client == HOP_CLIENT_PROXY; i++) {
+		const struct next_hop *h = &l->hops[i];
+		bool path = h->kind == HOP_LMTP_PATH;
+		for (size_t k = 0; h->kind == HOP_BALANCED && k < h->n_items; k++)
+			path = path || h->items[k].kind == HOP_LMTP_PATH;
+		if (path)
+			parse_fail(p, h->at, "\"client by proxy\" is for next hops over TCP");
+	}
+}
+
+/*
+ * A filter beside another MTA: who may connect and where mail goes is said in one place. False:
+ * it is none.
+ */
+static bool
+check_filter(struct parser *p, const struct conf_listener *l)
+{
+	if (!is_filter(l)) {
+		if (l->filter.client != HOP_CLIENT_NONE)
+			parse_fail(p, l->at,
+				"\"client by\" needs \"filter\" here: for the servers of a "
+				"domain it stands behind \"domain\"");
+		return false;
+	}
+	if (l->n_from != 0)
+		parse_fail(p, l->at,
+			"\"from\" and \"filter\" exclude each other: a filter's peers stand "
+			"behind \"filter from\"");
+	if (l->auth_file.n != 0)
+		parse_fail(p, l->at,
+			"\"auth\" and \"filter\" exclude each other: accounts are known to the "
+			"MTA in front");
+	if (l->n_proxied != 0)
+		parse_fail(p, l->at,
+			"\"proxied from\" and \"filter\" exclude each other: the MTA in front "
+			"names the client by XCLIENT or XFORWARD");
+	if (l->n_xclient != 0)
+		parse_fail(p, l->at,
+			"\"xclient from\" and \"filter\" exclude each other: a filter's peers "
+			"may name the client");
+	for (size_t i = 0; i < l->filter.n; i++)
+		if (l->filter.hops[i].port == l->port && ip_eq(&l->filter.hops[i].ip, &l->ip))
+			parse_fail(p, l->filter.hops[i].at,
+				"this filter's next hop is the listener itself");
+	check_hop_client(p, &l->filter);
+	return true;
 }
 
 static void
@@ -67,6 +129,8 @@ check_listener(struct parser *p, size_t i)
 		parse_fail(p, l->at,
 			"a certificate without TLS: add \"tls optional\", \"tls required\" or "
 			"\"tls implicit\"");
+	if (check_filter(p, l))
+		return;
 	if (l->kind == LISTEN_INBOUND) {
 		if (l->auth_file.n != 0)
 			parse_fail(p, l->at, "\"auth\" is for outbound listeners");
@@ -90,6 +154,16 @@ listens(const struct conf *c, enum listen_kind kind)
 {
 	for (size_t i = 0; i < c->n_listeners; i++)
 		if (c->listeners[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* One that is no filter, whose way is given: it needs domains, or `send`. */
+static bool
+finds_way(const struct conf *c, enum listen_kind kind)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i].kind == kind && !is_filter(&c->listeners[i]))
 			return true;
 	return false;
 }
@@ -141,10 +215,10 @@ check_listeners(struct parser *p)
 	if (!stands(p, "listen"))
 		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
 	check_blocks(p);
-	if (listens(c, LISTEN_INBOUND) && !stands(p, "domain"))
+	if (finds_way(c, LISTEN_INBOUND) && !stands(p, "domain"))
 		parse_fail(p, file,
 			"an inbound listener needs a domain \"NAME\" deliver to NEXTHOP");
-	if (listens(c, LISTEN_OUTBOUND) && !stands(p, "send"))
+	if (finds_way(c, LISTEN_OUTBOUND) && !stands(p, "send"))
 		parse_fail(p, file,
 			"an outbound listener needs \"send direct\" or \"send smarthost\"");
 }
@@ -164,12 +238,13 @@ check_domains(struct parser *p)
 				SLICE_ARG(d->name), other->at.file, other->at.line);
 		else
 			map_put(c->domain_map, d->name, d);
-		/* beside a milter the MTA knows where the domain's mail goes */
+		/* beside a milter or filter the MTA knows where the domain's mail goes */
 		if (d->deliver.n == 0 &&
-			(listens(c, LISTEN_INBOUND) || listens(c, LISTEN_OUTBOUND)))
+			(finds_way(c, LISTEN_INBOUND) || finds_way(c, LISTEN_OUTBOUND)))
 			parse_fail(p, d->at, "a domain needs \"deliver to\"");
 		else if (d->deliver.n == 0 && d->recipients == RECIPIENTS_VERIFY)
 			parse_fail(p, d->at, "\"recipients verify\" needs \"deliver to\"");
+		check_hop_client(p, &d->deliver);
 	}
 	for (size_t i = 0; i < p->n_table_uses; i++) {
 		const struct table_use *u = &p->table_uses[i];

@@ -30,10 +30,14 @@ struct next_hop {
 	size_t n_items;
 };
 
+/* `client by`: how a next hop is told whose mail it gets. */
+enum hop_client { HOP_CLIENT_NONE, HOP_CLIENT_XCLIENT, HOP_CLIENT_XFORWARD, HOP_CLIENT_PROXY };
+
 struct hop_list { /* A then B then C */
 	struct next_hop *hops;
 	size_t n;
 	bool tls_required;
+	enum hop_client client;
 };
 
 enum listen_kind { LISTEN_INBOUND, LISTEN_OUTBOUND, LISTEN_MILTER };
@@ -69,6 +73,13 @@ struct conf_listener {
 	size_t n_outbound_from;
 	bool outbound_authenticated;
 	bool through_libmilter;
+	/* `filter from { peers } to ...`: beside another MTA; every mail goes to `filter` */
+	struct ip_net *peers;
+	size_t n_peers;
+	struct hop_list filter; /* n 0: an ordinary listener */
+	struct ip_net
+		*xclient; /* who may name the client by XCLIENT and XFORWARD; else peers */
+	size_t n_xclient;
 };
 
 enum domain_recipients { RECIPIENTS_ANY, RECIPIENTS_VERIFY, RECIPIENTS_TABLE };

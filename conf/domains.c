@@ -103,7 +103,7 @@ hop_auth(struct parser *p, struct next_hop *hop)
 	return true;
 }
 
-static bool
+bool
 parse_hops(struct parser *p, struct hop_list *list, bool auth)
 {
 	do {
@@ -116,6 +116,16 @@ parse_hops(struct parser *p, struct hop_list *list, bool auth)
 		list->n++;
 	} while (parse_accept(p, "then"));
 	return true;
+}
+
+bool
+parse_hop_client(struct parser *p, struct hop_list *list)
+{
+	static const char *const words[] = {"xclient", "xforward", "proxy"};
+	int i = parse_choice(p, "\"xclient\", \"xforward\" or \"proxy\"", words, 3);
+	if (i >= 0)
+		list->client = (enum hop_client)(HOP_CLIENT_XCLIENT + i);
+	return i >= 0;
 }
 
 bool
@@ -147,6 +157,13 @@ parse_domain_deliver(struct parser *p, struct conf_at at, void *target)
 {
 	(void)at;
 	return parse_hops(p, &((struct conf_domain *)target)->deliver, false);
+}
+
+bool
+parse_domain_client(struct parser *p, struct conf_at at, void *target)
+{
+	(void)at;
+	return parse_hop_client(p, &((struct conf_domain *)target)->deliver);
 }
 
 bool

@@ -235,3 +235,28 @@ parse_listen_header_rules(struct parser *p, struct conf_at at, void *target)
 	l->header_rules = i == 0;
 	return i >= 0;
 }
+
+/* `filter from { 127.0.0.1 } to "127.0.0.1:10026"` */
+bool
+parse_listen_filter(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	(void)at;
+	return parse_nets(p, &l->peers, &l->n_peers) && parse_word(p, "to") &&
+	       parse_hops(p, &l->filter, false);
+}
+
+bool
+parse_listen_xclient(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_listener *l = target;
+	(void)at;
+	return parse_nets(p, &l->xclient, &l->n_xclient);
+}
+
+bool
+parse_listen_client(struct parser *p, struct conf_at at, void *target)
+{
+	(void)at;
+	return parse_hop_client(p, &((struct conf_listener *)target)->filter);
+}

@@ -92,6 +92,10 @@ bool parse_settings_block(struct parser *p, const char *group, void *target);
 bool parse_file_path(struct parser *p, const char *what, struct slice *out);
 bool parse_domain(struct parser *p, const char *what, struct slice *out);
 bool parse_nets(struct parser *p, struct ip_net **nets, size_t *n);
+/* NEXTHOP [then NEXTHOP ...]; auth: each may have `auth ...` behind it. */
+bool parse_hops(struct parser *p, struct hop_list *list, bool auth);
+/* xclient, xforward or proxy, of `client by`. */
+bool parse_hop_client(struct parser *p, struct hop_list *list);
 /* "10.0.0.5:25", "[2001:db8::1]:25": false where it is none; port stays where none is written.
  */
 bool address_port_split(struct slice text, struct slice *host_out, uint16_t *port_out);

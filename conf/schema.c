@@ -85,7 +85,8 @@ const struct schema_row schema_rows[] = {
 			"or both as a milter of Postfix or Sendmail (\"inet:PORT@ADDRESS\", \"unix:/PATH\").",
 		.example = "listen inbound  on \"0.0.0.0:25\"  tls optional certificate \"mx.pem\" key \"mx.key\"\n"
 			"listen outbound on \"0.0.0.0:587\" tls required certificate \"mx.pem\" key \"mx.key\" auth \"users.passwd\"\n"
-			"listen milter   on \"inet:8891@127.0.0.1\" outbound from { 127.0.0.0/8 } outbound authenticated"},
+			"listen milter   on \"inet:8891@127.0.0.1\" outbound from { 127.0.0.0/8 } outbound authenticated\n"
+			"listen inbound  on \"127.0.0.1:10025\" filter from { 127.0.0.1 } to \"127.0.0.1:10026\" client by xforward"},
 	{"listen", "tls", SCHEMA_OWN, .parse = parse_listen_tls, .syntax = "optional | required | implicit",
 		.initial_text = "no TLS",
 		.text = "STARTTLS offered, STARTTLS demanded before MAIL, or TLS from the first byte."},
@@ -98,6 +99,15 @@ const struct schema_row schema_rows[] = {
 		.text = "Networks that may send without an account."},
 	{"listen", "proxied from", SCHEMA_OWN, .parse = parse_listen_proxied, .syntax = "{ NETWORK ... }",
 		.text = "Proxies that begin with the PROXY protocol, version 1 or 2, and name the client."},
+	{"listen", "filter from", SCHEMA_OWN, .parse = parse_listen_filter,
+		.syntax = "{ NETWORK ... } to NEXTHOP [then NEXTHOP ...]",
+		.text = "A filter beside another MTA: only these peers connect, may name the client by XCLIENT and XFORWARD, "
+			"and every mail goes to that next hop, whatever its recipients."},
+	{"listen", "client by", SCHEMA_OWN, .parse = parse_listen_client, .syntax = "xclient | xforward | proxy",
+		.initial_text = "not told",
+		.text = "How a filter's next hop is told the client; one that does not offer it gets the mail without."},
+	{"listen", "xclient from", SCHEMA_OWN, .parse = parse_listen_xclient, .syntax = "{ NETWORK ... }",
+		.text = "Peers that may name the client by XCLIENT and XFORWARD: they can be anybody, an account too."},
 	{"listen", "header rules", SCHEMA_OWN, .parse = parse_listen_header_rules, .syntax = "on | off",
 		.initial_text = "on",
 		.text = "Mails with a malformed header, more than one From or author domain are refused."},
@@ -119,6 +129,10 @@ const struct schema_row schema_rows[] = {
 	{"domain", "tls required", SCHEMA_FLAG,
 		offsetof(struct conf_domain, deliver) + offsetof(struct hop_list, tls_required),
 		.text = "The next hop must offer STARTTLS with a valid certificate; else 451."},
+	{"domain", "client by", SCHEMA_OWN, .parse = parse_domain_client, .syntax = "xclient | xforward | proxy",
+		.initial_text = "not told",
+		.text = "How the next hop is told the client; one that does not offer it gets the mail without; "
+			"proxy begins every connection with the PROXY protocol."},
 	{"domain", "recipients", SCHEMA_OWN, .parse = parse_domain_recipients,
 		.syntax = "verify | table NAME | any", .initial_text = "any",
 		.text = "How recipients are known: asked of the next hop, listed in a table, or all."},

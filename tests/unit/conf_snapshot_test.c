@@ -211,8 +211,11 @@ test_snapshot(void **state)
 		"listen inbound on \"[2001:db8::1]:26\" proxied from { 10.0.0.0/8 } header "
 		"rules off\n"
 		"listen outbound on \"10.0.0.1:25\" from { 10.0.0.0/8 192.0.2.1 }\n"
+		"listen inbound on \"10.0.0.1:26\" filter from { 10.0.0.2 } to "
+		"\"10.0.0.2:26\" then \"10.0.0.3\" client by xforward\n"
+		"listen inbound on \"10.0.0.1:27\" xclient from { 10.0.0.0/8 192.0.2.1 }\n"
 		"domain \"b\xc3\xbc"
-		"cher.example\" deliver to mx \"in.example\" tls required \\\n"
+		"cher.example\" deliver to mx \"in.example\" tls required client by proxy \\\n"
 		"  recipients table staff detail significant\n"
 		"domain \"c.example\" recipients verify deliver to\\\n"
 		" \"[2001:db8::5]:2525\" then \"lmtp:/run/x\" then \"lmtp:lmtp.example:24\"\n"
@@ -236,16 +239,24 @@ test_snapshot(void **state)
 	assert_int_equal(alice->n_sends_as, 2);
 	is(alice->sends_as[0], "alice@example.com");
 	is(alice->sends_as[1], "example.net");
-	assert_int_equal(c->n_listeners, 3);
+	assert_int_equal(c->n_listeners, 5);
 	assert_int_equal(c->listeners[1].port, 26);
 	assert_int_equal(c->listeners[1].n_proxied, 1);
 	assert_false(c->listeners[1].header_rules);
 	assert_true(c->listeners[0].header_rules);
 	assert_int_equal(c->listeners[2].kind, LISTEN_OUTBOUND);
 	assert_int_equal(c->listeners[2].from[1].prefix, 32);
+	assert_int_equal(c->listeners[2].filter.n + c->listeners[2].n_xclient, 0);
+	const struct conf_listener *filter = &c->listeners[3];
+	assert_int_equal(filter->n_peers, 1);
+	assert_int_equal(filter->filter.n, 2);
+	assert_int_equal(filter->filter.hops[0].port, 26);
+	assert_int_equal(filter->filter.client, HOP_CLIENT_XFORWARD);
+	assert_int_equal(c->listeners[4].n_xclient, 2);
 	const struct conf_domain *d = conf_domain_find(c, SLICE("xn--bcher-kva.example"));
 	assert_non_null(d);
 	assert_int_equal(d->deliver.hops[0].kind, HOP_MX);
+	assert_int_equal(d->deliver.client, HOP_CLIENT_PROXY);
 	assert_true(d->deliver.tls_required && d->detail_significant && d->table != NULL);
 	d = conf_domain_find(c, SLICE("c.example"));
 	assert_int_equal(d->recipients, RECIPIENTS_VERIFY);
