@@ -50,6 +50,34 @@ make_client(const struct relay_transfer *t, enum relay_tls tls)
 	return smtp_client_new(&config);
 }
 
+/*
+ * `client by proxy`: the connection is one client's from its first byte. A probe is nobody's.
+ * Empty: nothing is said before the greeting.
+ */
+static struct slice
+proxy_header(const struct relay_transfer *t, char to[PROXY_WRITTEN_MOST])
+{
+	const struct xclient *x = t->mail != NULL ? t->mail->client : NULL;
+	struct proxy_header h = {.local = true};
+	if (t->way.hops->client != HOP_CLIENT_PROXY)
+		return SLICE_NONE;
+	if (x != NULL)
+		h = (struct proxy_header){.src = x->addr,
+			.src_port = x->port,
+			.dst = x->dest,
+			.dst_port = x->dest_port};
+	return (struct slice){to, proxy_write(&h, to)};
+}
+
+/* An idle connection that this transfer may go over. */
+static bool
+is_for(const struct relay_conn *c, const struct relay_transfer *t, enum relay_tls tls)
+{
+	char bytes[PROXY_WRITTEN_MOST];
+	return c->tls == tls && c->probe == (t->kind == RELAY_PROBE) &&
+	       c->named == t->way.hops->client && slice_eq(c->header, proxy_header(t, bytes));
+}
+
 struct relay_conn *
 relay_conn_open(struct relay_transfer *t, const struct relay_address *a, enum relay_tls tls,
 	struct err *err)
@@ -80,6 +108,8 @@ relay_conn_open(struct relay_transfer *t, const struct relay_address *a, enum re
 	c->probe = t->kind == RELAY_PROBE;
 	c->mails_most = t->way.mails != 0 ? t->way.mails : p->config.mails;
 	c->client = make_client(t, tls);
+	c->named = t->way.hops->client;
+	c->header = proxy_header(t, c->proxy);
 	loop_timer_init(&c->timer, p->config.loop, on_timer, c);
 	TAILQ_INSERT_TAIL(&p->conns, c, of_pool);
 	if (c->probe)
@@ -168,7 +198,7 @@ relay_conn_take(struct relay_transfer *t, enum relay_tls tls)
 	struct relay_conn *next;
 	for (struct relay_conn *c = TAILQ_FIRST(&t->hop->idle); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, of_hop_idle);
-		if (c->tls != tls || c->probe != (t->kind == RELAY_PROBE))
+		if (!is_for(c, t, tls))
 			continue;
 		if (stream_peer_gone(c->stream)) {
 			relay_conn_drop(c);
@@ -204,6 +234,7 @@ phase_ms(const struct relay_conn *c, enum smtp_client_phase phase)
 	case SMTP_CL_TLS:
 	case SMTP_CL_AUTH:
 	case SMTP_CL_READY:
+	case SMTP_CL_XCLIENT:
 	case SMTP_CL_MAIL:
 	case SMTP_CL_RCPT:
 	case SMTP_CL_RSET:
@@ -306,9 +337,9 @@ on_timer(void *arg)
 {
 	static const char *const words[] = {"no greeting", "no answer to EHLO",
 		"no answer to STARTTLS", "no TLS", "no answer to AUTH", "idle",
-		"no answer to MAIL", "no answer to RCPT", "no answer to DATA",
-		"the data is not taken", "no answer to the final dot", "no answer to RSET",
-		"no answer to QUIT", "closed"};
+		"no answer to XCLIENT", "no answer to MAIL", "no answer to RCPT",
+		"no answer to DATA", "the data is not taken", "no answer to the final dot",
+		"no answer to RSET", "no answer to QUIT", "closed"};
 	struct relay_conn *c = arg;
 	if (c->is_idle) {
 		relay_conn_quit(c);
@@ -323,6 +354,8 @@ on_connected(void *arg)
 {
 	struct relay_conn *c = arg;
 	loop_timer_set(&c->timer, c->times->greeting);
+	if (c->header.n > 0)
+		(void)stream_write(c->stream, c->header); /* what fails here on_lost tells */
 }
 
 static void

@@ -182,6 +182,24 @@ relay_hop_up(struct relay_pool *p, struct relay_hop *h, const struct next_hop *n
 }
 
 void
+relay_hop_unnamed(struct relay_transfer *t, bool unnamed)
+{
+	static const char *const words[] = {
+		[HOP_CLIENT_XCLIENT] = "XCLIENT", [HOP_CLIENT_XFORWARD] = "XFORWARD"};
+	enum hop_client by = t->way.hops->client;
+	struct log_line l;
+	if (t->mail->client == NULL || (by != HOP_CLIENT_XCLIENT && by != HOP_CLIENT_XFORWARD))
+		return;
+	if (unnamed && !t->hop->warned) {
+		log_begin(&l, EV_HOP_UNNAMED, t->mail->log);
+		log_slice(&l, "hop", t->next_hop->text);
+		log_text(&l, "lacks", words[by]);
+		log_end(&l);
+	}
+	t->hop->warned = unnamed;
+}
+
+void
 relay_hop_wake(struct relay_hop *h)
 {
 	struct relay_transfer *t = TAILQ_FIRST(&h->waiting);

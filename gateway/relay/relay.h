@@ -103,7 +103,10 @@ struct relay_mail {
 	const struct relay_body *body;
 	uint64_t deadline_ms; /* loop_now: no final dot starts later; 0: none */
 	const struct relay_times *times;
-	struct arena *arena;           /* replies and words are put here */
+	struct arena *arena; /* replies and words are put here */
+	/* Who has brought it, for hops that are told (`client by`); NULL: nobody to tell of.
+	 * A hop that lacks what is demanded gets the mail without it, and one warning. */
+	const struct xclient *client;
 	const struct log_context *log; /* EV_ATTEMPT lines; may be NULL */
 };
 

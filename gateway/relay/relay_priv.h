@@ -14,6 +14,7 @@
 
 #include "relay/mx.h"
 #include "relay/relay.h"
+#include "smtp/proxy.h"
 
 enum {
 	RELAY_OUT_BYTES =
@@ -52,6 +53,7 @@ struct relay_hop {
 	uint64_t down_until_ms; /* 0: up */
 	uint64_t down_ms;       /* how long it was down for, last time */
 	bool learning;
+	bool warned;       /* that it cannot be told the client */
 	uint64_t offer_ms; /* 0: not known */
 	struct smtp_offer offer;
 };
@@ -85,6 +87,9 @@ struct relay_conn {
 	enum relay_tls tls;
 	bool probe, was_ready, is_idle, lost, tls_failed;
 	bool secure, verified;
+	enum hop_client named; /* how it is told the client */
+	struct slice header;   /* PROXY: what is said first */
+	char proxy[PROXY_WRITTEN_MOST];
 	unsigned mails, mails_most;
 	char why[RELAY_WHY_BYTES]; /* what the world did to it, in words */
 };
@@ -146,6 +151,8 @@ void relay_hop_down(struct relay_pool *p, struct relay_hop *h, const struct next
 	struct slice why, const struct log_context *log);
 void relay_hop_up(struct relay_pool *p, struct relay_hop *h, const struct next_hop *n,
 	const struct log_context *log);
+/* Its hop was told the client of a mail, or could not be: one warning until that changes. */
+void relay_hop_unnamed(struct relay_transfer *t, bool unnamed);
 void relay_hop_wake(struct relay_hop *h); /* a waiting transfer may try again */
 enum relay_tls relay_way_tls(const struct relay_way *w, const struct next_hop *n);
 

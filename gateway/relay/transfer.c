@@ -146,6 +146,10 @@ send_mail(struct relay_transfer *t)
 		.all_or_none = t->mail->all_or_none,
 		.probe = t->kind == RELAY_PROBE,
 		.arena = t->mail->arena};
+	if (t->way.hops->client == HOP_CLIENT_XCLIENT)
+		m->xclient = t->mail->client;
+	else if (t->way.hops->client == HOP_CLIENT_XFORWARD)
+		m->xforward = t->mail->client;
 	if (m->rcpts == NULL)
 		m->rcpts = arena_array(t->arena, m->n_rcpts, sizeof(*m->rcpts));
 	for (size_t i = 0; i < m->n_rcpts; i++)
@@ -383,6 +387,7 @@ relay_transfer_settled(struct relay_transfer *t)
 	}
 	if (no_answer)
 		note_failure(t);
+	relay_hop_unnamed(t, m->unnamed);
 	struct relay_conn *c = t->conn;
 	t->conn = NULL;
 	relay_conn_release(c);

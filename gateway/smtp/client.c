@@ -1,6 +1,7 @@
 /*
  * The client machine of SMTP and LMTP: its life, bytes in and out, and which reply goes where;
- * see client.h. The greeting up to READY is in client_hello.c, a mail in client_mail.c.
+ * see client.h. The greeting up to READY is in client_hello.c, whose mail it is in
+ * client_named.c, a mail in client_mail.c.
  *
  * One rule keeps it in step with any remote (SMG-08): a reply is taken only where a command
  * waits for one. A reply too many, or bytes that are none, end the connection; nothing is
@@ -29,6 +30,7 @@ smtp_client_new(const struct smtp_client_config *config)
 	c->offer.sizeless = true;
 	buf_init(&c->in, CLIENT_IN_BYTES);
 	buf_init(&c->out, CLIENT_OUT_BYTES);
+	buf_init(&c->told, XCLIENT_LINE_MOST);
 	return c;
 }
 
@@ -49,6 +51,7 @@ smtp_client_free(struct smtp_client **cp)
 	wipe_password(c);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
+	buf_fini(&c->told);
 	arena_free(&c->scratch);
 	arena_free(&c->own);
 	mem_free(c);
@@ -119,6 +122,7 @@ take_reply(struct smtp_client *c, const struct smtp_reply *r)
 	case SMTP_CL_EHLO: client_take_hello(c, r); break;
 	case SMTP_CL_STARTTLS: client_take_starttls(c, r); break;
 	case SMTP_CL_AUTH: client_take_auth(c, r); break;
+	case SMTP_CL_XCLIENT: client_take_xclient(c, r); break;
 	case SMTP_CL_MAIL:
 	case SMTP_CL_RCPT:
 	case SMTP_CL_DATA: client_take_mail(c, r); break;

@@ -17,6 +17,7 @@
 #include "smtp/address.h"
 #include "smtp/param.h"
 #include "smtp/reply.h"
+#include "smtp/xclient.h"
 
 enum smtp_client_phase {
 	SMTP_CL_GREETING,
@@ -25,7 +26,8 @@ enum smtp_client_phase {
 	SMTP_CL_TLS /* the driver's turn */,
 	SMTP_CL_AUTH,
 	SMTP_CL_READY,
-	SMTP_CL_MAIL,
+	SMTP_CL_XCLIENT,
+	SMTP_CL_MAIL /* and XFORWARD in front of it */,
 	SMTP_CL_RCPT,
 	SMTP_CL_DATA,
 	SMTP_CL_BODY,
@@ -61,10 +63,16 @@ struct smtp_client_mail {
 	bool all_or_none;    /* a refused RCPT ends the transaction before DATA */
 	bool probe;          /* MAIL, RCPT, RSET: no DATA, `reply` is that to RCPT */
 	struct arena *arena; /* for replies */
+	/* Who has brought the mail, told by XCLIENT or XFORWARD where the remote has them;
+	 * NULL: not told. The machine remembers what it has told by XCLIENT, over many mails.
+	 */
+	const struct xclient *xclient, *xforward;
 	/* filled by the machine */
 	struct smtp_reply reply;      /* that decided: to MAIL, DATA or the dot; code 0: lost */
 	enum smtp_client_phase phase; /* where it was decided or lost */
 	bool asked;                   /* false: refused by us, for what the remote lacks */
+	bool unnamed; /* the remote was not told the client: it lacks the extension, or refused
+			 XFORWARD */
 };
 
 struct smtp_client;

@@ -22,8 +22,16 @@ client_hello(struct smtp_client *c)
 	c->pipelining = false;
 	c->helo = false;
 	c->phase = SMTP_CL_EHLO;
-	client_write(
-		c, "%s %.*s", c->config.lmtp ? "LHLO" : "EHLO", SLICE_ARG(c->config.hostname));
+	struct slice name = client_hello_name(c);
+	client_write(c, "%s %.*s", c->config.lmtp ? "LHLO" : "EHLO", SLICE_ARG(name));
+}
+
+void
+client_ready(struct smtp_client *c)
+{
+	c->phase = SMTP_CL_READY;
+	if (c->mail != NULL)
+		client_send_mail(c);
 }
 
 void
@@ -66,6 +74,10 @@ take_extension(struct smtp_client *c, struct slice line)
 		uint64_t size;
 		c->offer.sizeless = false;
 		c->offer.size = slice_u64(value, &size) ? size : 0;
+	} else if (slice_eq_nocase(keyword, SLICE("XCLIENT"))) {
+		c->offer.xclient = xclient_names(value) & XCLIENT_ALL;
+	} else if (slice_eq_nocase(keyword, SLICE("XFORWARD"))) {
+		c->offer.xforward = xclient_names(value) & XFORWARD_ALL;
 	} else if (slice_eq_nocase(keyword, SLICE("AUTH"))) {
 		keep_mechanisms(c, value);
 	} else if (slice_starts_nocase(keyword, SLICE("AUTH=")) && c->offer.auth == NULL) {
@@ -145,7 +157,7 @@ after_hello(struct smtp_client *c)
 	} else if (c->config.user.n > 0) {
 		authenticate(c);
 	} else {
-		c->phase = SMTP_CL_READY;
+		client_ready(c);
 	}
 }
 
@@ -154,7 +166,8 @@ client_take_hello(struct smtp_client *c, const struct smtp_reply *r)
 {
 	if (smtp_reply_class(r) == 5 && !c->config.lmtp && !c->helo) {
 		c->helo = true; /* RFC 5321 3.2: older than EHLO */
-		client_write(c, "HELO %.*s", SLICE_ARG(c->config.hostname));
+		struct slice name = client_hello_name(c);
+		client_write(c, "HELO %.*s", SLICE_ARG(name));
 		return;
 	}
 	if (smtp_reply_class(r) != 2) {
@@ -205,7 +218,7 @@ client_take_auth(struct smtp_client *c, const struct smtp_reply *r)
 		write_base64(c, "", c->config.password);
 	} else if (smtp_reply_class(r) == 2 && (c->auth_step == CLIENT_AUTH_PLAIN ||
 						       c->auth_step == CLIENT_AUTH_PASSWORD)) {
-		c->phase = SMTP_CL_READY;
+		client_ready(c);
 	} else {
 		client_fail(c, r, "AUTH was refused");
 	}

@@ -91,10 +91,24 @@ smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m)
 		m->rcpts[i].sent = false;
 	}
 	c->mail = m;
+	m->unnamed = false;
+	c->n_leads = c->led = c->led_answered = 0;
 	c->asked = c->answered = c->accepted = c->refused = c->dot_next = 0;
 	c->stopped = c->open = c->hollow = c->settled = false;
 	m->params.smtputf8 = needs_smtputf8(m);
-	const char *refusal = refused_here(c, m);
+	if (c->in.used > 0) { /* half a line: it would become part of the next reply */
+		c->phase = SMTP_CL_MAIL;
+		m->asked = true;
+		client_fail(c, NULL, "a reply came that nothing had asked for");
+	} else if (!client_introduce(c)) {
+		client_send_mail(c);
+	}
+}
+
+void
+client_send_mail(struct smtp_client *c)
+{
+	const char *refusal = refused_here(c, c->mail);
 	if (refusal != NULL) {
 		struct smtp_reply r = smtp_reply_of(refusal);
 		decide(c, &r, SMTP_CL_MAIL);
@@ -102,11 +116,9 @@ smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m)
 		return;
 	}
 	c->phase = SMTP_CL_MAIL;
-	if (c->in.used > 0) /* half a line: it would become part of the next reply */
-		client_fail(c, NULL, "a reply came that nothing had asked for");
-	else
-		client_ask(c);
-	m->asked = true;
+	c->mail->asked = true;
+	client_lead(c);
+	client_ask(c);
 }
 
 static void
@@ -149,6 +161,8 @@ client_ask(struct smtp_client *c)
 {
 	bool talks = c->phase == SMTP_CL_MAIL || c->phase == SMTP_CL_RCPT ||
 		     c->phase == SMTP_CL_DATA;
+	if (talks && !client_write_leads(c))
+		return;
 	while (talks && may_ask(c) && buf_left(&c->out) >= CLIENT_COMMAND_BYTES) {
 		if (c->asked == 0)
 			write_mail(c);
@@ -222,7 +236,9 @@ void
 client_take_mail(struct smtp_client *c, const struct smtp_reply *r)
 {
 	size_t at = c->answered, data = c->mail->n_rcpts + 1;
-	if (at == c->asked) {
+	if (client_take_lead(c, r))
+		return;
+	if (at == c->asked && c->led_answered == c->led) {
 		client_fail(c, NULL, "a reply came that nothing had asked for");
 		return;
 	}

@@ -13,6 +13,7 @@ enum {
 	CLIENT_COMMAND_BYTES = 2048, /* the longest command: RCPT with ORCPT, or AUTH PLAIN */
 	CLIENT_TEXT_KEPT = 1024,     /* of a reply's words, in the mail's arena */
 	CLIENT_AUTH_BYTES = 128,
+	CLIENT_LEADS = 2, /* XFORWARD lines in front of MAIL */
 };
 
 enum client_auth {
@@ -52,6 +53,9 @@ struct smtp_client {
 	size_t dot_next;          /* LMTP: the recipient whose reply comes next */
 	struct dot_writer writer;
 	bool settled;
+
+	size_t led, led_answered, n_leads; /* XFORWARD: written, answered, of */
+	struct buf told;                   /* the last XCLIENT of this connection */
 };
 
 void
@@ -63,10 +67,19 @@ void client_fail(struct smtp_client *c, const struct smtp_reply *r, const char *
 struct smtp_reply client_keep(struct smtp_client *c, const struct smtp_reply *r);
 
 void client_hello(struct smtp_client *c);
+void client_ready(struct smtp_client *c);     /* a mail that waited for EHLO goes on */
+void client_send_mail(struct smtp_client *c); /* MAIL, now that all was said before it */
 void client_take_greeting(struct smtp_client *c, const struct smtp_reply *r);
 void client_take_hello(struct smtp_client *c, const struct smtp_reply *r);
 void client_take_starttls(struct smtp_client *c, const struct smtp_reply *r);
 void client_take_auth(struct smtp_client *c, const struct smtp_reply *r);
+
+bool client_introduce(struct smtp_client *c);
+void client_take_xclient(struct smtp_client *c, const struct smtp_reply *r);
+struct slice client_hello_name(const struct smtp_client *c);
+void client_lead(struct smtp_client *c);
+bool client_write_leads(struct smtp_client *c);
+bool client_take_lead(struct smtp_client *c, const struct smtp_reply *r);
 
 void client_ask(struct smtp_client *c); /* writes the commands that may go out now */
 void client_take_mail(struct smtp_client *c, const struct smtp_reply *r);

@@ -204,3 +204,31 @@ proxy_parse(struct slice in, struct proxy_header *h_out, const char **why_out)
 		*why_out = result == PROXY_BAD ? why : NULL;
 	return result;
 }
+
+static void
+write_u16(unsigned value, char *to)
+{
+	to[0] = (char)(value >> 8);
+	to[1] = (char)(value & 0xff);
+}
+
+size_t
+proxy_write(const struct proxy_header *h, char out[PROXY_WRITTEN_MOST])
+{
+	bool local = h->local || h->src.family == 0, v6 = h->src.family == 6;
+	size_t one = v6 ? 16 : 4, bytes = local ? 0 : 2 * one + 4;
+	memset(out, 0, PROXY_WRITTEN_MOST);
+	memcpy(out, v2_signature, sizeof(v2_signature) - 1);
+	out[12] = (char)(V2_VERSION | (local ? V2_LOCAL : V2_PROXY));
+	write_u16((unsigned)bytes, out + 14);
+	if (local)
+		return V2_FIXED;
+	out[13] = v6 ? V2_TCP6 : V2_TCP4;
+	char *addresses = out + V2_FIXED, *ports = addresses + 2 * one;
+	memcpy(addresses, h->src.bytes, one);
+	if (h->dst.family == h->src.family)
+		memcpy(addresses + one, h->dst.bytes, one);
+	write_u16(h->src_port, ports);
+	write_u16(h->dst_port, ports + 2);
+	return V2_FIXED + bytes;
+}

@@ -1,7 +1,8 @@
 /*
  * The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt; EXT-08): the first bytes
  * of a connection from a listed proxy, before anything of SMTP or TLS. Only a listener with
- * `proxied from` calls this, and only for peers in that list; such a peer must send a header.
+ * `proxied from` parses one, and only of peers in that list; such a peer must send it. To a
+ * domain's server with `client by proxy` we write one ourselves.
  *
  * Nothing is read out of a header before all of its declared length is there.
  */
@@ -15,6 +16,9 @@ enum {
 	PROXY_V2_BYTES_MOST =
 		16 + 2048, /* with addresses and what else is told about the client */
 };
+
+/* What proxy_write writes at most: version 2 over IPv6, nothing behind the addresses. */
+enum { PROXY_WRITTEN_MOST = 16 + 2 * 16 + 2 * 2 };
 
 enum proxy_result { PROXY_MORE, PROXY_DONE, PROXY_BAD };
 
@@ -31,5 +35,11 @@ struct proxy_header {
  */
 enum proxy_result
 proxy_parse(struct slice in, struct proxy_header *h_out, const char **why_out);
+/*
+ * The header of version 2 that says h (`taken` is not looked at); its bytes. LOCAL where h is
+ * local or has no client. Where source and destination are not of one family, the destination
+ * is written as none, 0.0.0.0 or ::.
+ */
+size_t proxy_write(const struct proxy_header *h, char out[PROXY_WRITTEN_MOST]);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "smtp/proxy.h"
 
 enum { OUT_BYTES = 64 * 1024, KEPT_BYTES = 16 * 1024 * 1024 };
 
@@ -126,6 +127,8 @@ command(struct remote_conn *c, struct slice line)
 		say(c, r->auth != NULL && slice_eq(rest, slice_of(r->auth))
 				? "235 2.7.0 welcome"
 				: "535 5.7.8 who");
+	} else if (strcmp(verb, "XCLIENT") == 0 || strcmp(verb, "XFORWARD") == 0) {
+		say(c, strcmp(verb, "XCLIENT") == 0 ? "220 again" : "250 2.0.0 noted");
 	} else if (strcmp(verb, "QUIT") == 0) {
 		say(c, "221 bye");
 	} else {
@@ -158,6 +161,25 @@ take_line(struct remote_conn *c, struct slice line)
 		end_of_data(c);
 }
 
+/* True: the header is whole, and taken out of what came. */
+static bool
+take_header(struct remote_conn *c)
+{
+	struct proxy_header h;
+	char text[IP_TEXT_BYTES];
+	enum proxy_result result = proxy_parse(buf_slice(&c->in), &h, NULL);
+	must(result != PROXY_BAD);
+	if (result == PROXY_MORE)
+		return false;
+	c->headed = true;
+	buf_consume(&c->in, h.taken);
+	struct slice src = ip_text(&h.src, text);
+	must(buf_printf(&c->remote->commands, "PROXY %.*s %u\n", SLICE_ARG(src),
+		     (unsigned)h.src_port) == 0);
+	say(c, "220 remote.example ESMTP");
+	return true;
+}
+
 static size_t
 on_bytes(void *arg, struct slice in)
 {
@@ -172,6 +194,8 @@ on_bytes(void *arg, struct slice in)
 	if (c->in_data && is_faulty(c, "BODY"))
 		return in.n;
 	must(buf_add(&c->in, in) == 0);
+	if (c->remote->proxied && !c->headed && !take_header(c))
+		return in.n;
 	for (;;) {
 		struct slice all = buf_slice(&c->in);
 		size_t end = slice_find(all, '\n');
@@ -223,7 +247,7 @@ on_accept(void *arg, int fd, const struct stream_addr *peer)
 	c->stream = stream_new(r->loop, fd, OUT_BYTES, &calls, c);
 	if (++r->open > r->open_most)
 		r->open_most = r->open;
-	if (!is_faulty(c, "CONNECT"))
+	if (!is_faulty(c, "CONNECT") && !r->proxied)
 		say(c, "220 remote.example ESMTP");
 }
 

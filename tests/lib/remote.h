@@ -30,7 +30,7 @@ struct remote_conn {
 	struct stream *stream;
 	struct buf in;
 	unsigned number; /* from 0 */
-	bool in_data, in_mail, broken, mute;
+	bool in_data, in_mail, broken, mute, headed;
 	size_t accepted; /* recipients */
 };
 
@@ -46,6 +46,7 @@ struct remote {
 	struct tls_server *tls;
 	const char *auth; /* what AUTH must say: "PLAIN AGE..."; NULL: always refused */
 	bool bad_tls;     /* says 220 to STARTTLS and then nonsense */
+	bool proxied;     /* a PROXY header comes first: in `commands` "PROXY ADDRESS PORT" */
 	const char *fault_at;
 	enum remote_fault fault;
 	const char *say; /* REMOTE_SAY: "421 going" */

@@ -183,7 +183,8 @@ static const char *
 phase_name(enum smtp_client_phase p)
 {
 	static const char *const names[] = {"greeting", "ehlo", "starttls", "tls", "auth",
-		"ready", "mail", "rcpt", "data", "body", "dot", "rset", "quit", "closed"};
+		"ready", "xclient", "mail", "rcpt", "data", "body", "dot", "rset", "quit",
+		"closed"};
 	return names[p];
 }
 

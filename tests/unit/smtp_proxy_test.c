@@ -236,6 +236,47 @@ test_v2_vectors(void **state)
 	assert_int_equal(count, 23);
 }
 
+/* What we write is what we read; both ends are of the client's family. */
+static void
+test_write(void **state)
+{
+	static const struct {
+		const char *src, *dst, *dst_back;
+		size_t bytes;
+	} written[] = {
+		{"192.0.2.1", "198.51.100.1", "198.51.100.1", 28},
+		{"2001:db8::1", "2001:db8::2", "2001:db8::2", 52},
+		{"192.0.2.1", "2001:db8::2", "0.0.0.0", 28},
+		{"2001:db8::1", "192.0.2.1", "::", 52},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		struct proxy_header h = {.src_port = 1234, .dst_port = 25}, back;
+		struct ip dst;
+		char bytes[PROXY_WRITTEN_MOST];
+		assert_true(ip_parse(slice_of(written[i].src), &h.src));
+		assert_true(ip_parse(slice_of(written[i].dst), &h.dst));
+		assert_true(ip_parse(slice_of(written[i].dst_back), &dst));
+		size_t n = proxy_write(&h, bytes);
+		assert_int_equal(n, written[i].bytes);
+		assert_int_equal(
+			proxy_parse((struct slice){bytes, n}, &back, NULL), PROXY_DONE);
+		assert_int_equal(back.taken, n);
+		assert_true(!back.local && ip_eq(&back.src, &h.src) && ip_eq(&back.dst, &dst));
+		assert_true(back.src_port == 1234 && back.dst_port == 25);
+	}
+	/* a probe, and a client whose address is not known */
+	for (int local = 0; local < 2; local++) {
+		struct proxy_header h = {.local = local != 0, .src_port = 1}, back;
+		char bytes[PROXY_WRITTEN_MOST];
+		size_t n = proxy_write(&h, bytes);
+		assert_int_equal(n, 16);
+		assert_int_equal(
+			proxy_parse((struct slice){bytes, n}, &back, NULL), PROXY_DONE);
+		assert_true(back.local);
+	}
+}
+
 int
 main(void)
 {
@@ -244,6 +285,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_v1_vectors),
 		cmocka_unit_test(test_v2_vectors),
+		cmocka_unit_test(test_write),
 	};
 	return cmocka_run_group_tests_name("smtp_proxy", tests, NULL, NULL);
 }
