@@ -176,7 +176,8 @@ service(struct connection *c)
 static void
 work_on(struct connection *c)
 {
-	account_working(c->process->start->account, c->process->start->self, &c->client.ip);
+	account_working(
+		c->process->start->account, c->process->start->self, gate_client_ip(c->gate));
 	gate_clock(c->gate, clock_wall_ms());
 }
 
@@ -231,7 +232,8 @@ client_arrived(struct connection *c)
 	else if (account_is_marked(p->start->account, &c->client.ip, clock_ms()))
 		c->client.refuse = SLICE("421 4.7.0 Connections from your address have failed "
 					 "here, try again in an hour");
-	else if (c->client.ip.family != 0 && of_client > l->per_client)
+	else if (c->client.ip.family != 0 && of_client > l->per_client &&
+		 !gate_is_peer(c->front->gate.listener, &c->client.ip))
 		c->client.refuse = SLICE("421 4.7.0 Too many connections from your address");
 	log_begin(&line, EV_CONNECT, &(struct log_context){.key = "session"});
 	log_text(&line, "session", c->id);

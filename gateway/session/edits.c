@@ -45,7 +45,7 @@ add_received(const struct edits_input *in, struct facts *facts, struct buf *out)
 	char date[CLOCK_DATE_BYTES], ip[IP_TEXT_BYTES];
 	struct value name = {0};
 	(void)buf_add_text(out, "Received: from ");
-	add_clean(out, s->helo);
+	add_clean(out, s->helo.n != 0 ? s->helo : SLICE("unknown"));
 	(void)buf_add_text(out, " (");
 	if (facts_read(facts, "client.name", SLICE_NONE, SIZE_MAX, COST_FREE, &name) ==
 			FACT_KNOWN &&
@@ -54,8 +54,12 @@ add_received(const struct edits_input *in, struct facts *facts, struct buf *out)
 		(void)buf_add_byte(out, ' ');
 	}
 	struct slice ip_words = ip_text(&s->client, ip);
-	(void)buf_printf(out, s->client.family == 6 ? "[IPv6:%.*s])\r\n" : "[%.*s])\r\n",
-		SLICE_ARG(ip_words));
+	if (s->client.family == 0) /* XFORWARD: a mail that is local in front of us */
+		(void)buf_add_text(out, "unknown)\r\n");
+	else
+		(void)buf_printf(out,
+			s->client.family == 6 ? "[IPv6:%.*s])\r\n" : "[%.*s])\r\n",
+			SLICE_ARG(ip_words));
 	if (s->tls_version.n != 0) {
 		(void)buf_add_text(out, "\t(using ");
 		add_clean(out, s->tls_version);
@@ -170,12 +174,28 @@ note_signers(const struct edits_input *in, struct arena *a, struct edits *e)
 	}
 }
 
+/* Whether the next hop is told the client by name; Received has the name then too. */
+static bool
+tells_name(const struct edits_input *in)
+{
+	const struct hop_list *hops = &in->config->listener->filter;
+	const struct conf_domain *d = in->mail->recipients[0].domain;
+	if (hops->n == 0 && d == NULL)
+		return false;
+	enum hop_client by = hops->n != 0 ? hops->client : d->deliver.client;
+	return by == HOP_CLIENT_XCLIENT || by == HOP_CLIENT_XFORWARD;
+}
+
 bool
 edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	struct edits *edits_out)
 {
 	struct slice results = SLICE_NONE;
+	struct value name = {0};
 	struct buf out;
+	if (tells_name(in) && facts_read(facts, "client.name", SLICE_NONE, SIZE_MAX, COST_CHEAP,
+				      &name) == FACT_OPEN)
+		return false;
 	if (in->config->direction == INBOUND &&
 		!authres_of_mail(facts, in->config->policy, in->session, in->mail,
 			in->config->conf->hostname, a, &results))

@@ -1,6 +1,7 @@
 /*
- * The session's front: bytes in, events of the SMTP machine dispatched, bytes out. The
- * transaction is in gate_mail.c, carrying a mail on in gate_transfer.c.
+ * The session's front: bytes in, events of the SMTP machine dispatched, bytes out. Who the
+ * client is where another MTA stands in front is in gate_client.c, the transaction in
+ * gate_mail.c, carrying a mail on in gate_transfer.c.
  */
 #include "session/gate.h"
 
@@ -14,14 +15,16 @@
 enum { SESSION_ARENA_MOST = 1024 * 1024, AUTH_FAILURES_MOST = 3 };
 
 /* What EHLO may offer now: STARTTLS in clear, AUTH under TLS only (EXT-03, EXT-04). */
-static void
-set_offer(struct gate *g)
+void
+gate_set_offer(struct gate *g)
 {
 	const struct conf_listener *l = g->config->listener;
 	bool tls = g->session.tls_version.n != 0;
 	bool auth = l->auth_file.n != 0 && tls && g->session.user.n == 0;
 	g->offer.tls = !tls && l->n_certificates != 0;
 	g->offer.auth = auth ? "PLAIN LOGIN SCRAM-SHA-256" : NULL;
+	g->offer.xclient = g->named != NULL ? XCLIENT_ALL : 0;
+	g->offer.xforward = g->named != NULL ? XFORWARD_ALL : 0;
 	smtp_server_offer(g->server, &g->offer);
 }
 
@@ -41,8 +44,6 @@ gate_new(const struct gate_config *config, const struct gate_client *client, con
 		.local = client->local,
 		.wall_ms = now_ms};
 	g->refuse = arena_slice(g->arena, client->refuse);
-	g->in_network =
-		ip_in_nets(&client->ip, config->listener->from, config->listener->n_from);
 	g->offer = (struct smtp_offer){.smtputf8 = true,
 		.dsn = true,
 		.eightbit = true,
@@ -59,7 +60,8 @@ gate_new(const struct gate_config *config, const struct gate_client *client, con
 	limits->mail_bytes = conf->limits.mail_bytes;
 	limits->recipients = conf->limits.recipients;
 	g->server = smtp_server_new(conf->hostname, limits, &g->offer);
-	set_offer(g);
+	gate_peer_begin(g);
+	gate_set_offer(g);
 	g->pipeline = pipeline_new(config, &g->session, &g->log);
 	gate_run(g);
 	return g;
@@ -86,6 +88,7 @@ gate_free(struct gate **g)
 	pipeline_free(&(*g)->pipeline);
 	smtp_server_free(&(*g)->server);
 	arena_free(&(*g)->arena);
+	mem_free((*g)->named);
 	mem_free(*g);
 	*g = NULL;
 }
@@ -119,8 +122,7 @@ on_helo(struct gate *g, const struct smtp_event *ev)
 		smtp_server_close(g->server, &(struct smtp_reply){.code = 421});
 		return;
 	}
-	g->session.helo = arena_slice(g->arena, ev->name);
-	g->session.esmtp = ev->esmtp;
+	gate_helo(g, ev);
 	pipeline_helo(g->pipeline);
 	gate_reply(g, smtp_reply_of("250 2.0.0 Hello"));
 }
@@ -181,6 +183,8 @@ dispatch(struct gate *g, const struct smtp_event *ev)
 	case SMTP_EV_STARTTLS: on_starttls(g); break;
 	case SMTP_EV_AUTH: on_auth(g, ev); break;
 	case SMTP_EV_AUTH_DATA: on_auth(g, ev); break;
+	case SMTP_EV_XCLIENT: gate_on_xclient(g, ev); break;
+	case SMTP_EV_XFORWARD: gate_on_xforward(g, ev); break;
 	case SMTP_EV_MAIL: gate_on_mail(g, ev); break;
 	case SMTP_EV_RCPT: gate_on_rcpt(g, ev); break;
 	case SMTP_EV_DATA: gate_on_data(g); break;
@@ -306,7 +310,7 @@ gate_auth_done(struct gate *g, bool ok, struct slice user)
 	if (ok) {
 		g->session.user = arena_slice(g->arena, user);
 		gate_reply(g, smtp_reply_of("235 2.7.0 Authentication succeeded"));
-		set_offer(g);
+		gate_set_offer(g);
 	} else if (++g->auth_failures >= AUTH_FAILURES_MOST) {
 		gate_reply(g, smtp_reply_of("535 5.7.8 Authentication credentials invalid"));
 		struct smtp_reply r =
@@ -335,7 +339,7 @@ gate_tls_from_start(struct gate *g, struct slice version, struct slice cipher)
 {
 	g->session.tls_version = arena_slice(g->arena, version);
 	g->session.tls_cipher = arena_slice(g->arena, cipher);
-	set_offer(g);
+	gate_set_offer(g);
 }
 
 void
@@ -344,6 +348,7 @@ gate_tls_started(struct gate *g, struct slice version, struct slice cipher)
 	/* RFC 3207 4.2: all that was learnt in clear is forgotten. */
 	g->session.helo = SLICE_NONE;
 	g->session.user = SLICE_NONE;
+	gate_peer_again(g);
 	gate_tls_from_start(g, version, cipher);
 	pipeline_helo(g->pipeline);
 	smtp_server_tls_started(g->server);

@@ -54,6 +54,8 @@ struct gate_auth_step {
 	struct slice data; /* base64 as it came; "*" cancels */
 };
 
+/* A peer that may name its client: such a one is an MTA, and no client of one address. */
+bool gate_is_peer(const struct conf_listener *l, const struct ip *ip);
 /* id: of the session, up to 16 characters, copied. now_ms: wall clock, for dates and x=. */
 struct gate *gate_new(const struct gate_config *config, const struct gate_client *client,
 	const char *id, int64_t now_ms);
@@ -100,5 +102,7 @@ void gate_stop(struct gate *g);
 /* The client is gone: what is under way is dropped. A transfer under way is still awaited. */
 void gate_gone(struct gate *g);
 bool gate_in_transfer(const struct gate *g);
+/* Whose doing it is what happens now: the client, or whom the peer has named. */
+const struct ip *gate_client_ip(const struct gate *g);
 
 #endif

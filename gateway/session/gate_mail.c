@@ -30,12 +30,14 @@ gate_reset(struct gate *g)
 	g->transfer = (struct gate_transfer){0};
 	g->signatures = SLICE_NONE;
 	pipeline_mail_end(g->pipeline);
+	gate_forward_end(g);
 }
 
 static bool
 may_send(const struct gate *g)
 {
-	return g->config->direction == INBOUND || g->session.user.n != 0 || g->in_network;
+	return g->config->direction == INBOUND || g->session.user.n != 0 || g->in_network ||
+	       g->config->listener->filter.n != 0;
 }
 
 static void
@@ -54,6 +56,8 @@ void
 gate_on_mail(struct gate *g, const struct smtp_event *ev)
 {
 	struct smtp_reply no = {0};
+	if (!gate_forward_begin(g))
+		return;
 	if (g->config->listener->tls == LISTEN_TLS_REQUIRED && g->session.tls_version.n == 0)
 		no = smtp_reply_of("530 5.7.0 Must issue a STARTTLS command first");
 	else if (!may_send(g))
@@ -63,6 +67,7 @@ gate_on_mail(struct gate *g, const struct smtp_event *ev)
 	if (no.code != 0) {
 		struct outcome o = {.builtin = "sender-rights"};
 		log_refused(g, &ev->address, NULL, &no, &o);
+		gate_forward_end(g);
 		gate_reply(g, no);
 		return;
 	}
@@ -136,6 +141,16 @@ complete_postmaster(const struct gate *g, struct address *a, struct arena *arena
 	a->text = a->raw = arena_printf(arena, "postmaster@%.*s", SLICE_ARG(a->domain));
 }
 
+/* Where the recipient goes; NULL: to the outside. A filter has one way for all. */
+static const struct hop_list *
+hops_of_rcpt(const struct gate *g)
+{
+	const struct hop_list *filter = &g->config->listener->filter;
+	if (filter->n != 0)
+		return filter;
+	return g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
+}
+
 /* Its server has refused it not long ago, after we had accepted it: now it hears that at once.
  */
 static bool
@@ -143,7 +158,7 @@ was_refused(struct gate *g)
 {
 	struct arena *a = pipeline_arena(g->pipeline);
 	struct smtp_reply r;
-	if (g->config->refusals == NULL || g->rcpt_domain == NULL ||
+	if (g->config->refusals == NULL || hops_of_rcpt(g) == NULL ||
 		!refusals_find(g->config->refusals, &pipeline_the_mail(g->pipeline)->sender,
 			&g->rcpt, clock_ms(), a, &r))
 		return false;
@@ -171,18 +186,18 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 	g->rcpt_param = ev->rcpt;
 	complete_postmaster(g, &g->rcpt, pipeline_arena(g->pipeline));
 	g->rcpt_domain = conf_domain_find(conf, g->rcpt.domain);
-	if (g->rcpt_domain == NULL && g->config->direction == INBOUND) {
+	const struct hop_list *hops = hops_of_rcpt(g);
+	if (hops == NULL && g->config->direction == INBOUND) {
 		refuse_rcpt(g,
 			smtp_reply_of(
 				"550 5.7.1 Relaying denied: this domain is not served here"),
 			"relay");
 		return;
 	}
-	if (g->rcpt_domain == NULL && conf->send.way == SEND_NONE) {
+	if (hops == NULL && conf->send.way == SEND_NONE) {
 		refuse_rcpt(g, smtp_reply_of("550 5.7.1 No way out is configured"), "relay");
 		return;
 	}
-	const struct hop_list *hops = g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
 	struct slice site = hops != NULL ? SLICE_NONE : g->rcpt.domain;
 	if (!fits_transaction(g, hops, site)) {
 		refuse_rcpt(g,
@@ -220,7 +235,7 @@ keep_rcpt(struct gate *g)
 	g->rcpt_params[n - 1] = g->rcpt_param;
 	g->outside_bytes += outside_bytes(g);
 	if (n == 1) {
-		g->hops = g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
+		g->hops = hops_of_rcpt(g);
 		g->site = g->hops != NULL ? SLICE_NONE : g->rcpt.domain;
 	}
 }

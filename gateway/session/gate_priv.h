@@ -23,6 +23,8 @@ struct gate {
 	bool wait_told; /* gate_wants has said so */
 	bool stopping, closed, gone;
 	bool in_network; /* outbound: from a listed network */
+	/* Another MTA in front (gate_client.c); NULL: this client is no listed peer. */
+	struct named *named;
 	/* of the transaction */
 	bool in_mail;
 	const struct hop_list *hops; /* of its first recipient; NULL with site */
@@ -46,6 +48,23 @@ struct gate {
 /* gate.c */
 void gate_run(struct gate *g); /* takes the machine's events */
 void gate_reply(struct gate *g, struct smtp_reply r);
+void gate_set_offer(struct gate *g); /* what EHLO may offer has changed */
+
+/* gate_client.c */
+void gate_peer_begin(struct gate *g); /* the client is known: may it name others? */
+void gate_on_xclient(struct gate *g, const struct smtp_event *ev);
+/* What was told in clear is forgotten: the client is the peer (RFC 3207 4.2). */
+void gate_peer_again(struct gate *g);
+void gate_on_xforward(struct gate *g, const struct smtp_event *ev);
+/* MAIL: it comes from whom XFORWARD has named. False: that one is not served, and was told. */
+bool gate_forward_begin(struct gate *g);
+void gate_forward_end(struct gate *g); /* the mail is over: the peer is itself again */
+/* The id that the MTA in front gave this mail; empty: it told none. */
+struct slice gate_ident(const struct gate *g);
+/* What HELO and EHLO say of the client, unless XCLIENT has said it. */
+void gate_helo(struct gate *g, const struct smtp_event *ev);
+/* For next hops that are told whose mail they get; NULL: this one is not. */
+const struct xclient *gate_client_of_mail(struct gate *g, const struct hop_list *hops);
 
 /* gate_mail.c */
 void gate_on_mail(struct gate *g, const struct smtp_event *ev);

@@ -16,6 +16,7 @@ gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *rep
 		.session = &g->session,
 		.pipeline = g->pipeline,
 		.log = pipeline_log(g->pipeline),
+		.queue = gate_ident(g),
 		.hop = g->transfer.hop,
 		.words = g->transfer.reply.code != 0 ? &g->transfer.reply : NULL};
 	told_mail(&t, decision, reply);
@@ -66,6 +67,7 @@ gate_begin_transfer(struct gate *g)
 		.n_rcpts = m->n_recipients,
 		.all_or_none = true,
 		.body = &t->body,
+		.client = gate_client_of_mail(g, g->hops),
 		.arena = a,
 		.log = pipeline_log(g->pipeline)};
 	for (size_t i = 0; i < m->n_recipients; i++)

@@ -81,6 +81,18 @@ pipeline_helo(struct pipeline *p)
 	facts_helo(p->facts);
 }
 
+void
+pipeline_client(struct pipeline *p, bool ahead)
+{
+	must(p->arena == NULL);
+	facts_free(&p->facts);
+	p->facts = facts_new(p->config->conf, p->config->policy, p->session);
+	if (p->session->helo.n != 0)
+		facts_helo(p->facts);
+	if (ahead)
+		facts_prefetch(p->facts);
+}
+
 static struct arena *
 mail_arena(const struct conf_limits *l)
 {

@@ -69,6 +69,11 @@ struct pipeline *pipeline_new(const struct gate_config *config,
 	const struct flt_session *session, const struct log_context *log);
 void pipeline_free(struct pipeline **p);
 void pipeline_helo(struct pipeline *p); /* HELO, EHLO, or TLS started */
+/*
+ * Between mails: the session is another client's (XCLIENT, XFORWARD). All that was found out of
+ * the last one is forgotten; ahead: what the connection's rules need is asked for at once.
+ */
+void pipeline_client(struct pipeline *p, bool ahead);
 void pipeline_mail(struct pipeline *p, const struct address *sender,
 	const struct smtp_mail_params *params);
 /*

@@ -82,6 +82,25 @@ on_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 		peer_attach(p->peers[kind][index], fd);
 }
 
+/* False: they are not all known. None there are beside an MTA that knows its domains' servers.
+ */
+static bool
+learn_hops(struct process *p, const struct hop_list *hops, struct smtp_offer *all)
+{
+	struct relay_way way = {.hops = hops};
+	struct smtp_offer one;
+	if (hops->n == 0)
+		return true;
+	if (!relay_offer(p->pool, &way, &one))
+		return false;
+	all->smtputf8 = all->smtputf8 && one.smtputf8;
+	all->dsn = all->dsn && one.dsn;
+	all->eightbit = all->eightbit && one.eightbit;
+	if (one.size != 0 && (all->size == 0 || one.size < all->size))
+		all->size = one.size;
+	return true;
+}
+
 /*
  * What the listener may advertise is what every server behind it takes (DESIGN.md, "Inbound").
  * A server that has not been heard of yet holds nothing back.
@@ -89,23 +108,21 @@ on_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 static void
 learn_behind(void *arg)
 {
+	static const struct smtp_offer most = {.smtputf8 = true, .dsn = true, .eightbit = true};
 	struct process *p = arg;
-	struct smtp_offer all = {.smtputf8 = true, .dsn = true, .eightbit = true};
+	struct smtp_offer all = most;
 	bool known = true;
-	for (size_t i = 0; i < p->conf->n_domains; i++) {
-		struct relay_way way = {.hops = &p->conf->domains[i].deliver};
-		struct smtp_offer one;
-		if (!relay_offer(p->pool, &way, &one)) {
-			known = false;
-			continue;
-		}
-		all.smtputf8 = all.smtputf8 && one.smtputf8;
-		all.dsn = all.dsn && one.dsn;
-		all.eightbit = all.eightbit && one.eightbit;
-		if (one.size != 0 && (all.size == 0 || one.size < all.size))
-			all.size = one.size;
-	}
+	for (size_t i = 0; i < p->conf->n_domains; i++)
+		known = learn_hops(p, &p->conf->domains[i].deliver, &all) && known;
 	p->behind = all;
+	for (size_t i = 0; i < p->n_fronts; i++) {
+		struct front *f = &p->fronts[i];
+		if (f->gate.listener->filter.n == 0)
+			continue;
+		all = most;
+		known = learn_hops(p, &f->gate.listener->filter, &all) && known;
+		f->behind = all;
+	}
 	loop_timer_set(&p->behind_timer, known ? BEHIND_MS : BEHIND_FIRST_MS);
 }
 
@@ -209,6 +226,8 @@ open_fronts(struct process *p, struct err *err)
 		f->gate = gate_config_of(p, l, d);
 		if (l->kind == LISTEN_MILTER)
 			open_milter(p, f, l);
+		if (l->filter.n != 0)
+			f->gate.behind = &f->behind;
 		if (l->n_certificates != 0 &&
 			(f->tls = front_tls(p, l, &certificate, err)) == NULL)
 			return -1;

@@ -20,7 +20,8 @@ struct front { /* a listener of the configuration */
 	struct process *process;
 	struct gate_config gate;
 	struct listener *listener;
-	struct tls_server *tls; /* NULL: none */
+	struct tls_server *tls;   /* NULL: none */
+	struct smtp_offer behind; /* a filter: what its next hop takes */
 	/* a milter's, instead of gate */
 	struct milter_gate_config milter;
 	struct milter_wants wants;

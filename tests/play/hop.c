@@ -15,6 +15,8 @@ default_reply(struct slice verb)
 		{"LHLO", "250-hop.example\r\n250 ENHANCEDSTATUSCODES"},
 		{"EHLO", "250-hop.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 			 "250 ENHANCEDSTATUSCODES"},
+		{"XCLIENT", "220 hop.example ESMTP"},
+		{"XFORWARD", "250 2.0.0 Ok"},
 		{"MAIL", "250 2.1.0 Ok"},
 		{"RCPT", "250 2.1.5 Ok"},
 		{"DATA", "354 Go on"},
@@ -26,6 +28,19 @@ default_reply(struct slice verb)
 		if (slice_eq(verb, slice_of(rows[i].verb)))
 			return slice_of(rows[i].text);
 	return SLICE("502 5.5.1 What?");
+}
+
+/* " | " in a reply stands between its lines. */
+static void
+write_lines(struct hop *h, struct slice text)
+{
+	struct slice mark = SLICE(" | ");
+	while (text.n > 0) {
+		size_t end = slice_find_slice(text, mark);
+		must(buf_add(&h->out, slice_first(text, end)) == 0);
+		must(buf_add_text(&h->out, "\r\n") == 0);
+		text = slice_from(text, end + mark.n);
+	}
 }
 
 static void
@@ -44,7 +59,7 @@ say(struct hop *h, struct slice verb)
 	h->lost |= slice_eq(text, SLICE("lost"));
 	h->in_data = slice_eq(verb, SLICE("DATA")) && slice_starts(text, SLICE("354"));
 	if (!h->lost)
-		must(buf_add(&h->out, text) == 0 && buf_add_text(&h->out, "\r\n") == 0);
+		write_lines(h, text);
 }
 
 static void
@@ -63,8 +78,10 @@ on_line(struct hop *h, struct slice line)
 	} else if (h->in_data) {
 		keep(h, slice_starts(line, SLICE(".")) ? slice_from(line, 1) : line);
 	} else {
-		struct slice verb = slice_first(line, 4);
-		if (slice_eq(verb, SLICE("MAIL")) || slice_eq(verb, SLICE("RCPT")))
+		struct slice verb, rest;
+		slice_cut(line, ' ', &verb, &rest);
+		if (slice_eq(verb, SLICE("MAIL")) || slice_eq(verb, SLICE("RCPT")) ||
+			slice_starts(verb, SLICE("X")))
 			keep(h, line);
 		say(h, verb);
 	}
@@ -164,6 +181,9 @@ hop_carry(struct hop *h, struct slice hostname, struct gate_transfer *t)
 		.n_rcpts = t->mail.n_rcpts,
 		.all_or_none = t->mail.all_or_none,
 		.arena = t->mail.arena};
+	enum hop_client by = t->hops != NULL ? t->hops->client : HOP_CLIENT_NONE;
+	m.xclient = by == HOP_CLIENT_XCLIENT ? t->mail.client : NULL;
+	m.xforward = by == HOP_CLIENT_XFORWARD ? t->mail.client : NULL;
 	struct smtp_client *c = smtp_client_new(&config);
 	struct relay_reader reader;
 	m.rcpts = arena_array(t->mail.arena, m.n_rcpts, sizeof(*m.rcpts));
