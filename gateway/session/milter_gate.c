@@ -48,15 +48,11 @@ needs_body(const struct policy *p)
 static uint32_t
 steps_of(const struct milter_gate_config *c)
 {
-	static const char *const of_helo[] = {
-		"helo", "spf", "spf.domain", "dmarc", "dmarc.policy", "tls", NULL};
 	static const char *const of_data[] = {"recipients", NULL};
 	const struct policy *in = c->side[INBOUND].policy, *out = c->side[OUTBOUND].policy;
 	uint32_t steps = MILTER_NO_UNKNOWN | MILTER_NO_HEADER_END | MILTER_NR_CONNECT |
 			 MILTER_NR_HELO | MILTER_NR_HEADERS | MILTER_HEADER_SPACE |
 			 MILTER_SKIP_BODY | MILTER_DATA_256K;
-	if (!uses(c, of_helo))
-		steps |= MILTER_NO_HELO;
 	if (!uses(c, of_data))
 		steps |= MILTER_NO_DATA;
 	if (map_count(c->side[INBOUND].conf->users) ==

@@ -72,11 +72,9 @@ test_wants(void **state)
 		uint32_t on, off; /* steps that are asked for, and that are not */
 		uint32_t can;
 	} rows[] = {
-		{"accept", "accept", MILTER_NO_BODY | MILTER_NO_HELO | MILTER_NO_DATA,
-			MILTER_NR_BODY, 0x11},
-		{"reject if spf is fail\naccept", "accept", MILTER_NO_BODY, MILTER_NO_HELO,
-			0x11},
-		{"reject if tls\naccept", "accept", MILTER_NO_BODY, MILTER_NO_HELO, 0x11},
+		{"accept", "accept", MILTER_NO_BODY | MILTER_NO_DATA, MILTER_NR_BODY, 0x11},
+		{"reject if spf is fail\naccept", "accept", MILTER_NO_BODY, 0, 0x11},
+		{"reject if tls\naccept", "accept", MILTER_NO_BODY, 0, 0x11},
 		{"reject if recipients is \"a@example.com\"\naccept", "accept", MILTER_NO_BODY,
 			MILTER_NO_DATA, 0x11},
 		{"reject if dkim is fail\naccept", "accept", MILTER_SKIP_BODY,
@@ -89,8 +87,9 @@ test_wants(void **state)
 	};
 	const uint32_t always = MILTER_NO_UNKNOWN | MILTER_NR_CONNECT | MILTER_NR_HELO |
 				MILTER_NR_HEADERS | MILTER_HEADER_SPACE | MILTER_NR_MAIL;
-	const uint32_t never = MILTER_NO_CONNECT | MILTER_NO_MAIL | MILTER_NO_RCPT |
-			       MILTER_NO_HEADERS | MILTER_NR_RCPT | MILTER_NR_DATA;
+	const uint32_t never = MILTER_NO_CONNECT | MILTER_NO_HELO | MILTER_NO_MAIL |
+			       MILTER_NO_RCPT | MILTER_NO_HEADERS | MILTER_NR_RCPT |
+			       MILTER_NR_DATA;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct world w;
 		struct milter_wants wants;
