@@ -102,6 +102,14 @@ client_begin(struct milter_gate *g)
 }
 
 static void
+drop_pipeline(struct milter_gate *g)
+{
+	if (g->pipeline != NULL)
+		g->mails = pipeline_mails(g->pipeline);
+	pipeline_free(&g->pipeline);
+}
+
+static void
 client_end(struct milter_gate *g)
 {
 	milter_gate_mail_end(g);
@@ -114,7 +122,7 @@ client_end(struct milter_gate *g)
 		log_number(&l, "recipients-refused", g->rcpts_refused);
 		log_end(&l);
 	}
-	pipeline_free(&g->pipeline);
+	drop_pipeline(g);
 }
 
 struct milter_gate *
@@ -203,8 +211,9 @@ judged_as(struct milter_gate *g, enum direction d)
 		return;
 	g->direction = d;
 	g->session.direction = d;
-	pipeline_free(&g->pipeline);
+	drop_pipeline(g);
 	g->pipeline = pipeline_new(&g->config->side[d], &g->session, &g->log);
+	pipeline_mails_before(g->pipeline, g->mails);
 	if (g->session.helo.n != 0)
 		pipeline_helo(g->pipeline);
 }

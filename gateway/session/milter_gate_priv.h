@@ -18,6 +18,7 @@ struct milter_gate {
 	bool macros_chosen;
 	/* of the MTA's client: a connection may bring several, one after the other */
 	struct log_context log;
+	unsigned mails; /* of all clients and both directions: ids of mails are told once */
 	struct flt_session session; /* its slices point into these */
 	char helo[256], user[256], tls_version[32], tls_cipher[64];
 	bool heard_macros;     /* any at all */

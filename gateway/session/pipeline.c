@@ -75,6 +75,18 @@ pipeline_free(struct pipeline **p)
 	*p = NULL;
 }
 
+unsigned
+pipeline_mails(const struct pipeline *p)
+{
+	return p->mails;
+}
+
+void
+pipeline_mails_before(struct pipeline *p, unsigned mails)
+{
+	p->mails = mails;
+}
+
 void
 pipeline_helo(struct pipeline *p)
 {

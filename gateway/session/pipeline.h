@@ -68,6 +68,12 @@ struct pipeline;
 struct pipeline *pipeline_new(const struct gate_config *config,
 	const struct flt_session *session, const struct log_context *log);
 void pipeline_free(struct pipeline **p);
+/*
+ * Mails are numbered within the session's id. Where a session has several pipelines, one after
+ * the other, the next one goes on from the last.
+ */
+unsigned pipeline_mails(const struct pipeline *p);
+void pipeline_mails_before(struct pipeline *p, unsigned mails);
 void pipeline_helo(struct pipeline *p); /* HELO, EHLO, or TLS started */
 /*
  * Between mails: the session is another client's (XCLIENT, XFORWARD). All that was found out of
