@@ -1,8 +1,8 @@
 /*
- * Plays a scenario: a client's lines against the gate, with the world's answers and a next hop
- * from the script, in memory and on a virtual clock (tests/play/README.md has the language).
- * Each is played twice, line by line and byte by byte. Exit 1 where anything differs from the
- * script.
+ * Plays scenarios: a client's lines, the world's answers and a next hop from the script, in
+ * memory and on a virtual clock (README.md has the language). Each is played against the gate
+ * and through the milter, by lines and byte by byte, and these runs must tell the same. Exit 1
+ * where anything differs.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -14,442 +14,126 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/must.h"
-#include "hop.h"
+#include "play.h"
 #include "session/refusals.h"
-#include "world.h"
 
-enum { TEXT_MOST = 1024 * 1024, EVENTS_MOST = 1024 * 1024, LINES_MOST = 20000, KEYS_MOST = 8 };
+enum { RUNS = 6, ARENA_MOST = 1024 * 1024 * 1024 };
 
 /* UBSan and ASan speak to the real stderr, not to the file that takes the events. */
 __attribute__((weak)) void __sanitizer_set_report_fd(void *fd);
 
-struct play {
-	struct arena *arena;
-	const char *file;
-	struct slice lines[LINES_MOST];
-	size_t n_lines, at; /* the line at hand */
-	bool by_byte;
-	struct conf *conf;
-	struct gate_config config;
-	struct gate *gate;
-	struct dkim_key *keys[KEYS_MOST];
-	struct slice password; /* of every account; empty: nobody can check one */
-	bool signer_down;
-	struct world world;
-	struct hop hop;
-	uint64_t carried_at; /* when the hop has answered; 0: no mail is under way */
-	struct buf out;      /* what the client has not yet compared */
-	bool closed;
-	int sessions;
-	int events_fd;
-	size_t events_read;
-	bool failed;
-};
-
 static const int64_t play_begins_ms = 1800000000000; /* 2027-01-15 08:00 UTC */
 
-__attribute__((format(printf, 2, 3))) static void
-fail(struct play *p, const char *fmt, ...)
+/* The MTA of the later ones can do less: old ones, and those that want an answer to all. */
+static const struct {
+	const char *name;
+	const struct driver *driver;
+	bool by_byte;
+	const char *mta; /* as a line `mta` of the script; NULL: as it is by default */
+} runs[RUNS] = {
+	{"gateway, by lines", &driver_gate, false, NULL},
+	{"gateway, byte by byte", &driver_gate, true, NULL},
+	{"milter, by lines", &driver_milter, false, NULL},
+	{"milter, byte by byte", &driver_milter, true, NULL},
+	{"milter, version 2", &driver_milter, false, "version 2"},
+	{"milter, each step answered", &driver_milter, true, "without NR SKIP SETSYMLIST"},
+};
+
+/* One file, over all its runs. */
+struct scenario {
+	const char *file;
+	struct slice text;
+	const struct driver *only; /* NULL: both */
+	char why[200];             /* `only` */
+	bool has_mta;              /* says itself what its MTA is like */
+	struct dkim_key *keys[PLAY_KEYS_MOST];
+	struct record records[RUNS];
+	struct arena *arena; /* of the records */
+	int events_fd;
+};
+
+void
+play_fail(struct play *p, const char *fmt, ...)
 {
 	va_list ap;
 	if (p->failed)
 		return;
 	p->failed = true;
-	printf("%s:%zu (%s): ", p->file, p->at + 1, p->by_byte ? "byte by byte" : "by lines");
+	printf("%s:%zu (%s): ", p->file, p->at + 1, p->run);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
 	printf("\n");
 }
 
-/* `*` stands for anything in a line. */
-static bool
-like(struct slice pattern, struct slice text)
+int64_t
+play_wall_ms(const struct play *p)
 {
-	size_t star = slice_find(pattern, '*');
-	if (star == pattern.n)
-		return slice_eq(pattern, text);
-	if (!slice_starts(text, slice_first(pattern, star)))
-		return false;
-	struct slice rest = slice_from(pattern, star + 1);
-	for (size_t i = star; i <= text.n; i++)
-		if (like(rest, slice_from(text, i)))
-			return true;
-	return false;
+	return play_begins_ms + (int64_t)p->world.now_ms;
 }
 
-/* --- the gate and its driver */
-
-static void
-take_output(struct play *p)
+void
+play_output(struct play *p, struct slice out)
 {
-	struct slice out;
-	while ((out = gate_output(p->gate)).n != 0) {
-		if (buf_add(&p->out, out) < 0)
-			fail(p, "the gate wrote too much");
-		gate_written(p->gate, out.n);
-	}
+	if (buf_add(&p->out, out) < 0)
+		play_fail(p, "the client is told too much");
 }
 
-/* PLAIN alone; each account has its own name and the play's one password. */
-static void
-authenticate(struct play *p)
+void
+play_ask(struct play *p, struct question *q, struct questions *scope)
 {
-	const struct gate_auth_step *step = gate_auth(p->gate);
-	struct slice words, as, name, password;
-	if (!slice_eq(step->mechanism, SLICE("PLAIN")) && step->first)
-		fail(p, "a play knows AUTH PLAIN alone");
-	if (p->password.n == 0)
-		gate_auth_failed(p->gate);
-	else if (step->first && !step->has_data)
-		gate_auth_challenge(p->gate, SLICE_NONE);
-	else if (!base64_decode(step->data, p->arena, &words))
-		gate_auth_done(p->gate, false, SLICE_NONE);
-	else {
-		slice_cut(words, '\0', &as, &words);
-		slice_cut(words, '\0', &name, &password);
-		gate_auth_done(p->gate, slice_eq(password, p->password), name);
-	}
+	world_ask(&p->world, q, scope);
+	if (p->world.wrong.n != 0)
+		play_fail(p, "%.*s", SLICE_ARG(p->world.wrong));
 }
 
-/* The play's own signer answers at once. */
-static void
-sign(struct play *p)
+bool
+play_sign(struct play *p, const struct sign_request *requests, size_t n,
+	struct slice *signatures_out)
 {
 	unsigned char bytes[DKIM_SIGNATURE_BYTES_MOST];
-	struct slice signatures[SIGN_MOST];
-	size_t n, length;
+	size_t length;
 	struct err err;
-	const struct sign_request *requests = gate_signs(p->gate, &n);
 	for (size_t i = 0; i < n; i++) {
 		must(dkim_key_sign(p->keys[requests[i].key], requests[i].dkim.digest, bytes,
 			     &length, &err) == 0);
-		signatures[i] =
+		signatures_out[i] =
 			arena_slice(p->arena, (struct slice){(const char *)bytes, length});
 	}
-	gate_signed(p->gate, p->signer_down ? NULL : signatures);
+	return !p->signer_down;
 }
 
-/* True: it was answered at once, and there may be another one. */
-static bool
-serve_wants(struct play *p)
+/* --- the script and its configuration */
+
+/* A line for one driver alone begins with its name; inside of `config` none does. */
+static struct play_line
+make_line(const struct play *p, struct slice text)
 {
-	switch (gate_wants(p->gate)) {
-	case GATE_WANT_NOTHING: return false;
-	case GATE_WANT_TRANSFER:
-		p->carried_at = p->world.now_ms + 1 +
-				hop_carry(&p->hop, p->conf->hostname, gate_transfer(p->gate));
-		return false;
-	case GATE_WANT_TLS:
-		gate_tls_started(p->gate, SLICE("TLSv1.3"), SLICE("TLS_AES_256_GCM_SHA384"));
-		break;
-	case GATE_WANT_CLOSE: p->closed = true; return false;
-	case GATE_WANT_AUTH: authenticate(p); break;
-	case GATE_WANT_SIGN: sign(p); break;
+	static const struct driver *const drivers[] = {&driver_gate, &driver_milter};
+	struct slice name, rest;
+	slice_cut(text, ' ', &name, &rest);
+	for (size_t i = 0; i < 2; i++)
+		if (slice_eq(name, slice_of(drivers[i]->name)))
+			return (struct play_line){rest, true, drivers[i] != p->driver};
+	return (struct play_line){.text = text};
+}
+
+static void
+cut_script(struct play *p, struct slice text)
+{
+	struct slice line;
+	while (text.n != 0 && p->n_lines < PLAY_LINES_MOST) {
+		slice_cut(text, '\n', &line, &text);
+		p->lines[p->n_lines++] = make_line(p, line);
 	}
-	return true;
-}
-
-static void
-service(struct play *p)
-{
-	struct questions *scope;
-	struct question *q;
-	while ((q = gate_question(p->gate, &scope)) != NULL && p->world.wrong.n == 0)
-		world_ask(&p->world, q, scope);
-	if (p->world.wrong.n != 0)
-		fail(p, "%.*s", SLICE_ARG(p->world.wrong));
-	take_output(p);
-	while (!p->failed && serve_wants(p))
-		take_output(p);
-	take_output(p);
-}
-
-/* The clock goes on to `until`, or to the next thing that happens before; false: nothing does.
- */
-static bool
-step_clock(struct play *p, uint64_t until)
-{
-	uint64_t next = world_next(&p->world);
-	if (p->carried_at != 0 && p->carried_at < next)
-		next = p->carried_at;
-	if (next == UINT64_MAX || next > until)
-		return false;
-	if (next > p->world.now_ms)
-		p->world.now_ms = next;
-	gate_clock(p->gate, play_begins_ms + (int64_t)p->world.now_ms);
-	if (p->carried_at != 0 && p->carried_at <= p->world.now_ms) {
-		p->carried_at = 0;
-		gate_transferred(p->gate);
-	}
-	if (world_deliver(&p->world))
-		gate_answered(p->gate);
-	service(p);
-	return true;
-}
-
-static void
-end_session(struct play *p)
-{
-	if (p->gate == NULL)
-		return;
-	if (buf_slice(&p->out).n != 0)
-		fail(p, "the client got more: %.*s", SLICE_ARG(buf_slice(&p->out)));
-	if (p->carried_at != 0) {
-		p->carried_at = 0;
-		gate_gone(p->gate);
-		gate_transferred(p->gate);
-	}
-	gate_free(&p->gate);
-	buf_clear(&p->out);
-	p->closed = false;
-}
-
-static void
-begin_session(struct play *p, struct slice ip)
-{
-	char id[16];
-	struct gate_client client = {.port = 40000, .local = p->config.listener->ip};
-	end_session(p);
-	if (!ip_parse(ip, &client.ip)) {
-		fail(p, "no IP address");
-		return;
-	}
-	snprintf(id, sizeof(id), "play%d", ++p->sessions);
-	p->gate = gate_new(&p->config, &client, id, play_begins_ms + (int64_t)p->world.now_ms);
-	service(p);
-}
-
-/* --- lines of the script */
-
-static void
-client_says(struct play *p, struct slice line)
-{
-	struct slice text = arena_printf(p->arena, "%.*s\r\n", SLICE_ARG(line));
-	while (text.n != 0 && !p->failed) {
-		struct slice piece = slice_first(text, p->by_byte ? 1 : text.n);
-		size_t n = gate_feed(p->gate, piece);
-		service(p);
-		text = slice_from(text, n);
-		/* the gate takes no more while it owes a reply: time goes on */
-		if (n == 0 && !step_clock(p, UINT64_MAX)) {
-			fail(p, p->closed ? "the gate has closed" : "the gate takes no more");
-			return;
-		}
-	}
-}
-
-static bool
-client_line(struct play *p, struct slice *line_out)
-{
-	for (;;) {
-		struct slice out = buf_slice(&p->out);
-		size_t end = slice_find_slice(out, SLICE("\r\n"));
-		if (end < out.n) {
-			*line_out = arena_slice(p->arena, slice_first(out, end));
-			buf_consume(&p->out, end + 2);
-			return true;
-		}
-		if (p->failed || !step_clock(p, UINT64_MAX))
-			return false;
-	}
-}
-
-static void
-client_hears(struct play *p, struct slice want)
-{
-	struct slice got;
-	if (!client_line(p, &got))
-		fail(p, "no reply comes");
-	else if (!like(want, got))
-		fail(p, "the reply is\n    %.*s", SLICE_ARG(got));
-}
-
-static void
-expect_close(struct play *p)
-{
-	while (!p->closed && step_clock(p, UINT64_MAX))
-		continue;
-	if (!p->closed)
-		fail(p, "the gate does not close");
-}
-
-static void
-wait_ms(struct play *p, uint64_t ms)
-{
-	uint64_t until = p->world.now_ms + ms;
-	while (!p->failed && step_clock(p, until))
-		continue;
-	p->world.now_ms = until;
-}
-
-static void
-add_reply(struct play *p, struct slice words)
-{
-	struct hop_reply r = {0};
-	struct slice one;
-	if (slice_eq(words, SLICE("down")) || slice_eq(words, SLICE("up"))) {
-		p->hop.down = words.p[0] == 'd';
-		return;
-	}
-	if (slice_starts(words, SLICE("after "))) {
-		slice_cut(slice_from(words, 6), ' ', &one, &words);
-		if (!slice_u64(one, &r.after_ms))
-			fail(p, "after how many milliseconds?");
-	}
-	slice_cut(words, ' ', &r.verb, &r.text);
-	if (r.text.n == 0 || p->hop.n_replies == HOP_REPLIES_MOST)
-		fail(p, "no reply for the next hop, or too many");
-	else
-		p->hop.replies[p->hop.n_replies++] = r;
-}
-
-/* Bytes of bodies that another session process holds. */
-static void
-hold(struct play *p, struct slice words)
-{
-	uint64_t bytes;
-	if (!slice_u64(words, &bytes))
-		fail(p, "a number of bytes is needed");
-	account_clear(p->config.account, 1);
-	account_bytes(p->config.account, 1, (int64_t)bytes);
-}
-
-static bool
-next_is_pattern(const struct play *p)
-{
-	return p->at + 1 < p->n_lines && slice_starts(p->lines[p->at + 1], SLICE("|"));
-}
-
-/*
- * `got`, then lines `| pattern`: all that came to the next hop since the last `got`; `| **`
- * stands for the rest.
- */
-static void
-expect_got(struct play *p)
-{
-	size_t i = 0;
-	for (; next_is_pattern(p) && !p->failed; i++) {
-		struct slice want = slice_from(p->lines[++p->at], 1);
-		if (slice_starts(want, SLICE(" ")))
-			want = slice_from(want, 1);
-		if (slice_eq(want, SLICE("**")))
-			p->hop.n_got = i;
-		else if (i >= p->hop.n_got)
-			fail(p, "the next hop got no more");
-		else if (!like(want, p->hop.got[i]))
-			fail(p, "the next hop got\n    %.*s", SLICE_ARG(p->hop.got[i]));
-	}
-	if (!p->failed && i < p->hop.n_got)
-		fail(p, "the next hop got more:\n    %.*s", SLICE_ARG(p->hop.got[i]));
-	p->hop.n_got = 0;
-}
-
-/* The next event line that has all these words, in any order. */
-static void
-expect_event(struct play *p, struct slice words)
-{
-	char *text = arena_alloc(p->arena, EVENTS_MOST);
-	ssize_t n = pread(p->events_fd, text, EVENTS_MOST - 1, (off_t)p->events_read);
-	struct slice all = {text, n > 0 ? (size_t)n : 0}, line, rest = all;
-	while (rest.n != 0) {
-		slice_cut(rest, '\n', &line, &rest);
-		struct slice left = words, word;
-		bool has = true;
-		while (left.n != 0) {
-			slice_cut(left, ' ', &word, &left);
-			struct slice padded = arena_printf(p->arena, " %.*s ", SLICE_ARG(line));
-			word = arena_printf(p->arena, "* %.*s *", SLICE_ARG(word));
-			has &= like(word, padded);
-		}
-		if (has) {
-			p->events_read += all.n - rest.n;
-			return;
-		}
-	}
-	fail(p, "no such event; there are\n%.*s", SLICE_ARG(all));
-}
-
-static void
-at_time(struct play *p, struct slice words, bool check)
-{
-	uint64_t ms;
-	if (!slice_u64(words, &ms))
-		fail(p, "a number of milliseconds is needed");
-	else if (!check)
-		wait_ms(p, ms);
-	else if (ms != p->world.now_ms)
-		fail(p, "it is %llu ms", (unsigned long long)p->world.now_ms);
-}
-
-static void
-play_line(struct play *p, struct slice line)
-{
-	struct slice verb, words;
-	slice_cut(line, ' ', &verb, &words);
-	if (verb.n == 0 || verb.p[0] == '#')
-		return;
-	bool of_session = slice_eq(verb, SLICE(">")) || slice_eq(verb, SLICE("<")) ||
-			  slice_eq(verb, SLICE("close")) || slice_eq(verb, SLICE("gone")) ||
-			  slice_eq(verb, SLICE("wait"));
-	if (of_session && p->gate == NULL)
-		fail(p, "no client is connected");
-	else if (slice_eq(verb, SLICE(">")))
-		client_says(p, words);
-	else if (slice_eq(verb, SLICE("<")))
-		client_hears(p, words);
-	else if (slice_eq(verb, SLICE("client")))
-		begin_session(p, words);
-	else if (slice_eq(verb, SLICE("close")))
-		expect_close(p);
-	else if (slice_eq(verb, SLICE("gone")))
-		end_session(p);
-	else if (slice_eq(verb, SLICE("held")))
-		hold(p, words);
-	else if (slice_eq(verb, SLICE("password")))
-		p->password = words;
-	else if (slice_eq(verb, SLICE("signer")))
-		p->signer_down = slice_eq(words, SLICE("down"));
-	else if (slice_eq(verb, SLICE("hop")))
-		add_reply(p, words);
-	else if (slice_eq(verb, SLICE("got")))
-		expect_got(p);
-	else if (slice_eq(verb, SLICE("event")))
-		expect_event(p, words);
-	else if (slice_eq(verb, SLICE("wait")) || slice_eq(verb, SLICE("at")))
-		at_time(p, words, verb.p[0] == 'a');
-	else if (!slice_eq(verb, SLICE("dns")) && !slice_eq(verb, SLICE("known")) &&
-		 !slice_eq(verb, SLICE("scan")))
-		fail(p, "what is \"%.*s\"?", SLICE_ARG(verb));
-	else if (!world_add(&p->world, verb, words))
-		fail(p, "this answer is not understood");
-}
-
-/* --- the whole */
-
-static void
-read_script(struct play *p)
-{
-	struct stat st;
-	int fd = open(p->file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > TEXT_MOST)
-		err(2, "%s", p->file);
-	char *text = arena_alloc(p->arena, (size_t)st.st_size + 1);
-	if (read(fd, text, (size_t)st.st_size) != st.st_size)
-		err(2, "%s", p->file);
-	close(fd);
-	struct slice rest = {text, (size_t)st.st_size};
-	while (rest.n != 0 && p->n_lines < LINES_MOST)
-		slice_cut(rest, '\n', &p->lines[p->n_lines++], &rest);
 }
 
 /* A line of the configuration: $TESTS is the folder above that of the play. */
 static void
 write_config_line(const struct play *p, int fd)
 {
-	struct slice rest = p->lines[p->at], mark = SLICE("$TESTS");
+	struct slice rest = p->lines[p->at].text, mark = SLICE("$TESTS");
 	char path[PATH_MAX];
 	if (realpath(p->file, path) == NULL)
 		err(2, "%s", p->file);
@@ -464,16 +148,37 @@ write_config_line(const struct play *p, int fd)
 		err(2, "memfd");
 }
 
-/* Keys of the play's own, one for each `sign`; the gate knows their algorithm alone. */
+/* The lines between `config` and `end`, through a file, as the parser wants one; numbered as in
+ * the script. */
+static int
+write_config(struct play *p)
+{
+	int fd = memfd_create("play", MFD_CLOEXEC);
+	if (fd < 0)
+		err(2, "memfd_create");
+	for (; p->at < p->n_lines && !slice_eq(p->lines[p->at].text, SLICE("config")); p->at++)
+		if (dprintf(fd, "\n") < 0)
+			err(2, "memfd");
+	if (dprintf(fd, "\n") < 0)
+		err(2, "memfd");
+	for (p->at++; p->at < p->n_lines && !slice_eq(p->lines[p->at].text, SLICE("end"));
+		p->at++)
+		write_config_line(p, fd);
+	p->at++;
+	return fd;
+}
+
+/* Keys of the play's own, one for each `sign`; Postern knows their algorithm alone. */
 static void
 make_keys(struct play *p)
 {
 	struct sign_key *keys = arena_array(p->arena, p->conf->n_signs, sizeof(*keys));
 	struct err why;
-	must(p->conf->n_signs <= KEYS_MOST);
+	must(p->conf->n_signs <= PLAY_KEYS_MOST);
 	for (size_t i = 0; i < p->conf->n_signs; i++) {
 		keys[i].algorithm = DKIM_ED25519_SHA256;
-		must(dkim_key_generate(DKIM_ED25519_SHA256, 0, &p->keys[i], &why) == 0);
+		if (p->keys[i] == NULL)
+			must(dkim_key_generate(DKIM_ED25519_SHA256, 0, &p->keys[i], &why) == 0);
 	}
 	p->config.keys = keys;
 }
@@ -494,95 +199,198 @@ share(struct play *p)
 	p->config.account = account;
 }
 
-/* The lines between `config` and `end`, through a file, as the parser wants one. */
+static void
+use_config(struct play *p, struct conf_report *report)
+{
+	const struct conf_listener *l = &p->conf->listeners[0];
+	p->config = (struct gate_config){.conf = p->conf,
+		.listener = l,
+		.direction = l->kind == LISTEN_OUTBOUND ? OUTBOUND : INBOUND,
+		.spill_dir = -1};
+	p->config.policy =
+		policy_compile(p->conf, p->config.direction, facts_all(), p->arena, report);
+	share(p);
+	make_keys(p);
+}
+
 static void
 read_config(struct play *p)
 {
 	struct conf_report report;
 	char name[64];
-	int fd = memfd_create("play", MFD_CLOEXEC);
-	if (fd < 0)
-		err(2, "memfd_create");
-	/* lines are numbered as in the script */
-	for (; p->at < p->n_lines && !slice_eq(p->lines[p->at], SLICE("config")); p->at++)
-		if (dprintf(fd, "\n") < 0)
-			err(2, "memfd");
-	if (dprintf(fd, "\n") < 0)
-		err(2, "memfd");
-	for (p->at++; p->at < p->n_lines && !slice_eq(p->lines[p->at], SLICE("end")); p->at++)
-		write_config_line(p, fd);
-	p->at++;
+	int fd = write_config(p);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	conf_report_init(&report);
 	p->conf = conf_read(name, &report);
-	if (p->conf != NULL && p->conf->n_listeners != 0) {
-		p->config = (struct gate_config){
-			.conf = p->conf, .listener = &p->conf->listeners[0], .spill_dir = -1};
-		p->config.direction =
-			p->config.listener->kind == LISTEN_OUTBOUND ? OUTBOUND : INBOUND;
-		p->config.policy = policy_compile(
-			p->conf, p->config.direction, facts_all(), p->arena, &report);
-		share(p);
-		make_keys(p);
-	}
+	if (p->conf != NULL && p->conf->n_listeners != 0)
+		use_config(p, &report);
 	if (report.n_errors != 0)
-		fail(p, "%.*s", SLICE_ARG(conf_report_text(&report, p->arena)));
+		play_fail(p, "%.*s", SLICE_ARG(conf_report_text(&report, p->arena)));
 	conf_report_fini(&report);
 	close(fd);
 }
 
+/* --- a run */
+
+static size_t
+play_lines(struct play *p)
+{
+	size_t expected = 0;
+	for (; p->at < p->n_lines && !p->failed; p->at++) {
+		struct slice text = p->lines[p->at].text;
+		expected += slice_starts(text, SLICE("< ")) || slice_starts(text, SLICE("got"));
+		script_play_line(p);
+	}
+	return expected;
+}
+
+static void
+check_end(struct play *p)
+{
+	if (p->hop.n_got != 0)
+		play_fail(p, "the next hop got a mail that no `got` tells of");
+	for (size_t i = 0; i < p->hop.n_replies; i++)
+		if (!p->hop.replies[i].used)
+			play_fail(p, "the next hop never said \"%.*s\"",
+				SLICE_ARG(p->hop.replies[i].text));
+}
+
 static bool
-play_once(const char *file, bool by_byte, int events_fd)
+play_once(struct scenario *s, size_t run)
 {
 	static struct play p;
-	p = (struct play){.arena = arena_new(256 << 20),
-		.file = file,
-		.by_byte = by_byte,
-		.events_fd = events_fd};
+	p = (struct play){.arena = arena_new(ARENA_MOST),
+		.file = s->file,
+		.run = runs[run].name,
+		.driver = runs[run].driver,
+		.by_byte = runs[run].by_byte,
+		.keys = s->keys,
+		.events_fd = s->events_fd,
+		.record = {.arena = s->arena}};
 	p.world.arena = p.hop.arena = p.arena;
-	buf_init(&p.out, TEXT_MOST);
-	if (ftruncate(events_fd, 0) < 0)
+	buf_init(&p.out, PLAY_TEXT_MOST);
+	mta_habits_init(&p.habits);
+	if (runs[run].mta != NULL)
+		must(mta_habit(&p.habits, slice_of(runs[run].mta)));
+	if (ftruncate(s->events_fd, 0) < 0)
 		err(2, "events");
-	read_script(&p);
+	cut_script(&p, s->text);
 	read_config(&p);
-	size_t expected = 0;
-	for (; p.at < p.n_lines && !p.failed; p.at++) {
-		expected += slice_starts(p.lines[p.at], SLICE("< ")) ||
-			    slice_starts(p.lines[p.at], SLICE("got"));
-		play_line(&p, p.lines[p.at]);
-	}
-	if (expected == 0)
-		fail(&p, "nothing is expected: the play checks nothing");
-	end_session(&p);
-	if (p.hop.n_got != 0)
-		fail(&p, "the next hop got a mail that no `got` tells of");
-	for (size_t i = 0; i < p.hop.n_replies; i++)
-		if (!p.hop.replies[i].used)
-			fail(&p, "the next hop never said \"%.*s\"",
-				SLICE_ARG(p.hop.replies[i].text));
+	if (play_lines(&p) == 0)
+		play_fail(&p, "nothing is expected: the play checks nothing");
+	script_end_session(&p);
+	p.driver->over(&p);
+	check_end(&p);
+	s->records[run] = p.record;
 	buf_fini(&p.out);
-	for (size_t i = 0; i < KEYS_MOST; i++)
-		dkim_key_free(&p.keys[i]);
 	conf_free(&p.conf);
 	arena_free(&p.arena);
 	return !p.failed;
 }
 
-int
-main(int argc, char **argv)
+/* --- a scenario: all its runs */
+
+static void
+read_only(struct scenario *s, struct slice words)
 {
-	int events = memfd_create("events", MFD_CLOEXEC), real = dup(STDERR_FILENO), wrong = 0;
-	if (argc < 2)
-		errx(2, "usage: %s FILE.play ...", argv[0]);
-	if (events < 0 || real < 0 || fcntl(events, F_SETFL, O_APPEND) < 0 ||
-		dup2(events, STDERR_FILENO) < 0)
+	struct slice name, why;
+	slice_cut(words, ' ', &name, &why);
+	s->only = slice_eq(name, SLICE("gateway")) ? &driver_gate : &driver_milter;
+	if (why.n == 0 || !slice_eq(name, slice_of(s->only->name)))
+		errx(2, "%s: `only gateway WHY` or `only milter WHY`", s->file);
+	snprintf(s->why, sizeof(s->why), "%.*s", SLICE_ARG(why));
+}
+
+/* The script, and what decides which runs there are: `only`, and what its MTA is like. */
+static void
+read_script(struct scenario *s)
+{
+	struct stat st;
+	struct slice line, verb;
+	int fd = open(s->file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > PLAY_TEXT_MOST)
+		err(2, "%s", s->file);
+	char *text = arena_alloc(s->arena, (size_t)st.st_size + 1);
+	if (read(fd, text, (size_t)st.st_size) != st.st_size)
+		err(2, "%s", s->file);
+	close(fd);
+	s->text = (struct slice){text, (size_t)st.st_size};
+	for (struct slice rest = s->text; rest.n != 0;) {
+		slice_cut(rest, '\n', &line, &rest);
+		slice_cut(line, ' ', &verb, &line);
+		if (slice_eq(verb, SLICE("only")))
+			read_only(s, line);
+		s->has_mta |= slice_eq(verb, SLICE("mta"));
+	}
+}
+
+static bool
+same_as(const struct scenario *s, size_t first, size_t run)
+{
+	size_t line;
+	const char *how = record_differ(&s->records[first], &s->records[run], s->arena, &line);
+	if (how == NULL)
+		return true;
+	printf("%s:%zu (%s): told otherwise than to the %s. It was%s\n", s->file, line + 1,
+		runs[run].name, runs[first].name, how);
+	return false;
+}
+
+/* Runs that went well are held against the first. */
+static bool
+play_all(struct scenario *s)
+{
+	bool ok = true;
+	size_t first = RUNS;
+	for (size_t i = 0; i < RUNS; i++) {
+		if ((s->only != NULL && s->only != runs[i].driver) ||
+			(s->has_mta && runs[i].mta != NULL))
+			continue;
+		ok &= play_once(s, i);
+		if (first == RUNS)
+			first = i;
+		else
+			ok = ok && same_as(s, first, i);
+	}
+	return ok;
+}
+
+static void
+open_log(int *events_fd)
+{
+	int real = dup(STDERR_FILENO);
+	*events_fd = memfd_create("events", MFD_CLOEXEC);
+	if (*events_fd < 0 || real < 0 || fcntl(*events_fd, F_SETFL, O_APPEND) < 0 ||
+		dup2(*events_fd, STDERR_FILENO) < 0)
 		err(2, "events");
 	if (__sanitizer_set_report_fd != NULL)
 		__sanitizer_set_report_fd((void *)(intptr_t)real);
 	log_open(LOG_TO_STDERR, "play");
-	for (int i = 1; i < argc; i++)
-		for (int by_byte = 0; by_byte < 2; by_byte++)
-			wrong += !play_once(argv[i], by_byte != 0, events);
-	printf("%d plays, each by lines and byte by byte, %d wrong\n", argc - 1, wrong);
+}
+
+int
+main(int argc, char **argv)
+{
+	int events_fd, wrong = 0, alone[2] = {0};
+	if (argc < 2)
+		errx(2, "usage: %s FILE.play ...", argv[0]);
+	open_log(&events_fd);
+	for (int i = 1; i < argc; i++) {
+		struct scenario s = {.file = argv[i],
+			.arena = arena_new(ARENA_MOST),
+			.events_fd = events_fd};
+		read_script(&s);
+		wrong += !play_all(&s);
+		if (s.only != NULL) {
+			alone[s.only == &driver_milter]++;
+			printf("%s: by the %s alone: %s\n", s.file, s.only->name, s.why);
+		}
+		for (size_t k = 0; k < PLAY_KEYS_MOST; k++)
+			dkim_key_free(&s.keys[k]);
+		arena_free(&s.arena);
+	}
+	printf("%d plays through both, %d by the gateway alone, %d by the milter alone; "
+	       "%d wrong\n",
+		argc - 1 - alone[0] - alone[1], alone[0], alone[1], wrong);
 	return wrong != 0;
 }
