@@ -131,16 +131,6 @@ fits_transaction(const struct gate *g, const struct hop_list *hops, struct slice
 	return same_hops(g->hops, hops) && slice_eq(g->site, site);
 }
 
-/* Where mail without a domain goes: RFC 5321 4.5.1, <postmaster>. */
-static void
-complete_postmaster(const struct gate *g, struct address *a, struct arena *arena)
-{
-	if (a->domain.n != 0 || g->config->conf->n_domains == 0)
-		return;
-	a->domain = g->config->conf->domains[0].name;
-	a->text = a->raw = arena_printf(arena, "postmaster@%.*s", SLICE_ARG(a->domain));
-}
-
 /* Where the recipient goes; NULL: to the outside. A filter has one way for all. */
 static const struct hop_list *
 hops_of_rcpt(const struct gate *g)
@@ -184,7 +174,7 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 	const struct conf *conf = g->config->conf;
 	g->rcpt = ev->address;
 	g->rcpt_param = ev->rcpt;
-	complete_postmaster(g, &g->rcpt, pipeline_arena(g->pipeline));
+	pipeline_postmaster(g->pipeline, &g->rcpt);
 	g->rcpt_domain = conf_domain_find(conf, g->rcpt.domain);
 	const struct hop_list *hops = hops_of_rcpt(g);
 	if (hops == NULL && g->config->direction == INBOUND) {

@@ -193,6 +193,7 @@ milter_gate_rcpt(struct milter_gate *g, const struct milter_event *ev)
 	else if (pipeline_the_mail(g->pipeline)->n_recipients >= conf->limits.recipients)
 		refuse_builtin(g, "452 4.5.3 Too many recipients", "recipients");
 	else {
+		pipeline_postmaster(g->pipeline, &g->rcpt);
 		g->about = MILTER_ABOUT_RCPT;
 		milter_gate_step(g, pipeline_rcpt(g->pipeline, &g->rcpt,
 					    conf_domain_find(conf, g->rcpt.domain)));

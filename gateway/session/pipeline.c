@@ -261,6 +261,17 @@ step_rcpt(struct pipeline *p)
 	return STEP_GO;
 }
 
+void
+pipeline_postmaster(struct pipeline *p, struct address *rcpt)
+{
+	const struct conf *conf = p->config->conf;
+	if (rcpt->domain.n != 0 || conf->n_domains == 0)
+		return;
+	rcpt->domain = conf->domains[0].name;
+	rcpt->text = rcpt->raw =
+		arena_printf(p->arena, "postmaster@%.*s", SLICE_ARG(rcpt->domain));
+}
+
 enum step
 pipeline_rcpt(struct pipeline *p, const struct address *rcpt, const struct conf_domain *domain)
 {
