@@ -12,7 +12,7 @@
 #include "smtp/server.h"
 
 /* The header is gathered and handed on in pieces of this size. */
-enum { HEADER_PIECE = 64 * 1024, SENDER_MOST = 64 * 1024, PATH_MOST = 1024 };
+enum { HEADER_PIECE = 64 * 1024, SENDER_MOST = 256 * 1024, PATH_MOST = 1024 };
 /* An MTA shows as many recipients as its client names: those that do not fit are put off. */
 enum { RCPT_ROOM = 8 * 1024 * 1024 };
 
@@ -95,8 +95,11 @@ mail_params(const struct milter_event *ev, struct arena *a, struct smtp_mail_par
 	for (size_t i = 1; i < ev->n_args; i++) {
 		struct smtp_mail_params one;
 		struct smtp_reply ignored;
-		if (ev->args[i].n > PATH_MOST ||
-			!smtp_params_mail(ev->args[i], &all, a, &one, &ignored))
+		if (ev->args[i].n > PATH_MOST)
+			continue;
+		/* as it stands behind a path, which the MTA has cut into words */
+		struct slice param = arena_printf(a, " %.*s", SLICE_ARG(ev->args[i]));
+		if (!smtp_params_mail(param, &all, a, &one, &ignored))
 			continue;
 		p_out->smtputf8 = p_out->smtputf8 || one.smtputf8;
 		if (one.size != 0)
