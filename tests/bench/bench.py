@@ -1,12 +1,13 @@
-"""bench.py passthrough|inbound|idle [OPTION...]: run by the commands of the same names.
+"""bench.py passthrough|inbound|milter|idle [OPTION...]: run by the commands of the same names.
 
   --rounds N        rounds, systems in turn within each (5)
   --mails N         mails a round (2000)
   --sessions N      sessions at once (20)
-  --per N           mails a connection (20 inbound, 50 passthrough)
+  --per N           mails a connection (50 passthrough, else 20)
   --bytes N         size of a mail (4096)
   --connections N   idle connections (5000)
   --alone           Postern without its peer
+  --through         milter: Postern's front of libmilter, too
   --profile         one more round of Postern under perf, and its hottest functions
 """
 import argparse
@@ -22,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from lab import dns, proc  # noqa: E402
 import idle  # noqa: E402
 import measure  # noqa: E402
+import milters  # noqa: E402
 import systems  # noqa: E402
 
 AIMS = {"passthrough": 0.15, "inbound": 1.0}
@@ -31,7 +33,7 @@ VIRUS_EVERY = 100
 
 def options(words):
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("what", choices=("passthrough", "inbound", "idle"))
+    parser.add_argument("what", choices=("passthrough", "inbound", "milter", "idle"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mails", type=int, default=2000)
     parser.add_argument("--sessions", type=int, default=20)
@@ -40,6 +42,7 @@ def options(words):
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--virus-every", type=int, default=VIRUS_EVERY)
     parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--through", action="store_true")
     parser.add_argument("--profile", action="store_true")
     chosen = parser.parse_args(words)
     chosen.per = chosen.per or (50 if chosen.what == "passthrough" else 20)
@@ -57,13 +60,15 @@ def figure(name, value, what):
 def load_words(chosen, key):
     words = ["-c", chosen.sessions, "-k", chosen.per, "-n", chosen.mails, "-b", chosen.bytes,
              "-d", systems.SENDERS, "-s", f"192.0.2.{systems.FIRST}"]
-    if chosen.what == "inbound":
+    if chosen.what in ("inbound", "milter"):
         words += ["-v", chosen.virus_every, "-K", key]
     return [str(word) for word in words]
 
 
 def start(chosen, zone):
     """The systems in the order in which they take turns."""
+    if chosen.what == "milter":
+        return milters.start(chosen, zone)
     if chosen.what == "inbound":
         mine = systems.Postern(systems.FILTER_RULES, zone.trust_file, marks="sdm")
         peer = systems.PostfixFull
@@ -90,22 +95,30 @@ def medians(one):
             for name in ("cpu_ms", "rate", "pss_mb")]
 
 
-def report(chosen, found):
-    """Per round and in the median; ms for one mail are seconds for 1,000."""
+def table(chosen, found):
+    """Per round and in the median; ms for one mail are seconds for 1,000. Returns what of."""
     names = list(found)
     size = f"{chosen.bytes} bytes, {chosen.sessions} sessions, {chosen.per} mails a connection"
     print(f"{chosen.what}: {chosen.rounds} rounds of {chosen.mails} mails of {size}")
-    head = "".join(f"{name + ': CPU s/1000':>22}{'mails/s':>9}{'PSS MB':>8}" for name in names)
+    width = max(len(name) for name in names) + 14
+    head = "".join(f"{name + ': CPU s/1000':>{width}}{'mails/s':>9}{'PSS MB':>8}"
+                   for name in names)
     print(f"{'round':8}{head}")
     rows = [(str(i + 1), [(r.cpu_ms, r.rate, r.pss_mb) for r in each])
             for i, each in enumerate(zip(*found.values()))]
     rows.append(("median", [medians(one) for one in found.values()]))
     for title, cells in rows:
-        print(f"{title:8}" + "".join(f"{c[0]:22.3f}{c[1]:9.0f}{c[2]:8.1f}" for c in cells))
+        print(f"{title:8}" + "".join(f"{c[0]:{width}.3f}{c[1]:9.0f}{c[2]:8.1f}"
+                                     for c in cells))
     for name, each in found.items():
         last = sorted(each[-1].parts.items(), key=lambda part: -part[1])
         shares = ", ".join(f"{part} {ms:.3f}" for part, ms in last if ms >= 0.001)
         print(f"where it goes, {name}, CPU s/1000 in the last round: {shares}")
+    return size
+
+
+def report(chosen, found):
+    size = table(chosen, found)
     mine = medians(found["Postern"])
     what = f"all processes, {size}; medians of {chosen.rounds} rounds"
     figure(f"{chosen.what} CPU", f"{mine[0]:.3f} s/1000", what)
@@ -146,7 +159,11 @@ def run(chosen, zone, key):
     finally:
         for system in running:
             system.stop()
-    report(chosen, found)
+    if chosen.what == "milter":
+        size = table(chosen, found)
+        milters.report({name: medians(one) for name, one in found.items()}, size, figure)
+    else:
+        report(chosen, found)
 
 
 def main():

@@ -19,6 +19,15 @@ def program(name):
     return proc.build_dir() / "bin" / name
 
 
+def pss_kb(pid):
+    """Memory of a process, what is shared counted once; 0 where it has ended."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return int(text.partition("\nPss:")[2].split()[0])
+
+
 class Group:
     """A control group of version 2, below the root of the hierarchy; `with` puts us into it."""
 
@@ -79,15 +88,7 @@ class Group:
         return found
 
     def pss_mb(self):
-        """Memory, what is shared counted once."""
-        kilobytes = 0
-        for pid in self.pids():
-            try:
-                text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-            except OSError:
-                continue
-            kilobytes += int(text.partition("\nPss:")[2].split()[0])
-        return kilobytes / 1024
+        return sum(pss_kb(pid) for pid in self.pids()) / 1024
 
 
 class Sink:
@@ -120,8 +121,9 @@ class Round:
     """One load on one system, and the proof that all of its work was done.
 
     Each clean mail was accepted and reached the sink once, unchanged but for header fields that
-    gateways add; each virus was refused for good and reached nobody; every mail that arrived has
-    the results that the system is configured to write. Else Wrong.
+    gateways add; each virus was refused for good and reached nobody, where the system looks for
+    them; every mail that arrived has the results that the system is configured to write. Else
+    Wrong.
     """
 
     def __init__(self, system, load, number):
@@ -131,8 +133,10 @@ class Round:
         words = [program("bench_load"), "-a", system.address, "-r", str(number), "-o", out, *load]
         self.seconds = float(proc.run(*words, timeout=600).stdout)
         sent = [line.split() for line in out.read_text(encoding="ascii").splitlines()]
-        clean = [(mail, int(code)) for mail, code, virus in sent if virus == "-"]
-        self._refused([int(code) for _, code, virus in sent if virus == "V"], clean)
+        bad = [int(code) for _, code, virus in sent if virus == "V" and system.refuses]
+        clean = [(mail, int(code)) for mail, code, virus in sent
+                 if virus == "-" or not system.refuses]
+        self._refused(bad, clean)
         try:
             proc.wait_until(lambda: system.sink.count() >= first + len(clean),
                             "every mail at the sink", system.patience_s, 0.05)

@@ -63,6 +63,7 @@ class System:
     """One that is measured. marks: the results that each of its mails must carry."""
 
     patience_s = 90  # for mails that are still on their way to the sink
+    refuses = True   # viruses; else they arrive as any mail does
 
     def __init__(self, name, number, marks=""):
         self.name, self.marks = name, marks
@@ -176,45 +177,101 @@ COMMANDS = (
 )
 
 
-class PostfixFull(System):
-    """With opendkim, opendmarc, policyd-spf and clamav-milter, as packages set them up."""
+class PostfixQueue(System):
+    """Postfix with its queue and whatever stands beside it: filters() starts that."""
 
-    def __init__(self, number=42):
-        super().__init__("Postfix", number, "sdm")
-        self.root = Root.get("bench", *PEERS)
-        for path, text in CONFIGS.items():
-            self.root.write(path, textwrap.dedent(text))
-        sockets = self.root.file("/run/bench")
-        sockets.mkdir()
-        sockets.chmod(0o1777)
-        self.peer = Postfix("bench", self.address, root=self.root, services=SPAWN,
+    refuses = False
+
+    def __init__(self, name, number, marks="", root=None, main=None, services=""):
+        super().__init__(name, number, marks)
+        self.root = root or Root.get("postfix", "postfix")
+        self.peer = Postfix(f"bench{number}", self.address, root=self.root, services=services,
                             relayhost=f"[{self.sink_address}]:25", main={
                                 "virtual_mailbox_domains": "", "relay_domains": "example.com",
-                                "smtpd_milters": ", ".join(
-                                    f"unix:/run/bench/{name}.sock" for name in MILTERS),
-                                "milter_default_action": "tempfail",
-                                "policyd-spf_time_limit": "3600", **RELAY,
-                                "smtpd_recipient_restrictions":
-                                    RELAY["smtpd_recipient_restrictions"]
-                                    + ", check_policy_service unix:private/policyd-spf"})
-        self.filters = []
+                                **RELAY, **(main or {})})
         with self.group:
-            for command in COMMANDS:
-                self._start(command)
+            self.filters()
             self.peer.start()
 
-    def _start(self, command):
-        with open(proc.LAB / f"bench-{command[0]}.log", "ab") as log:
-            self.filters.append(self.root.start(*command, stdout=log, stderr=log))
-        socket = self.root.file(f"/run/bench/{command[0]}.sock")
-        proc.wait_until(socket.exists, f"{command[0]}'s socket", 20)
+    def filters(self):
+        pass
 
     def quiet(self):
         return not self.peer.queue()
 
     def stop(self):
         self.peer.stop()
-        for process in self.filters:
+        super().stop()
+
+
+class PostfixFull(PostfixQueue):
+    """With opendkim, opendmarc, policyd-spf and clamav-milter, as packages set them up."""
+
+    refuses = True
+
+    def __init__(self, name="Postfix", number=42):
+        root = Root.get("bench", *PEERS)
+        for path, text in CONFIGS.items():
+            root.write(path, textwrap.dedent(text))
+        sockets = root.file("/run/bench")
+        sockets.mkdir(exist_ok=True)
+        sockets.chmod(0o1777)
+        self.running = []
+        super().__init__(name, number, "sdm", root, {
+            "smtpd_milters": ", ".join(f"unix:/run/bench/{name}.sock" for name in MILTERS),
+            "milter_default_action": "tempfail", "policyd-spf_time_limit": "3600",
+            "smtpd_recipient_restrictions": RELAY["smtpd_recipient_restrictions"]
+            + ", check_policy_service unix:private/policyd-spf"}, SPAWN)
+
+    def filters(self):
+        for command in COMMANDS:
+            with open(proc.LAB / f"bench-{command[0]}.log", "ab") as log:
+                self.running.append(self.root.start(*command, stdout=log, stderr=log))
+            socket = self.root.file(f"/run/bench/{command[0]}.sock")
+            proc.wait_until(socket.exists, f"{command[0]}'s socket", 20)
+
+    def stop(self):
+        self.peer.stop()
+        for process in self.running:
             process.terminate()
             process.wait(20)
-        super().stop()
+        System.stop(self)
+
+
+RESOLVER = '"192.0.2.53:53" trust "trust.key"'
+
+
+def milter_config(rules, socket, options="", resolver=RESOLVER):
+    """A gateway that is nothing but a milter."""
+    return ('hostname "mx.example.com"\n'
+            f'resolver {resolver}\n'
+            f'listen milter on "{socket}" {options}\n'
+            'domain "example.com"\n'
+            "limits { connections 20000 per client 10000 }\n" + rules)
+
+
+class PostfixPostern(PostfixQueue):
+    """With Postern as its one milter. options: behind `listen milter on ...`."""
+
+    refuses = True
+
+    def __init__(self, name, number, trust_file, rules=FILTER_RULES, options="", marks="sdm"):
+        # The socket is for the group of Postern's account, which is nobody's in the laboratory.
+        folder, root = f"/run/bench{number}", Root.get("postfix", "postfix")
+        root.run("usermod", "-aG", "nogroup", "postfix")
+        root.run("install", "-d", "-m", "0755", folder)
+        self.gate = postern.Postern(
+            milter_config(rules, f"unix:{root.file(folder)}/milter", options),
+            {"trust.key": trust_file, "signatures/bench.ndb": SIGNATURE})
+        super().__init__(name, number, marks, main={
+            "smtpd_milters": f"unix:{folder}/milter", "milter_default_action": "tempfail"})
+
+    def filters(self):
+        self.gate.start()
+
+    def stop(self):
+        self.peer.stop()
+        try:
+            self.gate.stop(60)
+        finally:
+            System.stop(self)
