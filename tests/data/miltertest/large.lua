@@ -1,0 +1,40 @@
+-- Bodies past what is kept in memory, and past what a mail may have, of random bytes.
+dofile(folder .. "/common.lua")
+
+-- Lines of at most 900 bytes: mt.bodyrandom makes each a body chunk of its own.
+local function with(conn, lines, reply)
+    envelope(conn)
+    header(conn)
+    for i = 1, lines do
+        go(conn, "random", 900)
+    end
+    finish(conn, reply)
+end
+
+run(function()
+    local conn = open()
+    greet(conn)
+    with(conn, 2, SMFIR_CONTINUE)
+    not_inserted(conn, "X-Large")
+    with(conn, 450, SMFIR_CONTINUE)
+    inserted(conn, "X-Large", "yes")
+    with(conn, 1200, SMFIR_REPLYCODE)
+    said(conn, "552", "5.3.4", "The mail is larger than is taken here")
+    -- in one call: its lines are up to 1021 bytes long
+    envelope(conn)
+    header(conn)
+    go(conn, "random", 1536 * 1024)
+    finish(conn, SMFIR_REPLYCODE)
+    said(conn, "550", "5.6.0", "A line of the mail is too long")
+    with(conn, 2, SMFIR_CONTINUE)
+    not_inserted(conn, "X-Large")
+    envelope(conn)
+    header(conn)
+    for i = 1, 5 do
+        go(conn, "random", 20 * 1024)
+    end
+    mt.abort(conn)
+    with(conn, 300, SMFIR_CONTINUE)
+    inserted(conn, "X-Large", "yes")
+    mt.disconnect(conn, true)
+end)

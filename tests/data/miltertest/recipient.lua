@@ -1,0 +1,37 @@
+-- RCPT: each recipient has an answer of its own.
+dofile(folder .. "/common.lua")
+
+run(function()
+    local conn = open()
+    greet(conn)
+    go(conn, "mail", "<a@sender.example>")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<no@example.com>")
+    go(conn, "rcpt", "<b@example.com>", "NOTIFY=NEVER", "ORCPT=rfc822;b@example.com")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<later@example.com>")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<b@@example.com>")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<>")
+    go(conn, "rcpt", "<c@example.com>")
+    go(conn, "rcpt", "postmaster")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<no@example.com>")
+    go(conn, "data")
+    header(conn)
+    go(conn, "body", "Hello Bob\r\n")
+    finish(conn, SMFIR_CONTINUE)
+    -- none is left: the MTA gives the mail up
+    go(conn, "mail", "<a@sender.example>")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<no@example.com>")
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<later@example.com>")
+    mt.abort(conn)
+    mail(conn)
+    -- as many as a mail may have, and one more
+    go(conn, "mail", "<a@sender.example>")
+    for i = 1, 100 do
+        go(conn, "rcpt", "<b" .. i .. "@example.com>")
+    end
+    step(conn, "rcpt", SMFIR_REPLYCODE, "<b101@example.com>")
+    go(conn, "data")
+    header(conn)
+    finish(conn, SMFIR_CONTINUE)
+    mail(conn)
+    mt.disconnect(conn, true)
+end)
