@@ -12,7 +12,10 @@ import pytest
 from lab import postern, proc
 
 SCRIPTS = proc.REPOSITORY / "tests/data/miltertest"
-FRONTS = {"native": ""}  # more: "libmilter": " through libmilter"
+FRONTS = ("native",)  # "libmilter" too, once it is there
+# A front's words in the configuration, and the steps of an MTA that offers none: libmilter takes 0
+# for all of version 1, so it is offered what no rule wants, refused recipients.
+FORMS = {"native": ("", 0), "libmilter": (" through libmilter", 0x800)}
 OFFERS = ("6-all", "6-none", "2-all", "2-none")
 SOCKET = "inet:8891@127.0.0.1"
 CONFIG = """\
@@ -64,12 +67,12 @@ class Script:
     def config(self, front):
         def indented(rules):
             return textwrap.indent(rules.rstrip(), "    ")
-        return CONFIG.format(socket=SOCKET, front=FRONTS[front], more=self.more,
+        return CONFIG.format(socket=SOCKET, front=FORMS[front][0], more=self.more,
                              inbound=indented(self.inbound), outbound=indented(self.outbound))
 
 
 ALL = {
-    "abort": Script(590, {"accept": 29, "reject": 2}, NOT_FOR + WANT + TAG),
+    "abort": Script(575, {"accept": 28, "reject": 2}, NOT_FOR + WANT + TAG),
     "body": Script(186, {"accept": 8, "reject": 3}, LARGE),
     "connect": Script(
         121, {"accept": 7},
@@ -89,7 +92,7 @@ ALL = {
     "header": Script(
         244, {"accept": 5, "reject": 7},
         'reject with "550 5.7.1 bad by its header" if header "X-Bad" is "yes"\n'),
-    "large": Script(2038, {"accept": 4, "reject": 2}, LARGE, LARGE, "limits { mail size 1M }"),
+    "large": Script(840, {"accept": 4, "reject": 2}, LARGE, LARGE, "limits { mail size 1M }"),
     "macros": Script(
         91, {"accept": 6},
         'tag "X-Tls: yes" if tls\n', 'tag "X-User: ann" if user is "ann"\n'),
@@ -102,7 +105,7 @@ ALL = {
     "replies": Script(
         87, {"accept": 1, "reject": 5, "defer": 1}, NOT_FOR + TRAP + WANT,
         more='user "ann" sends as { "ann@example.com" }\n'),
-    "sender": Script(149, {"accept": 12}, NULL),
+    "sender": Script(155, {"accept": 12}, NULL),
     "session": Script(
         735, {"accept": 24, "reject": 12, "discard": 12}, NOT_FOR + WANT + TAG + NULL),
     "sign": Script(
@@ -124,10 +127,12 @@ def key(nsd, tmp_path_factory):
     return path
 
 
-def run(name, offer):
+def run(name, front, offer):
     """Exit status 0 and the last line "checks N": N; else what was said, as an error."""
     done = proc.run("miltertest", "-s", SCRIPTS / f"{name}.lua", "-D", f"folder={SCRIPTS}",
-                    "-D", f"socket={SOCKET}", "-D", f"offer={offer}", check=False, timeout=120)
+                    "-D", f"socket={SOCKET}", "-D", f"offer={offer}",
+                    "-D", f"front={front}", "-D", f"nothing={FORMS[front][1]}",
+                    check=False, timeout=120)
     said = done.stdout.splitlines()
     assert done.returncode == 0 and said, f"{name} {offer}: {done.returncode}\n{done.stdout}"
     assert said[-1].startswith("checks "), done.stdout
@@ -157,7 +162,7 @@ def test_script(gateway, key, front, name):
     made, wrong, before = {}, [], collections.Counter()
     for offer in OFFERS:
         try:
-            made[offer] = run(name, offer)
+            made[offer] = run(name, front, offer)
         except AssertionError as e:
             wrong.append(str(e))
         proc.wait_until(lambda: settled(gate), "the end of all sessions")
@@ -176,7 +181,7 @@ def told(request, gateway, key):
     """The log's mails after the script about macros, of one session under each negotiation."""
     gate = gateway(ALL["macros"].config(request.param), {"s1.pem": key})
     for offer in OFFERS:
-        run("macros", offer)
+        run("macros", request.param, offer)
     proc.wait_until(lambda: settled(gate), "the end of all sessions")
     return gate.events("mail")
 

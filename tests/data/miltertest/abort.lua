@@ -41,10 +41,4 @@ run(function()
         inserted(conn, "X-Tag", "yes")
         mt.disconnect(conn, true)
     end
-    -- before there is a session
-    local conn = open()
-    aborted(conn)
-    greet(conn)
-    mail(conn)
-    mt.disconnect(conn, true)
 end)

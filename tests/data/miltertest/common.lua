@@ -1,5 +1,6 @@
 -- What all scripts of this folder stand on; each begins with `dofile(folder .. "/common.lua")`.
--- By -D come folder, socket ("inet:8891@127.0.0.1") and offer (a word of `offers`).
+-- By -D come folder, front ("native"), socket ("inet:8891@127.0.0.1"), offer (a word of `offers`),
+-- and nothing: the steps of an MTA that can leave none out, skip no body and keep no space.
 --
 -- Each step is one check, whatever was negotiated: where it is sent, its answer; where it is not,
 -- that this was on offer. So a script makes the same number of checks under every offer.
@@ -7,9 +8,9 @@
 -- mt.negotiate takes version, steps, actions: the manual names the last two the other way round.
 offers = {
     ["6-all"] = {version = 6, steps = 0x101fffff, actions = 0x1ff},
-    ["6-none"] = {version = 6, steps = 0, actions = 0x1ff},
+    ["6-none"] = {version = 6, steps = math.tointeger(tonumber(nothing)), actions = 0x1ff},
     ["2-all"] = {version = 2, steps = 0x7f, actions = 0x3f},
-    ["2-none"] = {version = 2, steps = 0, actions = 0x3f},
+    ["2-none"] = {version = 2, steps = math.tointeger(tonumber(nothing)), actions = 0x3f},
 }
 INSIDE, OUTSIDE = "198.51.100.70", "192.0.2.70"  -- clients, by the configurations
 

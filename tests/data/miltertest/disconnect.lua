@@ -25,7 +25,7 @@ run(function()
         if not polite then
             mt.disconnect(conn, false)
         else
-            check(mt.negotiate(conn, 6, 0, 0x1ff) == nil, "no negotiation")
+            check(mt.negotiate(conn, 6, 0x800, 0x1ff) == nil, "no negotiation")
             mt.disconnect(conn, true)
         end
         for last = 1, #steps do

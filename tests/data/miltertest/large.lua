@@ -18,12 +18,24 @@ run(function()
     not_inserted(conn, "X-Large")
     with(conn, 450, SMFIR_CONTINUE)
     inserted(conn, "X-Large", "yes")
-    with(conn, 1200, SMFIR_REPLYCODE)
+    -- once it is too large no more is wanted, which only an MTA that awaits answers hears
+    envelope(conn)
+    header(conn)
+    local lines = 0
+    repeat
+        lines = lines + 1
+        mt.bodyrandom(conn, 900)
+    until lines == 1300 or mt.getreply(conn) ~= SMFIR_CONTINUE
+    local skips = answered(conn, "random") and mt.test_option(conn, SMFIP_SKIP)
+    check(skips == (mt.getreply(conn) == SMFIR_SKIP), "the answer to a body that is too large")
+    check(skips == (lines < 1300), "skipped too early or late")
+    finish(conn, SMFIR_REPLYCODE)
     said(conn, "552", "5.3.4", "The mail is larger than is taken here")
     -- in one call: its lines are up to 1021 bytes long
     envelope(conn)
     header(conn)
-    go(conn, "random", 1536 * 1024)
+    mt.bodyrandom(conn, 1536 * 1024)
+    check(skips == (mt.getreply(conn) == SMFIR_SKIP), "the answer to a line that is too long")
     finish(conn, SMFIR_REPLYCODE)
     said(conn, "550", "5.6.0", "A line of the mail is too long")
     with(conn, 2, SMFIR_CONTINUE)
@@ -31,7 +43,7 @@ run(function()
     envelope(conn)
     header(conn)
     for i = 1, 5 do
-        go(conn, "random", 20 * 1024)
+        go(conn, "random", 900)
     end
     mt.abort(conn)
     with(conn, 300, SMFIR_CONTINUE)

@@ -10,14 +10,15 @@ local function taken(conn, ...)
     finish(conn, SMFIR_CONTINUE)
 end
 
+-- Where no answer is wanted, but the MTA awaits one, libmilter says go on by itself.
 local function refused(conn, sender)
-    step(conn, "mail", SMFIR_REPLYCODE, sender)
-    if not answered(conn, "mail") then
+    local here = answered(conn, "mail") and front ~= "libmilter"
+    step(conn, "mail", here and SMFIR_REPLYCODE or SMFIR_CONTINUE, sender)
+    if not here then
         step(conn, "rcpt", SMFIR_REPLYCODE, "<b@example.com>")
     else
-        check(true)
+        check(not mt.eom_check(conn, MT_HDRINSERT), "edits at MAIL")
     end
-    mt.abort(conn)
 end
 
 run(function()
@@ -34,10 +35,11 @@ run(function()
     for _, sender in ipairs({"<a@>", "<a b@sender.example>", "<a@sender.example", "<@>",
                              "<" .. string.rep("a", 70) .. "@sender.example>"}) do
         refused(conn, sender)
+        check(mt.abort(conn) == nil, "the connection is gone")
         taken(conn, "<a@sender.example>")
     end
     -- refused and never mentioned again: MAIL once more
-    step(conn, "mail", SMFIR_REPLYCODE, "<a@>")
+    refused(conn, "<a@>")
     taken(conn, "<>")
     inserted(conn, "X-Null", "yes")
     mt.disconnect(conn, true)
