@@ -21,33 +21,36 @@ struct dkim_sign {
 /*
  * OUT-12. `over`: named once more than it stands there, so that one added on the way breaks the
  * signature. Not so Sender and the fields of mailing lists, which lists add that change nothing
- * else.
+ * else. Date and Message-ID so only where they stand: the MTA whose milter we are, or a later
+ * one, adds those that lack (RFC 6409 8.2, 8.3).
  */
+enum over { NEVER, WHERE_PRESENT, ALWAYS };
+
 static const struct {
 	const char *name;
-	bool over;
+	enum over over;
 } signed_names[] = {
-	{"From", true},
-	{"To", true},
-	{"Cc", true},
-	{"Subject", true},
-	{"Date", true},
-	{"Message-ID", true},
-	{"Reply-To", true},
-	{"In-Reply-To", true},
-	{"References", true},
-	{"MIME-Version", true},
-	{"Content-Type", true},
-	{"Content-Transfer-Encoding", true},
-	{"Sender", false},
-	{"List-Id", false},
-	{"List-Unsubscribe", false},
-	{"List-Unsubscribe-Post", false},
-	{"List-Help", false},
-	{"List-Subscribe", false},
-	{"List-Post", false},
-	{"List-Owner", false},
-	{"List-Archive", false},
+	{"From", ALWAYS},
+	{"To", ALWAYS},
+	{"Cc", ALWAYS},
+	{"Subject", ALWAYS},
+	{"Date", WHERE_PRESENT},
+	{"Message-ID", WHERE_PRESENT},
+	{"Reply-To", ALWAYS},
+	{"In-Reply-To", ALWAYS},
+	{"References", ALWAYS},
+	{"MIME-Version", ALWAYS},
+	{"Content-Type", ALWAYS},
+	{"Content-Transfer-Encoding", ALWAYS},
+	{"Sender", NEVER},
+	{"List-Id", NEVER},
+	{"List-Unsubscribe", NEVER},
+	{"List-Unsubscribe-Post", NEVER},
+	{"List-Help", NEVER},
+	{"List-Subscribe", NEVER},
+	{"List-Post", NEVER},
+	{"List-Owner", NEVER},
+	{"List-Archive", NEVER},
 };
 
 enum { NAMES = sizeof(signed_names) / sizeof(signed_names[0]) };
@@ -93,7 +96,9 @@ sign_names(struct dkim_sign *s, struct dkim_fields *fields, struct fold *f)
 	fold_add(f, true, SLICE("h="));
 	for (size_t i = 0; i < NAMES; i++) {
 		struct slice name = slice_of(signed_names[i].name);
-		size_t times = dkim_fields_count(fields, name) + signed_names[i].over;
+		size_t times = dkim_fields_count(fields, name);
+		times += signed_names[i].over == ALWAYS ||
+			 (signed_names[i].over == WHERE_PRESENT && times != 0);
 		for (; times > 0 && count < DKIM_NAMES_MOST; times--, count++) {
 			const struct message_field *field = dkim_fields_take(fields, name);
 			if (field != NULL)

@@ -204,9 +204,10 @@ edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	*edits_out = (struct edits){0};
 	add_tags(in->verdict, &out);
 	(void)buf_add(&out, results);
-	if (in->config->listener->kind != LISTEN_MILTER) /* an MTA adds its own */
+	if (in->config->listener->kind != LISTEN_MILTER) { /* an MTA adds its own */
 		add_received(in, facts, &out);
-	add_missing(in, &out);
+		add_missing(in, &out);
+	}
 	make_cuts(in, a, edits_out);
 	note_signers(in, a, edits_out);
 	edits_out->prefix = arena_slice(a, buf_slice(&out));
