@@ -7,6 +7,7 @@
     tls       certificates
     milter_client    the MTA's side of the milter protocol, byte by byte
     postfix, exim, sendmail    the peers
+    milter    Postfix and Sendmail that ask a milter, and relay to a sink
     postern   the gateway under test: its process, its events, its clean end
 
 Everything here expects to run inside tests/lib/inlab.

@@ -25,6 +25,7 @@ FEATURE(`no_default_msa')dnl
 FEATURE(`accept_unresolvable_domains')dnl
 FEATURE(`nouucp', `reject')dnl
 DAEMON_OPTIONS(`Family=inet, Addr={address}, Port=25, Name=MTA')dnl
+{more}dnl
 {milters}dnl
 LOCAL_DOMAIN(`{domain}')dnl
 MAILER(`local')dnl
@@ -39,14 +40,18 @@ file=$(mktemp {maildir}/{name}/tmp/XXXXXXXX) || exit 75
 
 
 class Sendmail(Peer):
-    """domain: every recipient of it lands in the maildir. milters: lines of INPUT_MAIL_FILTER."""
+    """domain: every recipient of it lands in the maildir. milters: lines of INPUT_MAIL_FILTER.
 
-    def __init__(self, name, address, domain, milters=""):
-        self.root = Root.get(f"sendmail-{name}", "sendmail-bin", "sendmail-cf", "m4")
+    more: further lines of m4; packages: what they need in the root.
+    """
+
+    def __init__(self, name, address, domain, milters="", more="", packages=()):
+        self.root = Root.get(f"sendmail-{name}", "sendmail-bin", "sendmail-cf", "m4", *packages)
         self.name, self.address = name, address
         self.logs = ("/lab-sendmail.log",)
         self.process = None
-        self.mc = MC.format(name=name, address=address, milters=milters, domain=domain)
+        self.mc = MC.format(name=name, address=address, milters=milters, more=more,
+                            domain=domain)
 
     def start(self):
         proc.add_address(self.address)
