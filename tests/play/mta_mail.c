@@ -113,6 +113,22 @@ mta_mail_delete(struct mta_mail *m, size_t index, struct slice name)
 	return false;
 }
 
+void
+mta_mail_complete(struct mta_mail *m, struct slice name, struct slice value)
+{
+	size_t below = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		const struct mta_field *f = &m->fields[i];
+		if (f->own)
+			below = i + 1;
+		if (!f->deleted && slice_eq_nocase(f->name, name))
+			return;
+	}
+	struct mta_field f = make_field(m, name, value);
+	f.own = true;
+	put_field(m, below, f);
+}
+
 struct slice
 mta_mail_value(const struct mta_mail *m, const struct mta_field *f)
 {

@@ -33,6 +33,8 @@ void mta_mail_stamp(struct mta_mail *m, struct slice name, struct slice value);
 void mta_mail_insert(struct mta_mail *m, size_t index, struct slice name, struct slice value);
 /* False: there is no such field. */
 bool mta_mail_delete(struct mta_mail *m, size_t index, struct slice name);
+/* Right below the MTA's own, where the mail has none of that name. */
+void mta_mail_complete(struct mta_mail *m, struct slice name, struct slice value);
 /* What a milter is told of a field: folds by LF, with its first blank. */
 struct slice mta_mail_value(const struct mta_mail *m, const struct mta_field *f);
 struct slice mta_mail_text(const struct mta_mail *m);

@@ -179,6 +179,23 @@ edit_all(struct mta *m)
 	return true;
 }
 
+/* What its own users leave out (RFC 6409 8), behind the milter, as Sendmail does. */
+static void
+complete(struct mta *m)
+{
+	const struct conf_listener *l = m->config.listener;
+	char date[CLOCK_DATE_BYTES];
+	bool is_own = m->user.n != 0 || m->in_network ||
+		      ip_in_nets(&m->ip, l->outbound_from, l->n_outbound_from);
+	if (!is_own)
+		return;
+	mta_mail_complete(&m->mail, SLICE("Date"),
+		arena_printf(m->arena, " %.*s", SLICE_ARG(clock_date(m->wall_ms, date))));
+	mta_mail_complete(&m->mail, SLICE("Message-ID"),
+		arena_printf(m->arena, " <%s.%u.mta@%.*s>", m->id, m->mails,
+			SLICE_ARG(m->config.conf->hostname)));
+}
+
 /* Taken with 250, and carried on from the queue: what the hop says nobody hears. */
 static void
 carry(struct mta *m)
@@ -201,6 +218,7 @@ take(struct mta *m)
 	m->milter_has_mail = false;
 	if (!m->passes && !m->drops && !edit_all(m))
 		return;
+	complete(m);
 	if (!m->drops)
 		carry(m);
 	mta_reply(m, smtp_reply_text(smtp_reply_of("250 2.0.0 Ok"),
