@@ -59,11 +59,12 @@ SIGNATURES = ("44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test\n"
 # What Postfix makes of a mail before a milter sees it; gateway/milter/README.md.
 CHANGES = {
     "a bare CR becomes a blank": lambda m: re.search(rb"\r(?!\n)", m),
-    "a value ends at a NUL": lambda m: b"\0" in m,
+    "a value ends at a NUL": lambda m: b"\0" in head_of(m),
     "Return-Path, Bcc, Content-Length are taken out": lambda m: re.search(
         rb"(?im)^(return-path|bcc|resent-bcc|content-length)[ \t]*:", head_of(m)),
-    "a first line `From ` becomes X-Mailbox-Line": lambda m: re.search(rb"(?m)^>?From ", m),
-    "blanks before a colon are taken out": lambda m: re.search(rb"(?m)^[!-9;-~]+[ \t]+:", m),
+    "a first line `From ` becomes X-Mailbox-Line": lambda m: re.match(rb">?From ", m),
+    "blanks before a colon are taken out": lambda m: re.search(
+        rb"(?m)^[!-9;-~]+[ \t]+:", head_of(m)),
     "a line that is no field ends the header": lambda m: any(
         not re.match(rb"[!-9;-~]+[ \t]*:|[ \t]", line)
         for line in head_of(m).split(b"\r\n")) or m[:1] in b" \t",
