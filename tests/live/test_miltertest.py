@@ -12,10 +12,11 @@ import pytest
 from lab import postern, proc
 
 SCRIPTS = proc.REPOSITORY / "tests/data/miltertest"
-FRONTS = ("native",)  # "libmilter" too, once it is there
+FRONTS = ("native", "libmilter")
 # A front's words in the configuration, and the steps of an MTA that offers none: libmilter takes 0
 # for all of version 1, so it is offered what no rule wants, refused recipients.
 FORMS = {"native": ("", 0), "libmilter": (" through libmilter", 0x800)}
+WRONG = ("bug", "child-exit", "fact-failed", "config-error")
 OFFERS = ("6-all", "6-none", "2-all", "2-none")
 SOCKET = "inet:8891@127.0.0.1"
 CONFIG = """\
@@ -56,7 +57,7 @@ NULL = 'tag "X-Null: yes" if sender is "<>"\n'
 class Script:
     """What a script stands on and must bring: checks, and decisions of the log's mails, a run.
 
-    broken: events of MTAs that are no MTAs for these rules, a run.
+    broken: protocol events of MTAs that are no MTAs for these rules, a run.
     """
 
     def __init__(self, checks, mails, inbound="", outbound="", more="", broken=0):
@@ -172,8 +173,19 @@ def test_script(gateway, key, front, name):
     assert not wrong, "\n".join(wrong)
     assert made == dict.fromkeys(OFFERS, script.checks)
     assert len(gate.events("protocol")) == script.broken * len(OFFERS)
-    for event in ("bug", "system-error", "child-exit", "fact-failed", "config-error"):
+    for event in WRONG if script.broken else (*WRONG, "system-error"):
         assert not gate.events(event), gate.events(event)[0]
+
+
+@pytest.mark.parametrize("front", [
+    "native",
+    pytest.param("libmilter", marks=pytest.mark.xfail(
+        strict=True, reason="the process of libmilter calls it a system-error as well"))])
+def test_an_mta_that_offers_too_little_is_no_error_of_the_system(gateway, key, front):
+    gate = gateway(ALL["negotiation"].config(front), {"s1.pem": key})
+    run("negotiation", front, OFFERS[0])
+    proc.wait_until(lambda: len(gate.events("protocol")) == 2 and settled(gate), "the log's lines")
+    assert not gate.events("system-error")
 
 
 @pytest.fixture(params=FRONTS)
