@@ -213,7 +213,5 @@ def test_the_name_that_comes_at_the_end_reaches_the_log(told):
     assert [e.get("queue") for e in told[3::6]] == len(OFFERS) * ["MAIL4"]
 
 
-@pytest.mark.xfail(strict=True, reason="another direction is a new pipeline (judged_as), which "
-                                       "counts the session's mails from 1 again")
 def test_each_mail_has_an_id_of_its_own(told):
     assert len({e["mail"] for e in told}) == len(told)
