@@ -5,6 +5,7 @@ protocol and kills every session process exactly before a step is handed on, or 
 answer, after so many of its edits: then the MTA sees what a crash between two writes would leave.
 Each time the client is told 4yz, the sink gets nothing, and the retry passes once, whole.
 """
+import itertools
 import re
 import signal
 import socket
@@ -40,7 +41,7 @@ inbound {{
 FRONTS = {"postfix": milter.FRONTS, "sendmail": milter.FRONTS[:1]}
 STEPS = {"negotiate": "O", "connect": "C", "helo": "H", "mail": "M", "rcpt": "R", "header": "L",
          "body": "B", "end": "E"}
-sources = (f"192.0.2.{n}" for n in range(100, 250))
+sources = itertools.cycle([f"192.0.2.{n}" for n in range(100, 250)])
 numbers = iter(range(10**6))
 
 
