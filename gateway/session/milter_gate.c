@@ -203,6 +203,16 @@ take_macros(struct milter_gate *g, const struct milter_event *ev)
 	}
 }
 
+/* The MTA's name for the mail, for the log: Postfix has it after RCPT, Sendmail at MAIL. */
+static void
+take_queue(struct milter_gate *g, const struct milter_event *ev)
+{
+	struct slice queue = macro_of(ev, SLICE("i"));
+	if (queue.n != 0 && g->in_mail && g->queue.n == 0)
+		g->queue = arena_slice(
+			pipeline_arena(g->pipeline), slice_first(queue, QUEUE_ID_MOST));
+}
+
 /* The pipeline of one direction; connect facts are asked for anew where it changes. */
 static void
 judged_as(struct milter_gate *g, enum direction d)
@@ -317,14 +327,14 @@ milter_gate_event(struct milter_gate *g, const struct milter_event *ev)
 {
 	must(!g->waiting && !g->signing && !g->ready);
 	take_macros(g, ev);
-	struct slice queue = macro_of(ev, SLICE("i"));
+	if (ev->type != MILTER_EV_MAIL) /* it may end the mail and tell of it */
+		take_queue(g, ev);
 	if (is_out_of_turn(g, ev->type))
 		milter_gate_say(g, MILTER_CONTINUE);
 	else
 		dispatch(g, ev);
-	if (queue.n != 0 && g->in_mail && g->queue.n == 0)
-		g->queue = arena_slice(
-			pipeline_arena(g->pipeline), slice_first(queue, QUEUE_ID_MOST));
+	if (ev->type == MILTER_EV_MAIL)
+		take_queue(g, ev);
 }
 
 bool

@@ -62,6 +62,15 @@ def mta(main):
     return server
 
 
+@pytest.fixture(scope="module", autouse=True)
+def names(nsd):
+    """The client has this name whatever other modules called its address."""
+    nsd.pointers[CLIENT] = "mail.sender.example"
+    nsd.set({"sender.example": "@ MX 10 mail\nmail A 192.0.2.70\n"
+                               '@ TXT "v=spf1 ip4:192.0.2.64/26 -all"\n'})
+    nsd.restart()
+
+
 @pytest.fixture
 def filter_gate(gateway):
     return gateway(CONFIG)

@@ -177,10 +177,7 @@ def test_script(gateway, key, front, name):
         assert not gate.events(event), gate.events(event)[0]
 
 
-@pytest.mark.parametrize("front", [
-    "native",
-    pytest.param("libmilter", marks=pytest.mark.xfail(
-        strict=True, reason="the process of libmilter calls it a system-error as well"))])
+@pytest.mark.parametrize("front", FRONTS)
 def test_an_mta_that_offers_too_little_is_no_error_of_the_system(gateway, key, front):
     gate = gateway(ALL["negotiation"].config(front), {"s1.pem": key})
     run("negotiation", front, OFFERS[0])
@@ -207,8 +204,6 @@ def test_macros_reach_the_log(told):
     assert {one[1:] for one in found[3::6]} == {(None, "inbound")}
 
 
-@pytest.mark.xfail(strict=True, reason="milter_gate_event takes the queue's name of a step after "
-                                       "the step: at END the line is written by then")
 def test_the_name_that_comes_at_the_end_reaches_the_log(told):
     assert [e.get("queue") for e in told[3::6]] == len(OFFERS) * ["MAIL4"]
 

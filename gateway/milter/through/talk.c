@@ -145,12 +145,13 @@ talk_negotiate(struct talk *t)
 	struct err err;
 	if (!talk_send(t, &ev) || !talk_read(t, t->lasting, &m))
 		return false;
-	if (m.type != MILTER_MSG_WANTS || !milter_wants_unpack(m.payload, &t->wants))
+	if (m.type != MILTER_MSG_WANTS || !milter_wants_unpack(m.payload, &t->wants)) {
 		err_set(&err, "no answer to a negotiation");
-	else if ((t->wants.can & ~t->offer.can) != 0)
-		err_set(&err, "the MTA does not let a milter do what the rules need (0x%x)",
-			(unsigned)(t->wants.can & ~t->offer.can));
-	else {
+	} else if ((t->wants.can & ~t->offer.can) != 0) {
+		talk_end(t); /* the MTA's fault, not the system's: the session process tells it
+			      */
+		return false;
+	} else {
 		for (int s = 0; s < MILTER_STAGES; s++)
 			keep_macros(t, (enum milter_macro_stage)s);
 		t->begun = ipc_bound_waits(t->fd, STEP_WAIT_MS, &err) == 0;
