@@ -193,37 +193,53 @@ run_child(void *arg)
 	return run_session(r->start);
 }
 
+/* What each program is told: its channel, whom to run as, where its lines go. */
+static size_t
+common_argv(const struct kind_start *s, const char *program, char **argv, struct arena *a)
+{
+	const struct generation *g = s->generation;
+	size_t n = 0;
+	argv[n++] = arena_text(a, slice_of(program));
+	argv[n++] = arena_text(a, SLICE("-c"));
+	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
+	if (g->user != NULL) {
+		argv[n++] = arena_text(a, SLICE("-u"));
+		argv[n++] = arena_text(a, slice_of(g->user));
+	}
+	if (g->conf->log_syslog)
+		argv[n++] = arena_text(a, SLICE("-s"));
+	return n;
+}
+
+/* A worker for each core, as far as a pool goes. */
+static size_t
+add_workers(size_t n, char **argv, struct arena *a)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	argv[n++] = arena_text(a, SLICE("-w"));
+	argv[n++] = arena_text(a, arena_printf(a, "%ld",
+					  cores < 1    ? 1
+					  : cores > 16 ? 16
+						       : cores));
+	return n;
+}
+
 /* postern-scanner's arguments: a program of its own, which reads no configuration. */
 static char **
 scanner_argv(const struct kind_start *s, struct arena *a)
 {
 	const struct generation *g = s->generation;
 	const struct conf_filter *virus = conf_filter_find(g->conf, "virus");
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	char **argv = arena_array(a, 16 + 2 * 2 * SCAN_PATTERNS_MOST, sizeof(*argv));
-	size_t n = 0;
-	argv[n++] = arena_text(a, SLICE("postern-scanner"));
-	argv[n++] = arena_text(a, SLICE("-c"));
-	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
-	argv[n++] = arena_text(a, SLICE("-w"));
-	argv[n++] = arena_text(a, arena_printf(a, "%ld",
-					  cores < 1    ? 1
-					  : cores > 16 ? 16
-						       : cores));
+	size_t n = add_workers(common_argv(s, "postern-scanner", argv, a), argv, a);
 	if (uses_virus(g)) {
 		argv[n++] = arena_text(a, SLICE("-d"));
 		argv[n++] = arena_text(a, virus_database(g->conf));
-	}
-	if (g->user != NULL) {
-		argv[n++] = arena_text(a, SLICE("-u"));
-		argv[n++] = arena_text(a, slice_of(g->user));
 	}
 	if (virus != NULL && virus->timeout_ms != 0) {
 		argv[n++] = arena_text(a, SLICE("-t"));
 		argv[n++] = arena_text(a, arena_printf(a, "%u", (unsigned)virus->timeout_ms));
 	}
-	if (g->conf->log_syslog)
-		argv[n++] = arena_text(a, SLICE("-s"));
 	for (int d = INBOUND; d <= OUTBOUND; d++) {
 		for (size_t i = 0; g->policy[d] != NULL && i < policy_patterns(g->policy[d]);
 			i++) {
@@ -245,23 +261,8 @@ scanner_argv(const struct kind_start *s, struct arena *a)
 static char **
 engine_argv(const struct kind_start *s, struct arena *a)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	char **argv = arena_array(a, 10, sizeof(*argv));
-	size_t n = 0;
-	argv[n++] = arena_text(a, SLICE("postern-engine"));
-	argv[n++] = arena_text(a, SLICE("-c"));
-	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
-	argv[n++] = arena_text(a, SLICE("-w"));
-	argv[n++] = arena_text(a, arena_printf(a, "%ld",
-					  cores < 1    ? 1
-					  : cores > 16 ? 16
-						       : cores));
-	if (s->generation->user != NULL) {
-		argv[n++] = arena_text(a, SLICE("-u"));
-		argv[n++] = arena_text(a, slice_of(s->generation->user));
-	}
-	if (s->generation->conf->log_syslog)
-		argv[n++] = arena_text(a, SLICE("-s"));
+	add_workers(common_argv(s, "postern-engine", argv, a), argv, a);
 	return argv;
 }
 
@@ -271,19 +272,10 @@ milter_argv(const struct kind_start *s, struct arena *a)
 {
 	const struct conf_listener *l = kind_listener(s->generation, s->index);
 	char **argv = arena_array(a, 10, sizeof(*argv));
-	size_t n = 0;
-	argv[n++] = arena_text(a, SLICE("postern-milter"));
-	argv[n++] = arena_text(a, SLICE("-c"));
-	argv[n++] = arena_text(a, arena_printf(a, "%d", s->control_fd));
+	size_t n = common_argv(s, "postern-milter", argv, a);
 	argv[n++] = arena_text(a, SLICE("-l"));
 	argv[n++] = arena_text(a,
 		l->ip.family != 0 ? l->text : arena_printf(a, "unix:%.*s", SLICE_ARG(l->path)));
-	if (s->generation->user != NULL) {
-		argv[n++] = arena_text(a, SLICE("-u"));
-		argv[n++] = arena_text(a, slice_of(s->generation->user));
-	}
-	if (s->generation->conf->log_syslog)
-		argv[n++] = arena_text(a, SLICE("-s"));
 	return argv;
 }
 
