@@ -116,18 +116,7 @@ milter_server_negotiate(struct milter_server *s, const struct milter_wants *want
 bool
 milter_server_is_silent(const struct milter_server *s, enum milter_event_type step)
 {
-	static const uint32_t silent[MILTER_EVENTS] = {
-		[MILTER_EV_CONNECT] = MILTER_NR_CONNECT,
-		[MILTER_EV_HELO] = MILTER_NR_HELO,
-		[MILTER_EV_MAIL] = MILTER_NR_MAIL,
-		[MILTER_EV_RCPT] = MILTER_NR_RCPT,
-		[MILTER_EV_DATA] = MILTER_NR_DATA,
-		[MILTER_EV_HEADER] = MILTER_NR_HEADERS,
-		[MILTER_EV_HEADER_END] = MILTER_NR_HEADER_END,
-		[MILTER_EV_BODY] = MILTER_NR_BODY,
-		[MILTER_EV_UNKNOWN] = MILTER_NR_UNKNOWN,
-	};
-	return (s->agreed.steps & silent[step]) != 0;
+	return (s->agreed.steps & milter_not_answered(step)) != 0;
 }
 
 static void

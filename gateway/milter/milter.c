@@ -6,6 +6,23 @@
 
 #include "base/must.h"
 
+uint32_t
+milter_not_answered(enum milter_event_type t)
+{
+	static const uint32_t bits[MILTER_EVENTS] = {
+		[MILTER_EV_CONNECT] = MILTER_NR_CONNECT,
+		[MILTER_EV_HELO] = MILTER_NR_HELO,
+		[MILTER_EV_MAIL] = MILTER_NR_MAIL,
+		[MILTER_EV_RCPT] = MILTER_NR_RCPT,
+		[MILTER_EV_DATA] = MILTER_NR_DATA,
+		[MILTER_EV_HEADER] = MILTER_NR_HEADERS,
+		[MILTER_EV_HEADER_END] = MILTER_NR_HEADER_END,
+		[MILTER_EV_BODY] = MILTER_NR_BODY,
+		[MILTER_EV_UNKNOWN] = MILTER_NR_UNKNOWN,
+	};
+	return bits[t];
+}
+
 const char *
 milter_event_text(enum milter_event_type t)
 {

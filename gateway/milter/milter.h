@@ -172,6 +172,8 @@ struct milter_answer {
  * do not fit are left out.
  */
 void milter_reply_write(const struct smtp_reply *r, struct buf *out);
+/* The bit under which the step is sent and not answered (MILTER_NR_...); 0: it always is. */
+uint32_t milter_not_answered(enum milter_event_type t);
 const char *milter_event_text(enum milter_event_type t); /* "header-end", for logs */
 
 #endif

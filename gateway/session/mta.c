@@ -43,7 +43,7 @@ mta_kill(struct mta *m)
 }
 
 void
-mta_log_protocol(const struct mta *m, const char *why)
+mta_refuse(struct mta *m, const char *why)
 {
 	struct log_line l;
 	log_begin(&l, EV_PROTOCOL, &(struct log_context){.key = "session"});
@@ -52,6 +52,13 @@ mta_log_protocol(const struct mta *m, const char *why)
 	log_text(&l, "error", "milter");
 	log_text(&l, "why", why);
 	log_end(&l);
+	mta_end(m);
+}
+
+void
+mta_offers_too_little(struct mta *m)
+{
+	mta_refuse(m, "the MTA does not offer what the rules need of a milter");
 }
 
 static void
@@ -170,8 +177,7 @@ mta_begin(struct mta *m, struct front *f, const struct mta_calls *calls)
 	p->n_connections++;
 	(void)account_enter(p->start->account, p->start->self, &(struct ip){0});
 	if (account_connections(p->start->account) > p->conf->limits.connections) {
-		mta_log_protocol(m, "more connections than `limits { connections }`");
-		mta_end(m);
+		mta_refuse(m, "more connections than `limits { connections }`");
 	} else if (p->stopping) {
 		mta_stop(m);
 	} else {
@@ -186,8 +192,9 @@ mta_agreed(struct mta *m, const struct milter_offer *agreed)
 	set_times(m);
 }
 
-void
-mta_event(struct mta *m, const struct milter_event *ev)
+/* A step of a session, for the gate. */
+static void
+step(struct mta *m, const struct milter_event *ev)
 {
 	work_on(m);
 	m->owes = ev->type != MILTER_EV_ABORT && ev->type != MILTER_EV_NEXT;
@@ -195,6 +202,32 @@ mta_event(struct mta *m, const struct milter_event *ev)
 	milter_gate_event(m->gate, ev);
 	(void)service(m);
 	work_done(m);
+}
+
+void
+mta_event(struct mta *m, const struct milter_event *ev)
+{
+	switch (ev->type) {
+	case MILTER_EV_NEGOTIATE: m->calls->negotiate(m, &ev->offer); break;
+	case MILTER_EV_QUIT: mta_end(m); break;
+	case MILTER_EV_BAD:
+		mta_refuse(m, ev->why != NULL ? ev->why : "what came is no milter protocol");
+		break;
+	case MILTER_EV_CONNECT:
+	case MILTER_EV_HELO:
+	case MILTER_EV_MAIL:
+	case MILTER_EV_RCPT:
+	case MILTER_EV_DATA:
+	case MILTER_EV_HEADER:
+	case MILTER_EV_HEADER_END:
+	case MILTER_EV_BODY:
+	case MILTER_EV_END:
+	case MILTER_EV_UNKNOWN:
+	case MILTER_EV_ABORT:
+	case MILTER_EV_NEXT: step(m, ev); break;
+	case MILTER_EV_NONE:
+	case MILTER_EVENTS: break;
+	}
 }
 
 void

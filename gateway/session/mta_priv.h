@@ -9,6 +9,8 @@
 #include "session/process_priv.h"
 
 struct mta_calls {
+	/* NEGOTIATE: what the rules need is front->wants; then mta_agreed, or mta_refuse. */
+	void (*negotiate)(struct mta *m, const struct milter_offer *offer);
 	/* The event's answer; edits and words live during the call. */
 	void (*answer)(struct mta *m, const struct milter_answer *a);
 	void (*progress)(struct mta *m); /* at END, while it takes long */
@@ -35,11 +37,13 @@ struct mta {
 
 void mta_begin(struct mta *m, struct front *f, const struct mta_calls *calls);
 void mta_agreed(struct mta *m, const struct milter_offer *agreed);
-/* CONNECT to UNKNOWN, ABORT, NEXT. The answer may come inside. */
+/* Whatever the MTA says. The answer may come inside. */
 void mta_event(struct mta *m, const struct milter_event *ev);
 /* The MTA is gone, or sent away: m is freed later in this turn. */
 void mta_end(struct mta *m);
-/* What came is no milter protocol, or the MTA cannot do what the rules need. */
-void mta_log_protocol(const struct mta *m, const char *why);
+/* The MTA is sent away: what came is no milter protocol, or it does not read. */
+void mta_refuse(struct mta *m, const char *why);
+/* It does not offer what the rules need. */
+void mta_offers_too_little(struct mta *m);
 
 #endif

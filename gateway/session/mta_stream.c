@@ -28,51 +28,20 @@ flush(struct mta_stream *s)
 	struct slice out = milter_server_output(s->server);
 	if (out.n == 0)
 		return;
-	if (stream_write(s->stream, out) < 0) {
-		mta_log_protocol(&s->mta, "the MTA does not read our answers");
-		mta_end(&s->mta);
-	}
+	if (stream_write(s->stream, out) < 0)
+		mta_refuse(&s->mta, "the MTA does not read our answers");
 	milter_server_written(s->server, out.n);
 }
 
 static void
-negotiate(struct mta_stream *s)
+negotiate(struct mta *m, const struct milter_offer *offer)
 {
 	struct milter_offer agreed;
-	if (milter_server_negotiate(s->server, &s->mta.front->wants, &agreed)) {
-		mta_agreed(&s->mta, &agreed);
-	} else {
-		mta_log_protocol(
-			&s->mta, "the MTA does not offer what the rules need of a milter");
-		mta_end(&s->mta);
-	}
-}
-
-static void
-take_event(struct mta_stream *s, const struct milter_event *ev)
-{
-	switch (ev->type) {
-	case MILTER_EV_NEGOTIATE: negotiate(s); break;
-	case MILTER_EV_QUIT: mta_end(&s->mta); break;
-	case MILTER_EV_BAD:
-		mta_log_protocol(&s->mta, ev->why);
-		mta_end(&s->mta);
-		break;
-	case MILTER_EV_CONNECT:
-	case MILTER_EV_HELO:
-	case MILTER_EV_MAIL:
-	case MILTER_EV_RCPT:
-	case MILTER_EV_DATA:
-	case MILTER_EV_HEADER:
-	case MILTER_EV_HEADER_END:
-	case MILTER_EV_BODY:
-	case MILTER_EV_END:
-	case MILTER_EV_UNKNOWN:
-	case MILTER_EV_ABORT:
-	case MILTER_EV_NEXT: mta_event(&s->mta, ev); break;
-	case MILTER_EV_NONE:
-	case MILTER_EVENTS: break;
-	}
+	(void)offer; /* the engine has it */
+	if (milter_server_negotiate(stream_of(m)->server, &m->front->wants, &agreed))
+		mta_agreed(m, &agreed);
+	else
+		mta_offers_too_little(m);
 }
 
 static void
@@ -80,7 +49,7 @@ take_events(struct mta_stream *s)
 {
 	struct milter_event ev;
 	while (!s->mta.ending && !s->mta.owes && milter_server_event(s->server, &ev))
-		take_event(s, &ev);
+		mta_event(&s->mta, &ev);
 	flush(s);
 }
 
@@ -154,7 +123,12 @@ mta_accept(struct front *f, int fd)
 	static const struct stream_calls stream = {
 		.on_bytes = on_bytes, .on_end = on_gone, .on_lost = on_lost};
 	static const struct mta_calls calls = {
-		.answer = answer, .progress = progress, .ready = ready, .free = free_stream};
+
+		.negotiate = negotiate,
+		.answer = answer,
+		.progress = progress,
+		.ready = ready,
+		.free = free_stream};
 	struct mta_stream *s = MEM_NEW(struct mta_stream);
 	s->server = milter_server_new();
 	s->stream = stream_new(f->process->loop, fd, OUT_MOST, &stream, s);

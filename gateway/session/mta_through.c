@@ -28,28 +28,22 @@ through_of(struct mta *m)
 }
 
 static void
-end(struct mta_through *t, const char *why)
-{
-	mta_log_protocol(&t->mta, why);
-	mta_end(&t->mta);
-}
-
-static void
 say(struct mta_through *t, enum milter_message type, struct ipc_out *out)
 {
 	struct slice payload;
 	if (!ipc_out_ok(out, &payload))
-		end(t, "an answer that is larger than a message");
+		mta_refuse(&t->mta, "an answer that is larger than a message");
 	else if (ipc_send(t->ipc, (uint16_t)type, t->id, payload) < 0)
-		end(t, "the process of libmilter does not read our answers");
+		mta_refuse(&t->mta, "the process of libmilter does not read our answers");
 	ipc_out_fini(out);
 }
 
 /* What is agreed is the same on both sides of the channel: the library negotiates so. */
 static void
-negotiate(struct mta_through *t, const struct milter_offer *offer)
+negotiate(struct mta *m, const struct milter_offer *offer)
 {
-	const struct milter_wants *wants = &t->mta.front->wants;
+	struct mta_through *t = through_of(m);
+	const struct milter_wants *wants = &m->front->wants;
 	struct milter_offer agreed = {.version = offer->version,
 		.can = wants->can,
 		.steps = wants->steps & offer->steps};
@@ -62,9 +56,9 @@ negotiate(struct mta_through *t, const struct milter_offer *offer)
 	milter_wants_pack(wants, &out);
 	say(t, MILTER_MSG_WANTS, &out);
 	if ((wants->can & ~offer->can) != 0)
-		end(t, "the MTA does not offer what the rules need of a milter");
+		mta_offers_too_little(m);
 	else
-		mta_agreed(&t->mta, &agreed);
+		mta_agreed(m, &agreed);
 }
 
 /* The steps of a mail come in their order; false: this one cannot be. */
@@ -87,30 +81,6 @@ in_order(struct mta_through *t, enum milter_event_type type)
 	return true;
 }
 
-static void
-take_event(struct mta_through *t, const struct milter_event *ev)
-{
-	switch (ev->type) {
-	case MILTER_EV_NEGOTIATE: negotiate(t, &ev->offer); break;
-	case MILTER_EV_QUIT: mta_end(&t->mta); break;
-	case MILTER_EV_BAD: end(t, "what came is no milter protocol"); break;
-	case MILTER_EV_CONNECT:
-	case MILTER_EV_HELO:
-	case MILTER_EV_MAIL:
-	case MILTER_EV_RCPT:
-	case MILTER_EV_DATA:
-	case MILTER_EV_HEADER:
-	case MILTER_EV_HEADER_END:
-	case MILTER_EV_BODY:
-	case MILTER_EV_END:
-	case MILTER_EV_UNKNOWN:
-	case MILTER_EV_ABORT:
-	case MILTER_EV_NEXT: mta_event(&t->mta, ev); break;
-	case MILTER_EV_NONE:
-	case MILTER_EVENTS: break;
-	}
-}
-
 /* The event lives as long as its answer is owed, which is longer than the message. */
 static void
 on_message(void *arg, struct ipc_msg *m)
@@ -120,18 +90,18 @@ on_message(void *arg, struct ipc_msg *m)
 	if (t->mta.ending)
 		return;
 	if (t->mta.owes) {
-		end(t, "an event before the answer to the last");
+		mta_refuse(&t->mta, "an event before the answer to the last");
 		return;
 	}
 	arena_reset(t->arena);
 	if (m->type != MILTER_MSG_EVENT || m->nfds != 0 ||
 		!milter_event_unpack(arena_slice(t->arena, m->payload), t->arena, &ev) ||
 		!in_order(t, ev.type)) {
-		end(t, "no event of libmilter");
+		mta_refuse(&t->mta, "no event of libmilter");
 		return;
 	}
 	t->id = m->id;
-	take_event(t, &ev);
+	mta_event(&t->mta, &ev);
 }
 
 static void
@@ -178,7 +148,12 @@ accept_session(struct front *f, int fd)
 {
 	static const struct ipc_calls ipc = {.on_message = on_message, .on_gone = on_gone};
 	static const struct mta_calls calls = {
-		.answer = answer, .progress = progress, .ready = ready, .free = free_through};
+
+		.negotiate = negotiate,
+		.answer = answer,
+		.progress = progress,
+		.ready = ready,
+		.free = free_through};
 	struct mta_through *t = MEM_NEW(struct mta_through);
 	t->arena = arena_new(EVENT_ARENA_MOST);
 	t->ipc = ipc_new(f->process->loop, fd, OUT_MOST, &ipc, t);

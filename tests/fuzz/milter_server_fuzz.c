@@ -48,16 +48,7 @@ mix_event(uint64_t *hash, const struct milter_event *ev)
 static bool
 is_silent(enum milter_event_type step, uint32_t steps)
 {
-	static const uint32_t silent[MILTER_EVENTS] = {[MILTER_EV_CONNECT] = MILTER_NR_CONNECT,
-		[MILTER_EV_HELO] = MILTER_NR_HELO,
-		[MILTER_EV_MAIL] = MILTER_NR_MAIL,
-		[MILTER_EV_RCPT] = MILTER_NR_RCPT,
-		[MILTER_EV_DATA] = MILTER_NR_DATA,
-		[MILTER_EV_HEADER] = MILTER_NR_HEADERS,
-		[MILTER_EV_HEADER_END] = MILTER_NR_HEADER_END,
-		[MILTER_EV_BODY] = MILTER_NR_BODY,
-		[MILTER_EV_UNKNOWN] = MILTER_NR_UNKNOWN};
-	return (silent[step] & steps) != 0;
+	return (milter_not_answered(step) & steps) != 0;
 }
 
 /* By what the event holds, so that it is the same however the input is cut. */

@@ -18,23 +18,6 @@ enum { BACKLOG = 1024, NAMES_BYTES = 2048 };
 
 static struct channels *channels; /* set before the first thread, kept for good */
 
-/* What the library calls steps, by our events: not answered where the bit is agreed. */
-static uint32_t
-not_answered(enum milter_event_type type)
-{
-	static const uint32_t bits[MILTER_EVENTS] = {
-		[MILTER_EV_CONNECT] = MILTER_NR_CONNECT,
-		[MILTER_EV_HELO] = MILTER_NR_HELO,
-		[MILTER_EV_MAIL] = MILTER_NR_MAIL,
-		[MILTER_EV_RCPT] = MILTER_NR_RCPT,
-		[MILTER_EV_DATA] = MILTER_NR_DATA,
-		[MILTER_EV_HEADER] = MILTER_NR_HEADERS,
-		[MILTER_EV_HEADER_END] = MILTER_NR_HEADER_END,
-		[MILTER_EV_UNKNOWN] = MILTER_NR_UNKNOWN,
-	};
-	return bits[type];
-}
-
 static void
 alive(void *arg)
 {
@@ -68,8 +51,8 @@ step(SMFICTX *ctx, const struct milter_event *ev)
 	if (t != NULL && talk_ask(t, ev, alive, ctx, &answer))
 		said = answer_say(ctx, ev->type, &answer, talk_steps(t));
 	/* The MTA waits for none, but the session process has answered: it is not flooded. */
-	return t != NULL && (talk_steps(t) & not_answered(ev->type)) != 0 ? SMFIS_NOREPLY
-									  : said;
+	return t != NULL && (talk_steps(t) & milter_not_answered(ev->type)) != 0 ? SMFIS_NOREPLY
+										 : said;
 }
 
 static sfsistat
