@@ -30,10 +30,17 @@ cut_lines(struct slice wire, size_t prefix, struct arena *a, char *lines_out[LIN
 	return n;
 }
 
-/* Unused places are NULL: the first one ends the list. */
+/*
+ * Unused places are NULL: the first one ends the list. Where a reply of several lines has no
+ * enhanced code the library adds X.0.0; of a single line it takes none.
+ */
 static void
-set_lines(SMFICTX *ctx, const char *code, const char *enhanced, char *l[LINES_MOST])
+set_lines(SMFICTX *ctx, char *code, char *enhanced, char *l[LINES_MOST])
 {
+	if (l[1] == NULL) {
+		(void)smfi_setreply(ctx, code, enhanced, l[0]);
+		return;
+	}
 	(void)smfi_setmlreply(ctx, code, enhanced, l[0], l[1], l[2], l[3], l[4], l[5], l[6],
 		l[7], l[8], l[9], l[10], l[11], l[12], l[13], l[14], l[15], l[16], l[17], l[18],
 		l[19], l[20], l[21], l[22], l[23], l[24], l[25], l[26], l[27], l[28], l[29],
