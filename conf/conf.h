@@ -92,6 +92,7 @@ struct conf_domain {
 	enum domain_recipients recipients;
 	const struct conf_table *table;
 	bool detail_significant;
+	bool hold_when_unreachable; /* mail is stored while no next hop answers */
 };
 
 struct conf_table {
@@ -123,19 +124,42 @@ struct conf_sign {
 	struct slice domain, selector, key; /* key: path */
 };
 
-enum send_way { SEND_NONE, SEND_DIRECT, SEND_SMARTHOST };
+enum send_way { SEND_NONE, SEND_DIRECT, SEND_SMARTHOST, SEND_DIRECT_THEN_SMARTHOST };
+
+/* When `direct then smarthost` turns to the smarthost, beside a bad way out: these failures. */
+enum send_after {
+	SEND_AFTER_DNS = 1 << 0,
+	SEND_AFTER_CONNECT = 1 << 1,
+	SEND_AFTER_TLS = 1 << 2,
+	SEND_AFTER_4XX = 1 << 3,
+	SEND_AFTER_LISTED = 1 << 4,
+};
 
 struct conf_send {
 	struct conf_at at;
 	enum send_way way;
+	bool queued; /* stored and answered at once, sent afterwards */
+	bool answer_at_rcpt;
 	struct hop_list smarthosts;
+	unsigned after;          /* SEND_AFTER_...: at once after such a failure */
+	uint64_t after_failures; /* of any temporary sort, so many; 0: never */
 	uint64_t wait_mail_ms,
 		wait_connection_ms; /* answer within 8s per mail, 30s per connection */
+};
+
+struct conf_queue {                       /* queue { ... } */
+	uint64_t retry_ms, retry_most_ms; /* the first back-off, doubling up to the second */
+	uint64_t lifetime_ms;             /* then a mail is given up */
+	uint64_t delay_notice_ms;         /* after so long, where NOTIFY=DELAY asks for it */
+	uint64_t attempts;                /* at once, to all sites */
+	uint64_t quarantine_ms;           /* how long a quarantined mail is kept */
+	struct slice failure_rules;       /* path; empty: only the built-in ones */
 };
 
 struct conf_destination { /* destination "site" { ... } */
 	struct slice site;
 	uint64_t connections, per_connection; /* at once; mails over one */
+	uint64_t rate, rate_ms;               /* mails in a span of time; 0: no limit */
 	bool tls_required;
 };
 
@@ -190,6 +214,7 @@ struct conf {
 	size_t n_destinations;
 	struct conf_filter *filters;
 	size_t n_filters;
+	struct conf_queue queue;
 	struct conf_limits limits;
 	struct rule_block inbound, outbound;
 };

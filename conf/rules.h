@@ -70,6 +70,8 @@ struct cond {
 	struct operand value;
 };
 
+struct hop_list; /* conf.h */
+
 enum action {
 	ACTION_ACCEPT,
 	ACTION_REJECT,
@@ -104,8 +106,11 @@ struct rule {
 	struct slice
 		text;  /* with "...", tag "...", quarantine "...", sign as "...", log "..." */
 	double number; /* score */
-	uint64_t hold_ms;  /* hold for */
-	struct cond *cond; /* kind COND_ALWAYS where there is none */
+	uint64_t hold_ms; /* hold for */
+	unsigned
+		hold_until; /* hold until "HH:MM": minutes after midnight plus 1; 0: hold for */
+	struct hop_list *route; /* route to; text is what was written */
+	struct cond *cond;      /* kind COND_ALWAYS where there is none */
 };
 
 struct rule_block {

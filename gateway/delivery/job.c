@@ -106,7 +106,7 @@ send_mail(struct delivery_job *j)
 		.params = j->mail.params,
 		.rcpts = j->mail.rcpts,
 		.n_rcpts = j->mail.n_rcpts,
-		.all_or_none = true, /* one reply serves all: messages.h */
+		.all_or_none = j->mail.all_or_none,
 		.body = &j->mail.body,
 		.times = &relay_times_outbound,
 		.arena = j->arena,

@@ -57,7 +57,8 @@ delivery_route(const struct conf *conf, struct slice site, struct delivery_route
 		*reply_out = smtp_reply_of("451 4.3.5 No way to the outside is configured");
 		return false;
 	case SEND_SMARTHOST: r->list = conf->send.smarthosts; return true;
-	case SEND_DIRECT: break;
+	case SEND_DIRECT:
+	case SEND_DIRECT_THEN_SMARTHOST: break;
 	}
 	r->way.connections = DELIVERY_CONNECTIONS;
 	if (d != NULL) { /* the schema bounds both */

@@ -103,6 +103,7 @@ carry_outside(struct connection *c)
 	}
 	struct delivery_mail m = {.site = t->site,
 		.log = slice_of(t->mail.log->value),
+		.all_or_none = true,
 		.budget_ms = (uint32_t)p->conf->send.wait_mail_ms,
 		.sender = t->mail.sender,
 		.params = t->mail.params,
