@@ -43,6 +43,7 @@ enum {
 	DELIVERY_RCPTS_MOST = 1000,
 	DELIVERY_ROUTE_MOST = 512,
 	DELIVERY_LOG_BYTES = 24,
+	DELIVERY_BANNER_BYTES = 128,
 };
 
 struct delivery_mail {
@@ -65,8 +66,9 @@ struct delivery_mail {
  */
 
 /*
- * Packs m. -1: it does not fit (recipients, or more memory than the payload holds; see
- * delivery_body_to_file): nothing to send. *fd_out: the descriptor to send along, or -1.
+ * Packs m. -1: it does not fit (recipients, or more memory than the payload holds:
+ * DELIVERY_INLINE_BYTES of memory parts do): nothing to send. *fd_out: the descriptor to send
+ * along, or -1.
  */
 int delivery_mail_pack(const struct delivery_mail *m, struct ipc_out *out, int *fd_out);
 /*
@@ -76,13 +78,6 @@ int delivery_mail_pack(const struct delivery_mail *m, struct ipc_out *out, int *
  */
 bool delivery_mail_unpack(
 	struct slice payload, int fd, struct arena *a, struct delivery_mail *m_out);
-/*
- * Where the memory parts of a body are too much for a message: writes all parts longer than 4
- * KiB to fd from offset `at` on, and lets the body point there. 0, or -1 and err (full disk).
- * File parts that are there must be of the same fd.
- */
-int delivery_body_to_file(struct relay_body *b, int fd, uint64_t at, struct err *err);
-
 struct delivery_result {
 	struct smtp_reply reply; /* for all recipients together, as in struct relay_result */
 	enum smtp_client_phase phase;
