@@ -91,6 +91,20 @@ is_same(const struct smtp_reply *a, const struct smtp_reply *b)
 	return a->code == b->code && slice_eq(a->text, b->text);
 }
 
+enum failure_phase
+delivery_rcpt_at(const struct delivery_result *r, size_t rcpt)
+{
+	must(rcpt < r->n_rcpts);
+	enum smtp_client_phase phase = r->rcpts[rcpt].phase;
+	if (phase == SMTP_CL_MAIL)
+		return FAILURE_AT_MAIL;
+	if (phase == SMTP_CL_RCPT)
+		return FAILURE_AT_RCPT;
+	if (phase == SMTP_CL_DATA || phase == SMTP_CL_BODY)
+		return FAILURE_AT_DATA;
+	return phase == SMTP_CL_DOT ? FAILURE_AT_DOT : r->at;
+}
+
 void
 delivery_result_pack(const struct delivery_result *r, struct ipc_out *out)
 {

@@ -6,8 +6,8 @@
  *   client  --DELIVERY_MSG_MAIL-->    delivery     [the mail; its spill file as descriptor 0]
  *   client  --DELIVERY_MSG_CANCEL-->  delivery     [empty: nothing waits for it any more]
  *   client  <--DELIVERY_MSG_RESULT--  delivery     exactly once for each mail, cancelled or not
- *   client  --DELIVERY_MSG_RCPT-->    delivery     [`answer at rcpt`: one recipient]
- *   client  <--DELIVERY_MSG_RCPT_SAYS-- delivery   [the remote's reply to it]
+ *   client  --DELIVERY_MSG_RCPT-->    delivery     [`answer at rcpt`: one recipient; CANCEL
+ * too] client  <--DELIVERY_MSG_RCPT_SAYS-- delivery   [the remote's reply to it]
  *
  * After CANCEL, or when the channel closes, no final dot is started; one that is out is not
  * cut, and the result tells what became of it. Delivery does not trust what it unpacks, nor
@@ -97,6 +97,9 @@ struct delivery_result {
 	size_t n_rcpts;
 };
 
+/* Where that recipient failed: by its own reply, else as all. */
+enum failure_phase delivery_rcpt_at(const struct delivery_result *r, size_t rcpt);
+
 /* Words of replies are cut so that it always fits. */
 void delivery_result_pack(const struct delivery_result *r, struct ipc_out *out);
 bool
@@ -114,7 +117,11 @@ struct delivery_rcpt_question {
 void delivery_rcpt_question_pack(const struct delivery_rcpt_question *q, struct ipc_out *out);
 bool delivery_rcpt_question_unpack(
 	struct slice payload, struct arena *a, struct delivery_rcpt_question *q_out);
-/* code 0: nobody was reached in time: nothing is known. */
+/*
+ * The remote's reply to the recipient, or its refusal of the sender; or 5yz of ours where the
+ * DNS says that the domain takes no mail. code 0: nobody was reached in time: nothing is known.
+ * Exactly one for each question, cancelled or not.
+ */
 void delivery_rcpt_answer_pack(const struct smtp_reply *r, struct ipc_out *out);
 bool
 delivery_rcpt_answer_unpack(struct slice payload, struct arena *a, struct smtp_reply *r_out);
