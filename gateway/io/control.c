@@ -22,8 +22,8 @@ struct control {
 const char *
 process_kind_text(enum process_kind k)
 {
-	static const char *const text[PROCESS_KINDS] = {
-		"session", "delivery", "scanner", "signer", "auth", "engine", "milter"};
+	static const char *const text[PROCESS_KINDS] = {"session", "delivery", "scanner",
+		"signer", "auth", "engine", "milter", "keeper"};
 	return text[k];
 }
 

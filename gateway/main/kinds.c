@@ -104,6 +104,7 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_DELIVERY: return g->conf->send.way != SEND_NONE ? some : 0;
 	case PROCESS_ENGINE: return uses_engine(g);
 	case PROCESS_MILTER: return count_through(g);
+	case PROCESS_KEEPER: return 0; /* the parent starts none yet: no spool is asked for */
 	case PROCESS_KINDS: break;
 	}
 	return 0;
