@@ -448,15 +448,26 @@ hand_state_unpack(struct slice payload, struct hand_state *s)
 	return ipc_in_done(&in) && is_clean_text(s->egress_text);
 }
 
+/* Longer than any message's slices. */
+static void
+put_long(struct ipc_out *o, struct slice s)
+{
+	ipc_put_u32(o, (uint32_t)s.n);
+	if (buf_add(&o->buf, s) < 0)
+		o->full = true;
+}
+
 int
 hand_stored_pack(const struct hand_stored *s, struct buf *out)
 {
 	struct ipc_out o = {.full = false};
 	struct slice bytes;
-	buf_init(&o.buf, buf_left(out));
+	if (s->envelope.n > CUSTODY_ENVELOPE_MOST || s->note.n > CUSTODY_NOTE_MOST)
+		return -1;
+	buf_init(&o.buf, HAND_STORED_MOST);
 	ipc_put_u64(&o, s->bytes);
-	ipc_put_slice(&o, s->envelope);
-	ipc_put_slice(&o, s->note);
+	put_long(&o, s->envelope);
+	put_long(&o, s->note);
 	int result = ipc_out_ok(&o, &bytes) ? buf_add(out, bytes) : -1;
 	ipc_out_fini(&o);
 	return result;
