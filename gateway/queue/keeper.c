@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
-#include "custody/segments.h"
 #include "io/sandbox.h"
 #include "queue/keeper_priv.h"
 
@@ -294,8 +293,8 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 	k->tmp_dir = fcntl(s->spool, F_DUPFD_CLOEXEC, 0);
 	if (k->tmp_dir < 0)
 		return err_sys(err, "open the spool once more");
-	k->custody = segments_open(
-		&(struct segments_config){.loop = k->loop, .dir_fd = s->spool}, err);
+	k->custody =
+		s->open(&(struct segments_config){.loop = k->loop, .dir_fd = s->spool}, err);
 	if (k->custody == NULL)
 		return -1;
 	open_hand(k, s->hand);
