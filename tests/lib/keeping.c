@@ -280,8 +280,7 @@ keeping_attach_delivery(struct keeping *k)
 	static const struct ipc_calls calls = {
 		.on_message = on_delivery, .on_gone = on_ignored};
 	ipc_free(&k->delivery);
-	k->delivery = ipc_new(
-		k->loop, give(k, PROCESS_DELIVERY), 16 * 1024 * 1024, &calls, k);
+	k->delivery = ipc_new(k->loop, give(k, PROCESS_DELIVERY), 16 * 1024 * 1024, &calls, k);
 }
 
 void
@@ -289,8 +288,7 @@ keeping_start(struct keeping *k)
 {
 	static const struct ipc_calls control = {
 		.on_message = on_control, .on_gone = on_control_gone};
-	static const struct ipc_calls signer = {
-		.on_message = on_signer, .on_gone = on_ignored};
+	static const struct ipc_calls signer = {.on_message = on_signer, .on_gone = on_ignored};
 	struct err err;
 	char path[80];
 	int fds[2];
@@ -470,8 +468,8 @@ keeping_ask(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t 
 	must(queue_take_pack(&t, -1, &out, fds, &n_fds, &large, &err) == 0);
 	must(ipc_out_ok(&out, &payload));
 	k->has_result = false;
-	uint32_t id = peer_ask(k->session, QUEUE_MSG_TAKE, payload, fds, n_fds, 60 * 1000,
-		on_result, k);
+	uint32_t id = peer_ask(
+		k->session, QUEUE_MSG_TAKE, payload, fds, n_fds, 60 * 1000, on_result, k);
 	must(id != 0);
 	ipc_out_fini(&out);
 	if (large >= 0)
@@ -555,8 +553,8 @@ keeping_look(struct keeping *k, struct keeping_spool *s_out)
 	int dir = open(k->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct looking l = {.k = k, .spool = s_out};
 	*s_out = (struct keeping_spool){0};
-	l.custody = segments_open(
-		&(struct segments_config){.loop = k->loop, .dir_fd = dir}, &err);
+	l.custody =
+		segments_open(&(struct segments_config){.loop = k->loop, .dir_fd = dir}, &err);
 	must(l.custody != NULL);
 	custody_scan(l.custody, 0, 1000, on_scanned, &l);
 	run_until(k, &l.done);

@@ -70,8 +70,8 @@ struct queue_parcel keeping_parcel(struct keeping *k, const char *rcpts);
 const struct queue_result *
 keeping_take(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t budget_ms);
 /* The id to cancel by. */
-uint32_t keeping_ask(
-	struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t budget_ms);
+uint32_t
+keeping_ask(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t budget_ms);
 void keeping_wait_result(struct keeping *k);
 /* What silent ones have been waiting for. */
 void keeping_let_go(struct keeping *k, const char *as);

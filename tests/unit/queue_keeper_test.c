@@ -44,8 +44,8 @@ many(const char *word, unsigned n, unsigned sites)
 	static char text[8192];
 	size_t used = 0;
 	for (unsigned i = 0; i < n; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s.%u@s%u.example",
-			i != 0 ? " " : "", word, i, i % sites);
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			"%s%s.%u@s%u.example", i != 0 ? " " : "", word, i, i % sites);
 	return text;
 }
 
@@ -74,25 +74,16 @@ struct all_case {
 };
 
 static const struct all_case all_cases[] = {
-	{"550", 1, 1, QUEUE_REFUSED, 550, 0, 0},
-	{"550", 2, 1, QUEUE_REFUSED, 550, 0, 0},
-	{"550", 2, 2, QUEUE_REFUSED, 550, 0, 0},
-	{"550", 100, 20, QUEUE_REFUSED, 550, 0, 0},
-	{"ok", 1, 1, QUEUE_DELIVERED, 250, 0, 0},
-	{"ok", 2, 1, QUEUE_DELIVERED, 250, 0, 0},
-	{"ok", 2, 2, QUEUE_DELIVERED, 250, 0, 0},
-	{"ok", 100, 20, QUEUE_DELIVERED, 250, 0, 0},
-	{"450", 1, 1, QUEUE_QUEUED, 250, 1, 1},
-	{"450", 2, 1, QUEUE_QUEUED, 250, 1, 2},
-	{"450", 2, 2, QUEUE_QUEUED, 250, 1, 2},
-	{"450", 100, 20, QUEUE_QUEUED, 250, 1, 100},
-	{"silent", 1, 1, QUEUE_QUEUED, 250, 1, 1},
-	{"silent", 2, 1, QUEUE_QUEUED, 250, 1, 2},
+	{"550", 1, 1, QUEUE_REFUSED, 550, 0, 0}, {"550", 2, 1, QUEUE_REFUSED, 550, 0, 0},
+	{"550", 2, 2, QUEUE_REFUSED, 550, 0, 0}, {"550", 100, 20, QUEUE_REFUSED, 550, 0, 0},
+	{"ok", 1, 1, QUEUE_DELIVERED, 250, 0, 0}, {"ok", 2, 1, QUEUE_DELIVERED, 250, 0, 0},
+	{"ok", 2, 2, QUEUE_DELIVERED, 250, 0, 0}, {"ok", 100, 20, QUEUE_DELIVERED, 250, 0, 0},
+	{"450", 1, 1, QUEUE_QUEUED, 250, 1, 1}, {"450", 2, 1, QUEUE_QUEUED, 250, 1, 2},
+	{"450", 2, 2, QUEUE_QUEUED, 250, 1, 2}, {"450", 100, 20, QUEUE_QUEUED, 250, 1, 100},
+	{"silent", 1, 1, QUEUE_QUEUED, 250, 1, 1}, {"silent", 2, 1, QUEUE_QUEUED, 250, 1, 2},
 	{"silent", 2, 2, QUEUE_QUEUED, 250, 1, 2},
-	{"silent", 100, 20, QUEUE_QUEUED, 250, 1, 100},
-	{"dead", 1, 1, QUEUE_QUEUED, 250, 1, 1},
-	{"554", 2, 1, QUEUE_REFUSED, 554, 0, 0},
-	{"grey", 1, 1, QUEUE_QUEUED, 250, 1, 1},
+	{"silent", 100, 20, QUEUE_QUEUED, 250, 1, 100}, {"dead", 1, 1, QUEUE_QUEUED, 250, 1, 1},
+	{"554", 2, 1, QUEUE_REFUSED, 554, 0, 0}, {"grey", 1, 1, QUEUE_QUEUED, 250, 1, 1},
 	{"listed", 1, 1, QUEUE_QUEUED, 250, 1, 1}, /* aimed at us: never "no such user" */
 };
 
@@ -218,8 +209,8 @@ static void
 a_notice_is_signed(void **state)
 {
 	(void)state;
-	static struct queue_key key = {SLICE_INIT("ours.example"), SLICE_INIT("sel"),
-		DKIM_ED25519_SHA256};
+	static struct queue_key key = {
+		SLICE_INIT("ours.example"), SLICE_INIT("sel"), DKIM_ED25519_SHA256};
 	memset(&w, 0, sizeof(w));
 	w.settings.keys = &key;
 	w.settings.n_keys = 1;
@@ -265,8 +256,8 @@ static void
 refused_by_a_rule_beside_others(void **state)
 {
 	(void)state;
-	struct queue_parcel p[2] = {keeping_parcel(&w, "ok.1@a.example"),
-		keeping_parcel(&w, "never.2@a.example")};
+	struct queue_parcel p[2] = {
+		keeping_parcel(&w, "ok.1@a.example"), keeping_parcel(&w, "never.2@a.example")};
 	p[1].refused = true;
 	p[1].reply = smtp_reply_of("550 5.7.1 The policy forbids it");
 	const struct queue_result *r = keeping_take(&w, p, 2, BUDGET_MS);
@@ -437,10 +428,8 @@ given_up_in_the_end(void **state)
 	(void)state;
 	struct keeping_spool s;
 	memset(&w, 0, sizeof(w));
-	w.settings.queue = (struct conf_queue){.retry_ms = 100,
-		.retry_most_ms = 200,
-		.lifetime_ms = 700,
-		.attempts = 200};
+	w.settings.queue = (struct conf_queue){
+		.retry_ms = 100, .retry_most_ms = 200, .lifetime_ms = 700, .attempts = 200};
 	keeping_open(&w);
 	(void)take("450.1@a.example", BUDGET_MS);
 	keeping_until(&w, &w.notices, 1);
