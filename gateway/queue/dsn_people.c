@@ -94,8 +94,8 @@ put_rcpt(struct buf *b, const struct dsn_context *c, const struct stored_rcpt *r
 static void
 put_reply(struct buf *b, const struct dsn_context *c, const struct stored_rcpt_note *n)
 {
-	struct slice text = slice_first(n->reply.text, STORED_WORDS_MOST), line;
-	if (n->reply.code == 0 && slice_trim(text).n == 0)
+	struct slice text = slice_trim(slice_first(n->reply.text, STORED_WORDS_MOST)), line;
+	if (n->reply.code == 0 && text.n == 0)
 		return;
 	dsn_put(b, SLICE("    "));
 	if (!n->from_hop)
@@ -110,7 +110,7 @@ put_reply(struct buf *b, const struct dsn_context *c, const struct stored_rcpt_n
 	bool begun = false;
 	dsn_put(b, SLICE("     "));
 	dsn_put_codes(b, &n->reply);
-	dsn_put(b, SLICE(" "));
+	dsn_put_text(b, text.n > 0 ? " " : "");
 	while (text.n > 0) {
 		slice_cut(text, '\n', &line, &text);
 		if (slice_trim(line).n == 0)

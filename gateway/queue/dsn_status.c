@@ -88,14 +88,14 @@ static void
 put_diagnostic(struct buf *b, const struct dsn_context *c, const struct stored_rcpt_note *n)
 {
 	const struct smtp_reply *r = &n->reply;
+	struct slice text = slice_trim(slice_first(r->text, STORED_WORDS_MOST));
 	size_t start = b->used;
-	if (r->code == 0 && slice_trim(r->text).n == 0)
+	if (r->code == 0 && text.n == 0)
 		return;
 	dsn_put_text(b, n->from_hop ? "Diagnostic-Code: smtp;" : "Diagnostic-Code: X-Postern;");
 	dsn_put_codes(b, r);
-	dsn_put(b, SLICE(" "));
-	dsn_put_words(
-		b, slice_first(r->text, STORED_WORDS_MOST), b->used - start, "    ", c->utf8);
+	dsn_put_text(b, text.n > 0 ? " " : "");
+	dsn_put_words(b, text, b->used - start, "    ", c->utf8);
 	dsn_put(b, SLICE("\r\n"));
 }
 

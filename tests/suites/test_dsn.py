@@ -52,14 +52,14 @@ class Case:
         self.parts = list(self.message.iter_parts())
         assert len(self.parts) in (2, 3)
         assert self.parts[0].get_content_type() == "text/plain"
-        self.text = self.parts[0].get_content()
+        self.text = self.parts[0].get_content().replace("\r\n", "\n")
         kind = self.parts[1].get_content_type()
         if kind == "message/delivery-status":
             self.fields = [dict(b.items()) for b in self.parts[1].get_payload()]
         else:  # the package has no reader for this type
             assert kind == "message/global-delivery-status"
             boundary = b"--" + self.message.get_boundary().encode()
-            part = self.bytes.split(boundary)[2].split(b"\r\n\r\n", 1)[1]
+            part = self.bytes[self.header_bytes:].split(boundary)[2].split(b"\r\n\r\n", 1)[1]
             self.fields = [dict(email.message_from_bytes(
                 b + b"\r\n\r\n", policy=email.policy.default.clone(utf8=True)).items())
                 for b in part.split(b"\r\n\r\n")]
