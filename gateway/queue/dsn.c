@@ -108,7 +108,7 @@ original_of(const struct dsn_context *c)
 	struct shape of_header = shape_of(header), of_all = shape_of(in->original);
 	if (in->mail->params.ret == SMTP_RET_FULL && in->original_whole &&
 		in->original.n <= DSN_RETURN_MOST && failure_is_told(in) && of_all.lines &&
-		(of_header.ascii || (c->utf8 && of_header.utf8)))
+		!of_header.controls && (of_header.ascii || (c->utf8 && of_header.utf8)))
 		return (struct original){.bytes = in->original,
 			.type = of_header.ascii ? "message/rfc822" : "message/global",
 			.encoding = of_all.ascii ? NULL : "8bit",
