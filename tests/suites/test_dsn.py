@@ -149,6 +149,7 @@ def test_hostile(engine):
     """No bytes of strangers change the shape: the parts, the blocks, the fields."""
     seed = random.randrange(1 << 32)
     rng = random.Random(seed)
+    quoted = 0
     for round_ in range(300):
         def words(most=4):
             return b"".join(rng.choice(HOSTILE + [b"word "] * 20)
@@ -161,7 +162,13 @@ def test_hostile(engine):
             for i in range(n)],
             sender=words() + b"@example.org", utf8=rng.randrange(2), ret=rng.randrange(3),
             envid=words(), give_up=rng.choice([0, 1, 2**63, 2**64 - 1]),
-            original=words() + rng.choice([b"", HEADER, MAIL]) + words(), whole=rng.randrange(2))
+            original=(original := words() + rng.choice([b"", HEADER, MAIL]) + words()),
+            whole=rng.randrange(2))
+        if case.parts[-1]["Content-Transfer-Encoding"] == "quoted-printable":
+            header = (b"\r\n" + original).partition(b"\r\n\r\n")[0][2:]
+            assert case.parts[-1].get_payload(decode=True).rstrip(b"\r\n") == \
+                header.rstrip(b"\r\n"), (seed, round_)
+            quoted += 1
         assert len(case.fields) == 1 + n, (seed, round_)
         for block in case.fields:
             assert set(block) <= {
@@ -171,6 +178,7 @@ def test_hostile(engine):
         assert set(case.message.keys()) <= {
             "Date", "From", "To", "Subject", "Message-ID", "In-Reply-To", "References",
             "Auto-Submitted", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"}
+    assert quoted > 50, seed
 
 
 def test_10000(engine):

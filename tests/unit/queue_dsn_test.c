@@ -580,21 +580,19 @@ test_many(void **state)
 	o.a = arena_new(DSN_ROOM(N));
 	struct dsn_rcpt *list = arena_array(a, N, sizeof(*list));
 	struct stored_rcpt_note *notes = arena_array(a, N, sizeof(*notes));
-	char *words = arena_alloc(a, STORED_WORDS_MOST + 1), *long_words;
+	char *words = arena_alloc(a, STORED_WORDS_MOST);
+	struct slice long_word = repeat(a, 'y', STORED_WORDS_MOST);
 	for (size_t i = 0; i < STORED_WORDS_MOST; i++)
 		words[i] = i % 2 == 0 ? 'w' : '\n';
-	long_words = repeat(a, 'y', STORED_WORDS_MOST).p != NULL
-			     ? arena_text(a, repeat(a, 'y', STORED_WORDS_MOST))
-			     : NULL;
-	o.rcpt.address.raw = (struct slice){long_words, STORED_WORDS_MOST};
-	o.rcpt.params.orcpt = arena_printf(a, "rfc822;%.*s", SMTP_ORCPT_MOST - 7, long_words);
+	o.rcpt.address.raw = long_word;
+	o.rcpt.params.orcpt = arena_printf(a, "rfc822;%.*s", SMTP_ORCPT_MOST - 7, long_word.p);
 	o.in.original = repeat(a, '\xff', DSN_RETURN_MOST);
 	o.in.give_up_ms = (uint64_t)ARRIVED_S * 1000;
 	for (size_t i = 0; i < N; i++) {
 		notes[i] = o.note;
 		notes[i].attempts = (uint32_t)i; /* each a story of its own */
 		notes[i].reply.text = (struct slice){words, STORED_WORDS_MOST};
-		notes[i].host = (struct slice){long_words, 253};
+		notes[i].host = slice_first(long_word, 253);
 		list[i] = (struct dsn_rcpt){
 			&o.rcpt, &notes[i], (enum dsn_action)(i % DSN_ACTIONS)};
 	}
