@@ -370,6 +370,14 @@ test_people(void **state)
 	assert_true(
 		has(make(&o), "      550 5.1.1 first\r\n      second line\r\n      third\r\n"));
 	assert_true(has(o.out.bytes, "smtp; 550 5.1.1 first second line third\r\n"));
+	o.note.reply.text = SLICE("This reply has many words, and the line that would pass "
+				  "seventy-six columns goes on in the next one");
+	assert_true(has(make(&o),
+		"      550 5.1.1 This reply has many words, and the line that would pass\r\n"
+		"      seventy-six columns goes on in the next one\r\n"));
+	assert_true(has(o.out.bytes,
+		"Diagnostic-Code: smtp; 550 5.1.1 This reply has many words, and the line\r\n"
+		"    that would pass seventy-six columns goes on in the next one\r\n"));
 	one_fini(&o);
 }
 
@@ -425,9 +433,9 @@ test_returned(void **state)
 			"message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
 			false, true},
 		{SMTP_RET_NONE, true, true, DSN_FAILED,
-			SLICE("Subject: \xfc\r\n\r\nbody-here\r\n"),
+			SLICE("Subject: \xfc \r\n\r\nbody-here\r\n"),
 			"text/rfc822-headers\r\nContent-Transfer-Encoding: "
-			"quoted-printable\r\n\r\nSubject: =FC\r\n",
+			"quoted-printable\r\n\r\nSubject: =FC=20\r\n",
 			false, false},
 		{SMTP_RET_FULL, true, false, DSN_FAILED,
 			arena_printf(a, long_header, SLICE_ARG(xs)),
@@ -563,6 +571,12 @@ test_hostile(void **state)
 	one_init(&o);
 	o.m.arrived_ms = o.note.last_ms = UINT64_MAX;
 	assert_true(has(make(&o), "Arrival-Date: Fri, 31 Dec 9999 23:59:59 +0000\r\n"));
+	o.m.arrived_ms = UINT64_C(253402300800000); /* a second later */
+	assert_true(has(make(&o), "Arrival-Date: Fri, 31 Dec 9999 23:59:59 +0000\r\n"));
+	/* Too long for what it is: no UTF-8. */
+	o.m.params.smtputf8 = true;
+	o.note.reply.text = SLICE("a\xe0\x80\xae\xf0\x80\x80\xae\xc0\xae/");
+	assert_true(has(make(&o), "smtp; 550 5.1.1 a?????????/\r\n"));
 	one_fini(&o);
 	arena_free(&a);
 }
