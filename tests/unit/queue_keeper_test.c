@@ -209,8 +209,7 @@ static void
 a_notice_is_signed(void **state)
 {
 	(void)state;
-	static struct queue_key key = {
-		SLICE_INIT("ours.example"), SLICE_INIT("sel"), DKIM_ED25519_SHA256};
+	struct queue_key key = {SLICE("ours.example"), SLICE("sel"), DKIM_ED25519_SHA256};
 	memset(&w, 0, sizeof(w));
 	w.settings.keys = &key;
 	w.settings.n_keys = 1;
