@@ -211,6 +211,7 @@ void domain_leave(struct schedule *s, uint32_t part);
 /* In and out of its lane's heap; its site is placed anew by it. */
 void part_wait(struct schedule *s, uint32_t part);
 void part_unwait(struct schedule *s, uint32_t part);
+void part_retime(struct schedule *s, uint32_t part, uint64_t due_ms); /* keeps the turn */
 /* Where the site stands, after anything that changes when it may be tried. */
 void site_place(struct schedule *s, uint32_t site);
 /* The part whose turn it is at the first site; that site and lane are last after it. 0: none.
