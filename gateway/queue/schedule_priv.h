@@ -17,8 +17,8 @@
 
 enum {
 	SCHEDULE_IDLE_MOST = 10000, /* domains without parts whose site is remembered */
-	SCHEDULE_PROMOTE = 16, /* sites or lanes that get their turn by one call, at most */
-	SCHEDULE_DEFERS = 3,   /* AGAIN so often in a row: nobody waits for this site */
+	SCHEDULE_PROMOTE = 8, /* sites or lanes that get their turn by one call, at most */
+	SCHEDULE_DEFERS = 3,  /* AGAIN so often in a row: nobody waits for this site */
 	SCHEDULE_MOVE_FREELY = 1000, /* a domain of more parts changes its site only ... */
 	SCHEDULE_MOVE_MS = 60 * 1000 /* ... so long after the last time */
 };
