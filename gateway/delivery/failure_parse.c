@@ -122,7 +122,7 @@ read_pattern(struct reader *r, struct slice *out)
 			return wrong(r, "words are of printable ASCII");
 		if (c == ' ' && n > 0 && lower[n - 1] == ' ')
 			continue;
-		letters += c != ' ' && c != '*';
+		letters += c == '@' || c == '%' ? PATTERN_LEAST : c != ' ' && c != '*';
 		lower[n++] = c;
 	}
 	if (letters < PATTERN_LEAST)
