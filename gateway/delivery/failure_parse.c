@@ -261,7 +261,7 @@ read_hosts(struct reader *r, struct failure_rule *rule)
 				memchr(".-_*", item.p[i], 4) == NULL)
 				return wrong_word(r, "no pattern of a host's name:", item);
 		if (item.n == 0 || n == FAILURE_ANY_OF_MOST)
-			return wrong(r, "one to 64 patterns of hosts");
+			return wrong(r, "one to 128 patterns of hosts");
 		any[n++] = arena_lower(r->a, item);
 	}
 	rule->hosts = keep(r, any, n);

@@ -450,7 +450,7 @@ static const struct {
 		"site:1: no enhanced code (as 5.7.1, *.2.2 or 5.7.600-649): \"5.7.9-8\""},
 	{"a enhanced 5.7.1 enhanced 5.7.2 => tls by-code", "site:1: a second \"enhanced\""},
 	{"a host m/x => tls by-code", "site:1: no pattern of a host's name: \"m/x\""},
-	{"a host , => tls by-code", "site:1: one to 64 patterns of hosts"},
+	{"a host , => tls by-code", "site:1: one to 128 patterns of hosts"},
 	{"a host a host b => tls by-code", "site:1: a second \"host\""},
 	{"a words => tls by-code", "site:1: words stand in \"...\""},
 	{"a words \"x1\" | => tls by-code", "site:1: words stand in \"...\""},
@@ -538,20 +538,20 @@ test_bounds(void **state)
 	check_bound(many("", "%zu", 2001, ""), "site:2001: too many rules");
 	check_bound(many("", "#\n", 128 * 1024, ""), NULL);
 	check_bound(many("", "#\n", 128 * 1024, "\n"), "site: larger than 262144 bytes");
-	check_bound(many("a words \"x1\"\n", " | \"x1\"\n", 63, " => tls by-code"), NULL);
-	check_bound(many("a words \"x1\"\n", " | \"x1\"\n", 64, " => tls by-code"),
-		"site:65: too many alternatives in one clause");
+	check_bound(many("a words \"x1\"\n", " | \"x1\"\n", 127, " => tls by-code"), NULL);
+	check_bound(many("a words \"x1\"\n", " | \"x1\"\n", 128, " => tls by-code"),
+		"site:129: too many alternatives in one clause");
 	check_bound(many("a", " but \"x1\"\n", 8, " => tls by-code"), NULL);
 	check_bound(many("a", " but \"x1\"\n", 9, " => tls by-code"),
 		"site:9: too many clauses of words in one rule");
-	check_bound(many("a code 550", ",550", 63, " => tls by-code"), NULL);
+	check_bound(many("a code 550", ",550", 127, " => tls by-code"), NULL);
 	check_bound(
-		many("a code 550", ",550", 64, " => tls by-code"), "site:1: too many codes");
-	check_bound(many("a host b", ",b", 63, " => tls by-code"), NULL);
-	check_bound(many("a host b", ",b", 64, " => tls by-code"),
-		"site:1: one to 64 patterns of hosts");
-	check_bound(many("a enhanced 5.7.1", ",5.7.1", 63, " => tls by-code"), NULL);
-	check_bound(many("a enhanced 5.7.1", ",5.7.1", 64, " => tls by-code"),
+		many("a code 550", ",550", 128, " => tls by-code"), "site:1: too many codes");
+	check_bound(many("a host b", ",b", 127, " => tls by-code"), NULL);
+	check_bound(many("a host b", ",b", 128, " => tls by-code"),
+		"site:1: one to 128 patterns of hosts");
+	check_bound(many("a enhanced 5.7.1", ",5.7.1", 127, " => tls by-code"), NULL);
+	check_bound(many("a enhanced 5.7.1", ",5.7.1", 128, " => tls by-code"),
 		"site:1: too many enhanced codes");
 	many("", "", 0, "");
 }
