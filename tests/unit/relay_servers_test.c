@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <openssl/sha.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "certs.h"
@@ -31,6 +32,15 @@ static const struct name rows[] = {
 	{"\4dead\7example", 0, DNS_MX, "\0\24\3mx4\4dest\7example", 20},
 	{"\3mx4\4dest\7example", 0, DNS_A, "\177\0\0\4", 4}, /* nobody listens there */
 	{"\6broken\7example", 2, 0, NULL, 0},
+	{"\4many\7example", 0, DNS_MX, "\0\12\3mx1\4dest\7example", 20},
+	{"\4many\7example", 0, DNS_MX, "\0\24\3mx2\4dest\7example", 20},
+	{"\4many\7example", 0, DNS_MX, "\0\36\3mx5\4dest\7example", 20},
+	{"\3mx5\4dest\7example", 0, DNS_A, "\177\0\0\5", 4},
+	/* One server by two of its addresses, and another. */
+	{"\5twice\7example", 0, DNS_MX, "\0\12\5where\4dest\7example", 22},
+	{"\5twice\7example", 0, DNS_MX, "\0\24\3mx2\4dest\7example", 20},
+	{"\5where\4dest\7example", 0, DNS_A, "\177\0\0\2", 4},
+	{"\5where\4dest\7example", 0, DNS_A, "\177\0\0\5", 4},
 };
 
 static struct {
@@ -241,6 +251,55 @@ test_all_put_off(void **state)
 	assert_int_equal(w.result.attempts, 2);
 	assert_true(slice_eq(w.result.host, SLICE("mx1.dest.example")));
 	assert_int_equal(w.result.address.ip.bytes[3], 2);
+	world_close();
+}
+
+/* Two servers are asked, not all that a provider has: whoever limits us is not pressed. */
+static void
+test_put_off_twice(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		world_open(i == 0 ? "many.example" : "twice.example");
+		struct remote third = {.address = "127.0.0.5", .port = w.a.port};
+		remote_start(&third, w.loop);
+		fault(&w.a, "MAIL", "451 4.7.1 first");
+		if (i == 0)
+			fault(&w.b, "MAIL", "451 4.7.1 second");
+		else
+			fault(&third, "MAIL", "451 4.7.1 first");
+		send_and_wait();
+		assert_int_equal(w.result.attempts, 2);
+		assert_int_equal(w.b.n_conns, 1);
+		assert_int_equal(w.a.n_conns + third.n_conns, 1);
+		assert_int_equal(w.rcpt.fate, i == 0 ? RELAY_DEFERRED : RELAY_TAKEN);
+		relay_pool_free(&w.pool);
+		remote_stop(&third);
+		w.pool = relay_pool_new(&w.config);
+		world_close();
+	}
+}
+
+/* An idle connection that is shut with words says nothing of its server. */
+static void
+test_farewell_of_a_kept_connection(void **state)
+{
+	(void)state;
+	world_open("dead.example");
+	send_and_wait();
+	assert_int_equal(w.a.mails, 1);
+	w.a.fault_at = "MAIL";
+	w.a.fault = REMOTE_SAY;
+	w.a.say = "421 4.4.2 idle for too long";
+	w.a.on = 1;
+	listener_free(&w.a.listener);
+	close(w.a.fd);
+	w.a.fd = -1;
+	mail_to("r@dest.example");
+	send_and_wait();
+	assert_int_equal(w.rcpt.fate, RELAY_DEFERRED);
+	assert_int_equal(w.result.said.code, 0);
+	assert_int_equal(w.result.stage, RELAY_AT_CONNECT);
 	world_close();
 }
 
@@ -488,6 +547,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_next_server),
 		cmocka_unit_test(test_all_put_off),
+		cmocka_unit_test(test_put_off_twice),
+		cmocka_unit_test(test_farewell_of_a_kept_connection),
 		cmocka_unit_test(test_refused_before_the_mail),
 		cmocka_unit_test(test_put_off_over_a_kept_connection),
 		cmocka_unit_test(test_deadline_behind_words),
