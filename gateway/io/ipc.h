@@ -85,6 +85,8 @@ struct ipc_out {
 };
 
 void ipc_out_init(struct ipc_out *o); /* at most IPC_PAYLOAD_BYTES */
+/* Another bound: for what is packed in this way and kept, not sent. */
+void ipc_out_init_most(struct ipc_out *o, size_t most);
 void ipc_out_fini(struct ipc_out *o);
 bool ipc_out_ok(const struct ipc_out *o, struct slice *payload_out); /* false: did not fit */
 void ipc_put_u8(struct ipc_out *o, uint8_t v);

@@ -28,8 +28,9 @@ enum queue_msg { QUEUE_MSG_TAKE = 0x1001, QUEUE_MSG_CANCEL, QUEUE_MSG_RESULT };
 
 enum {
 	QUEUE_PARCELS_MOST = 1000,
-	QUEUE_LARGE_MOST = 8 * 1024 * 1024, /* a packed transaction in a memfd */
-	QUEUE_INLINE_BYTES = 64 * 1024,     /* memory parts of bodies in a message itself */
+	QUEUE_LARGE_MOST = 8 * 1024 * 1024,  /* a packed transaction in a memfd */
+	QUEUE_INLINE_BYTES = 64 * 1024,      /* memory parts of bodies in a message itself */
+	QUEUE_TAKE_ARENA = 64 * 1024 * 1024, /* what a transaction may need when unpacked */
 };
 
 struct queue_parcel {
@@ -62,7 +63,8 @@ int queue_take_pack(const struct queue_take *t, int file, struct ipc_out *out,
 /*
  * Everything in the arena (the payload is copied there). Takes the descriptors out of m:
  * *file_out is the caller's to close (-1: none), the bodies' file parts mean it. False: not a
- * transaction of ours: no parcel, no recipient, file parts without a file, ranges beyond 2^62.
+ * transaction of ours: no parcel, no recipient, file parts without a file, ranges beyond 2^62,
+ * or more than fits into the arena (QUEUE_TAKE_ARENA).
  */
 bool
 queue_take_unpack(struct ipc_msg *m, struct arena *a, struct queue_take *t_out, int *file_out);
