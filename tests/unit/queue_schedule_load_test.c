@@ -88,10 +88,10 @@ static const struct {
 } loads[] = {
 	{"schedule-bytes", "bytes a mail: a million of one part, 10,000 sites, 1,000 senders",
 		MILLION, 10000, 1000, BYTES_MOST},
-	{"schedule-bytes-senders", "the same, each from a sender of its own", MILLION, 10000, MILLION,
-		BYTES_MOST},
-	{"schedule-bytes-sites", "200,000, each of a sender and to a site of its own", MILLION / 5, MILLION, MILLION,
-		500},
+	{"schedule-bytes-senders", "the same, each from a sender of its own", MILLION, 10000,
+		MILLION, BYTES_MOST},
+	{"schedule-bytes-sites", "200,000, each of a sender and to a site of its own",
+		MILLION / 5, MILLION, MILLION, 500},
 };
 
 static void
