@@ -165,7 +165,7 @@ end_round(struct store *s)
 		struct job *j = segment_job(g, JOB_FORGET);
 		state_segment_remove(s, g->sequence);
 		job_queue(s, &s->to_reader, j);
-		collect_wake(s); /* there may be another */
+		loop_timer_set(&co->timer, 0); /* there may be another */
 	} else if (!co->postponed) {
 		g->stuck = true;
 		log_segment("not collected", g->sequence, NULL);

@@ -1,7 +1,7 @@
 /*
  * Faults in front of another engine; see fault.h. What is to fail as if it had been lost never
- * reaches the engine below; what is to be unknown although it is stored does. Answers may wait
- * on a timer first; calls keep their order, since all wait for the same time.
+ * reaches the engine below; what is to be unknown although it is stored does. All answers are
+ * copied and given later, in the order in which they were known: some may have to wait.
  */
 #include "custody/fault.h"
 
@@ -17,7 +17,8 @@ struct fault {
 	struct fault_plan plan;
 	unsigned counts[2]; /* commits, reads: calls since the plan was set */
 	unsigned done;      /* of `times` */
-	struct call *first, **last;
+	struct loop_timer timer;
+	struct call *first, **last; /* answers that wait */
 };
 
 enum { SORT_COMMIT, SORT_READ };
@@ -26,8 +27,8 @@ enum call_kind { CALL_COMMIT, CALL_RESOLVE, CALL_BODY, CALL_SCAN };
 /* One call under way, with a copy of its answer where that has to wait. */
 struct call {
 	struct fault *fault;
-	struct call *next, **prev;
-	struct loop_timer timer;
+	struct call *next;
+	uint64_t due_ms;
 	enum call_kind kind;
 	enum custody_result result;
 	bool forced; /* result is the plan's */
@@ -47,16 +48,9 @@ struct call {
 };
 
 static void
-call_answer(void *arg)
+call_answer(struct call *c)
 {
-	struct call *c = arg;
 	struct slice text = {c->text, c->n};
-	loop_timer_clear(&c->timer);
-	*c->prev = c->next;
-	if (c->next != NULL)
-		c->next->prev = c->prev;
-	else
-		c->fault->last = c->prev;
 	switch (c->kind) {
 	case CALL_COMMIT: c->fn.commit(c->arg, c->result, text); break;
 	case CALL_RESOLVE: c->fn.resolve(c->arg, c->result, c->there, c->n); break;
@@ -74,25 +68,53 @@ call_answer(void *arg)
 }
 
 static struct call *
-call_new(struct custody *custody, enum call_kind kind, void *arg)
+take_first(struct fault *f)
 {
-	struct fault *f = (struct fault *)custody;
-	struct call *c = MEM_NEW(struct call);
-	c->fault = f;
-	c->kind = kind;
-	c->arg = arg;
-	c->prev = f->last;
-	*f->last = c;
-	f->last = &c->next;
-	loop_timer_init(&c->timer, f->loop, call_answer, c);
+	struct call *c = f->first;
+	f->first = c->next;
+	if (f->first == NULL)
+		f->last = &f->first;
 	return c;
 }
 
-/* All answers go this way, with what belongs to them copied: that of a plan too. */
+static void
+set_timer(struct fault *f)
+{
+	uint64_t now = loop_now(f->loop), due = f->first->due_ms;
+	loop_timer_set(&f->timer, due > now ? due - now : 0);
+}
+
+/* One at a time: the callback may close us. */
+static void
+on_timer(void *arg)
+{
+	struct fault *f = arg;
+	struct call *c = take_first(f);
+	if (f->first != NULL)
+		set_timer(f);
+	call_answer(c);
+}
+
+static struct call *
+call_new(struct custody *custody, enum call_kind kind, void *arg)
+{
+	struct call *c = MEM_NEW(struct call);
+	c->fault = (struct fault *)custody;
+	c->kind = kind;
+	c->arg = arg;
+	return c;
+}
+
+/* Its answer is known, and copied into it. */
 static void
 call_later(struct call *c)
 {
-	loop_timer_set(&c->timer, c->fault->plan.delay_ms);
+	struct fault *f = c->fault;
+	c->due_ms = loop_now(f->loop) + f->plan.delay_ms;
+	*f->last = c;
+	f->last = &c->next;
+	if (f->first == c)
+		set_timer(f);
 }
 
 static void
@@ -265,9 +287,10 @@ static void
 fault_close(struct custody *custody)
 {
 	struct fault *f = (struct fault *)custody;
-	custody_close(&f->below); /* its answers are now all on their timers */
+	custody_close(&f->below); /* its answers now all wait here */
 	while (f->first != NULL)
-		call_answer(f->first);
+		call_answer(take_first(f));
+	loop_timer_clear(&f->timer);
 	mem_free(f);
 }
 
@@ -287,6 +310,7 @@ fault_new(struct loop *l, struct custody *below)
 	f->below = below;
 	f->loop = l;
 	f->last = &f->first;
+	loop_timer_init(&f->timer, l, on_timer, f);
 	return &f->custody;
 }
 
