@@ -28,8 +28,8 @@ enum queue_msg { QUEUE_MSG_TAKE = 0x1001, QUEUE_MSG_CANCEL, QUEUE_MSG_RESULT };
 
 enum {
 	QUEUE_PARCELS_MOST = 1000,
-	QUEUE_LARGE_MOST = 8 * 1024 * 1024, /* a packed transaction in a memfd */
-	QUEUE_INLINE_BYTES = 64 * 1024,     /* memory parts of bodies in a message itself */
+	QUEUE_LARGE_MOST = 8 * 1024 * 1024,  /* a packed transaction in a memfd */
+	QUEUE_INLINE_BYTES = 64 * 1024,      /* memory parts of bodies in a message itself */
 	QUEUE_TAKE_ARENA = 64 * 1024 * 1024, /* what a transaction may need when unpacked */
 };
 
