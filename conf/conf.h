@@ -256,8 +256,8 @@ void conf_free(struct conf **c);
  * "b"`), or a single one without its quotes, as struct next_hop has it. Neither names nor
  * passwords. -1 and err: no next hop.
  */
-int conf_hops_parse(
-	struct slice text, struct arena *a, struct hop_list *list_out, struct err *err);
+int
+conf_hops_parse(struct slice text, struct arena *a, struct hop_list *list_out, struct err *err);
 /* Whether the listener has mail that is judged by this block; whether any has. */
 bool conf_listener_judges(const struct conf_listener *l, bool outbound);
 bool conf_uses_block(const struct conf *c, bool outbound);

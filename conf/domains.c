@@ -72,7 +72,9 @@ parse_hop(struct parser *p, struct next_hop *hop, bool inner)
 	}
 	if (!inner && parse_accept(p, "balanced")) {
 		hop->kind = HOP_BALANCED;
-		return parse_set(p, "next hops in { }", add_balanced, hop);
+		return parse_set(p, "next hops in { }", add_balanced, hop) &&
+		       (hop->n_items > 0 ||
+			       parse_fail(p, hop->at, "\"balanced\" stands before no hop"));
 	}
 	return parse_string(p, "a next hop (\"host:port\", \"lmtp:/path\", mx \"NAME\")",
 		       &hop->text) &&

@@ -36,7 +36,9 @@ conf_hops_parse(struct slice text, struct arena *a, struct hop_list *list_out, s
 	if (text.n > TEXT_MOST || slice_has(text, '\0'))
 		return err_set(err, "the text of a next hop is too long, or holds NUL");
 	conf_report_init(&r);
-	bool good = parse_all(with_quotes(slice_trim(text), a), a, &r, list_out);
+	/* Some of what is wrong is only told, so that a file's reader finds more of it. */
+	bool good =
+		parse_all(with_quotes(slice_trim(text), a), a, &r, list_out) && r.n_errors == 0;
 	if (!good)
 		err_set(err, "%s", r.n > 0 ? r.problems[0].text : "no next hop");
 	conf_report_fini(&r);

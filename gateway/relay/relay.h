@@ -7,8 +7,8 @@
  * A way is `A then B`: hops in order, each a host (name or address), an LMTP socket, `mx
  * "NAME"` or balanced { ... }. A hop that does not answer is marked down (10 s, doubling to 5
  * min) and passed over while another is up; a failure before the final dot goes on to the next
- * address and hop, and so does a 4yz to MAIL. What a hop *says* about the mail or a recipient
- * (5yz to MAIL; 4yz, 5yz to RCPT, DATA, dot) is the answer.
+ * address and hop, and so does a 4yz to MAIL, to one more server of the hop. What a hop *says*
+ * about the mail or a recipient (5yz to MAIL; 4yz, 5yz to RCPT, DATA, dot) is the answer.
  *
  * After the final dot nothing is tried again: a connection lost there leaves its recipients in
  * doubt (RELAY_DOUBT, RFC 1047). A kept connection that dies before it is replaced by a fresh

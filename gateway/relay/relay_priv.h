@@ -21,6 +21,7 @@ enum {
 		256 * 1024, /* unsent bytes of a connection: the body waits for the rest */
 	RELAY_PIECE_BYTES = 64 * 1024,
 	RELAY_ATTEMPTS_MOST = 16, /* connections for one mail */
+	RELAY_PUT_OFFS_MOST = 2,  /* servers of a hop that are asked to take MAIL, after 4yz */
 	RELAY_PROBES_MOST = 4,    /* connections for probes to one hop */
 	RELAY_HOPS_KEPT = 4096,   /* beyond, hops that nothing is known of are forgotten */
 	RELAY_DOWN_FIRST_MS = 10 * 1000,
@@ -147,8 +148,9 @@ struct relay_transfer {
 	bool in_clear; /* the handshake failed at this address, TLS may be missing */
 	bool final;    /* the dot is out */
 	bool started;
-	bool put_off;                /* `declined` is an address of this hop */
-	struct stream_addr declined; /* a kept connection there had 4yz to MAIL */
+	unsigned put_offs; /* servers of this hop that had 4yz to MAIL; the last: */
+	struct stream_addr declined;
+	struct slice declined_host;
 	struct smtp_client_mail send;
 	struct relay_reader reader;
 	struct buf scratch;

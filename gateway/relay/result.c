@@ -148,12 +148,14 @@ relay_finish_unanswered(struct relay_transfer *t, struct smtp_reply reply)
 		relay_finish_for_all(t, reply);
 		return;
 	}
+	bool told = t->words.reply.code != 0 && t->words.attempts == attempts;
 	t->result = t->words;
 	t->result.attempts = attempts;
 	if (t->result.reply.code == 0)
 		t->result.reply = reply;
 	tell_all(t);
-	relay_log_attempt(t);
+	if (!told)
+		relay_log_attempt(t);
 	finish(t);
 }
 

@@ -1,7 +1,7 @@
 /*
  * How good TLS to a next hop must be, and who says so. A way has one for all of its hops; each
  * address that is tried carries its own, so that what is known of a single host (TLSA records,
- * an MTA-STS policy) can fill in another (OUT-05 to OUT-07).
+ * an MTA-STS policy) can fill in another (OUT-05).
  *
  * Connections are kept for mails of an equal policy only.
  */

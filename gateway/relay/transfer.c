@@ -207,11 +207,17 @@ is_at_limit(struct relay_transfer *t)
 	return (probe ? t->hop->probes : t->hop->conns) >= limit;
 }
 
+/* This address, or this server by another of its addresses, puts us off. */
 static bool
-has_declined(const struct relay_transfer *t, const struct stream_addr *to)
+has_declined(const struct relay_transfer *t, const struct relay_address *a)
 {
-	return t->put_off && ip_eq(&to->ip, &t->declined.ip) && to->port == t->declined.port &&
-	       strcmp(to->path, t->declined.path) == 0;
+	const struct stream_addr *no = &t->declined;
+	if (t->put_offs == 0)
+		return false;
+	if (t->next_hop->kind == HOP_MX && slice_eq_nocase(a->host, t->declined_host))
+		return true;
+	return ip_eq(&a->to.ip, &no->ip) && a->to.port == no->port &&
+	       strcmp(a->to.path, no->path) == 0;
 }
 
 static void
@@ -221,10 +227,11 @@ next_address(struct relay_transfer *t)
 		wait_turn(t);
 		return;
 	}
-	while (t->address_at < t->n_addresses && t->result.attempts < RELAY_ATTEMPTS_MOST) {
+	while (t->address_at < t->n_addresses && t->result.attempts < RELAY_ATTEMPTS_MOST &&
+		t->put_offs < RELAY_PUT_OFFS_MOST) {
 		const struct relay_address *a = &t->addresses[t->address_at++];
 		struct err err = {0};
-		if (has_declined(t, &a->to))
+		if (has_declined(t, a))
 			continue;
 		struct relay_conn *c = relay_conn_open(t, a, &err);
 		if (c != NULL) {
@@ -287,7 +294,8 @@ next_hop(struct relay_transfer *t)
 	t->next_hop = t->order[t->at++];
 	t->hop = relay_hop_find(t->pool, t->next_hop);
 	t->hop->transfers++;
-	t->fresh = t->in_clear = t->waited = t->met = t->put_off = false;
+	t->fresh = t->in_clear = t->waited = t->met = false;
+	t->put_offs = 0;
 	try_hop(t);
 }
 
@@ -356,7 +364,13 @@ note_failure(struct relay_transfer *t)
 	t->result.said = smtp_reply_text(r, SLICE_NONE, t->arena);
 	t->result.said.text = relay_keep_words(t, r.text);
 	t->result.phase = SMTP_CL_GREETING;
-	relay_note_words(t);
+}
+
+static void
+keep_said(struct relay_transfer *t)
+{
+	if (t->result.said.code != 0)
+		relay_note_words(t);
 }
 
 static void
@@ -373,6 +387,7 @@ relay_transfer_failed(struct relay_transfer *t)
 	bool again = t->conn->tls_failed && t->conn->tls.level == TLS_LEVEL_OPPORTUNISTIC &&
 		     !t->in_clear;
 	note_failure(t);
+	keep_said(t);
 	relay_log_attempt(t);
 	drop_conn(t);
 	t->in_clear = again;
@@ -390,6 +405,7 @@ try_elsewhere(struct relay_transfer *t)
 	relay_log_attempt(t);
 	drop_conn(t);
 	if (!kept) {
+		keep_said(t);
 		next_address(t);
 		return;
 	}
@@ -429,16 +445,15 @@ try_another(struct relay_transfer *t)
 	t->result.from_hop = false;
 	t->conn = NULL;
 	bool kept = t->kept;
-	if (kept) {
-		t->put_off = t->fresh = true;
-		t->declined = c->to;
-	}
+	t->fresh = true; /* not this one again, should we have to wait for our turn */
+	t->put_offs++;
+	t->declined = c->to;
+	t->declined_host = arena_slice(t->arena, slice_of(c->host));
 	relay_conn_release(c);
-	if (!kept) {
+	if (kept)
+		try_hop(t);
+	else
 		next_address(t);
-		return;
-	}
-	try_hop(t);
 }
 
 void
