@@ -323,18 +323,32 @@ schedule_result(struct schedule *s, const struct custody_id *id, uint32_t part,
 	part_wait(s, i);
 }
 
+static void
+take_out(struct schedule *s, uint32_t i)
+{
+	if ((part_at(s, i)->node.flags & PART_FLIES) != 0) {
+		part_at(s, i)->node.flags |= PART_REMOVED;
+	} else {
+		part_unwait(s, i);
+		part_free(s, i);
+	}
+}
+
 void
 schedule_remove(struct schedule *s, const struct custody_id *id)
 {
 	for (uint32_t i = mail_find(s, id), after; i != 0; i = after) {
 		after = part_at(s, i)->mail_after;
-		if ((part_at(s, i)->node.flags & PART_FLIES) != 0) {
-			part_at(s, i)->node.flags |= PART_REMOVED;
-		} else {
-			part_unwait(s, i);
-			part_free(s, i);
-		}
+		take_out(s, i);
 	}
+}
+
+void
+schedule_remove_part(struct schedule *s, const struct custody_id *id, uint32_t part)
+{
+	uint32_t i = part_find(s, id, part);
+	if (i != 0)
+		take_out(s, i);
 }
 
 void
