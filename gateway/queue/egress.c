@@ -6,7 +6,6 @@
  * one machine). README.md has the rules with their reasons.
  */
 #include "base/mem.h"
-#include "base/must.h"
 #include "queue/egress_priv.h"
 
 const char *
@@ -291,19 +290,20 @@ egress_state(const struct egress *e)
 bool
 egress_note(struct egress *e, const struct egress_evidence *v, uint64_t now_ms)
 {
-	must(v->reached || !v->listed);
-	if (!v->reached && !v->unreachable)
+	struct egress_evidence w = *v;
+	w.reached |= w.listed; /* who refuses our address has spoken */
+	if (!w.reached && !w.unreachable)
 		return false; /* the DNS, or nothing was tried: says nothing of the way */
 	now_ms++;
-	struct seen *x = seen_get(e, v);
+	struct seen *x = seen_get(e, &w);
 	bool was_listed = x->listed_ms != 0;
-	seen_note(e, x, v, now_ms);
-	enum egress_state is = judge(e, x, v, now_ms);
+	seen_note(e, x, &w, now_ms);
+	enum egress_state is = judge(e, x, &w, now_ms);
 	if (is != EGRESS_OPEN && is != e->state) {
 		enter(e, is, now_ms);
 		return true;
 	}
-	if (e->state == EGRESS_OPEN || !reopens(e, x, v, was_listed, now_ms))
+	if (e->state == EGRESS_OPEN || !reopens(e, x, &w, was_listed, now_ms))
 		return false;
 	enter(e, EGRESS_OPEN, now_ms);
 	return true;

@@ -1,5 +1,5 @@
 /*
- * A store of custody for a test: a folder below /tmp, a loop, and its calls made one at a time,
+ * A store of custody for a test: a folder of its own, a loop, and its calls made one at a time,
  * each waited for. What does not answer within twenty seconds fails the test.
  */
 #ifndef TESTS_SPOOL_H
@@ -33,6 +33,7 @@ struct spool_items {
 	size_t n;
 };
 
+void spool_folder(char path_out[64]); /* a new one */
 void spool_make(struct spool *s, uint64_t segment_bytes); /* a new folder; opened */
 void spool_make_at(struct spool *s, const char *path, uint64_t segment_bytes);
 void spool_open(struct spool *s);

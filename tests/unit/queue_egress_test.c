@@ -123,7 +123,7 @@ static const struct scenario {
 
 	{"listed by three unrelated ones",
 		{{0, "a.one", 1, "RLS", "mx.a.one ESMTP", 0, OPEN},
-			{20, "a.two", 2, "RL", "mx.a.two ESMTP", 0, OPEN},
+			{20, "a.two", 2, "L", "mx.a.two ESMTP", 0, OPEN},
 			{30, "ok.example", 9, "RS", "mx.ok.example ESMTP", 0, OPEN},
 			{59, "a.three", 3, "RL", "mx.a.three ESMTP", 0, LISTED}}},
 	{"one domain lists us, again and again",

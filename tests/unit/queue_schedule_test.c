@@ -214,6 +214,28 @@ test_senders_take_turns(void **state)
 	schedule_free(&s);
 }
 
+/* Who gets new mails all the time keeps the turn that it waits for. */
+static void
+test_turns_are_kept(void **state)
+{
+	(void)state;
+	for (unsigned senders = 0; senders < 2; senders++) { /* of sites, then of senders */
+		struct schedule *s = schedule_new(&usual, NULL, NULL);
+		const char *other = senders ? "a.example" : "b.example";
+		for (unsigned i = 1; i <= 40; i++)
+			add(s, i, "a.example", 1, START);
+		unsigned others = 0;
+		for (unsigned i = 100; i < 140; i++) {
+			add(s, i, other, 2, START);
+			unsigned mail = next(s, START);
+			others += mail >= 100;
+			result(s, mail, SCHEDULE_GONE, START);
+		}
+		assert_int_equal(others, 20);
+		schedule_free(&s);
+	}
+}
+
 static void
 test_earliest_first(void **state)
 {
@@ -676,6 +698,7 @@ main(void)
 		cmocka_unit_test(test_outcomes),
 		cmocka_unit_test(test_sites_take_turns),
 		cmocka_unit_test(test_senders_take_turns),
+		cmocka_unit_test(test_turns_are_kept),
 		cmocka_unit_test(test_earliest_first),
 		cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_success_ends_it),
