@@ -86,7 +86,8 @@ def test_fields(engine):
     assert case.fields[0] == {"Original-Envelope-Id": "Q+7", "Reporting-MTA": "dns; mx.example.org",
                               "Arrival-Date": "Sun, 22 Nov 2026 03:03:20 +0000"}
     assert case.fields[1] == {
-        "Original-Recipient": "rfc822; B+x@dest.example", "Final-Recipient": "rfc822; b@dest.example",
+        "Original-Recipient": "rfc822; B+x@dest.example",
+        "Final-Recipient": "rfc822; b@dest.example",
         "Action": "failed", "Status": "5.1.1", "Remote-MTA": "dns; mx.dest.example",
         "Diagnostic-Code": "smtp; 550 5.1.1 No such user here",
         "Last-Attempt-Date": "Sun, 22 Nov 2026 03:04:05 +0000"}
