@@ -368,22 +368,30 @@ failure_rules_new(struct err *err)
 }
 
 int
-failure_rules_add(struct failure_rules *r, const char *path, struct err *err)
+failure_rules_add_text(
+	struct failure_rules *r, struct slice text, const char *name, struct err *err)
 {
 	if (r->n_sets >= FAILURE_SETS_MOST)
-		return err_set(err, "%s: more than %d files of rules", path, FAILURE_SETS_MOST);
-	struct arena *a = arena_new(2 * FAILURE_FILE_MOST + 64 * 1024);
-	struct slice text;
-	struct failure_set *set = NULL;
-	if (file_read(path, FAILURE_FILE_MOST, a, &text, err) == 0)
-		set = failure_set_parse(text, path, err);
-	arena_free(&a);
+		return err_set(err, "%s: more than %d files of rules", name, FAILURE_SETS_MOST);
+	struct failure_set *set = failure_set_parse(text, name, err);
 	if (set == NULL)
 		return -1;
 	set->next = r->first;
 	r->first = set;
 	r->n_sets++;
 	return 0;
+}
+
+int
+failure_rules_add(struct failure_rules *r, const char *path, struct err *err)
+{
+	struct arena *a = arena_new(2 * FAILURE_FILE_MOST + 64 * 1024);
+	struct slice text;
+	int result = file_read(path, FAILURE_FILE_MOST, a, &text, err);
+	if (result == 0)
+		result = failure_rules_add_text(r, text, path, err);
+	arena_free(&a);
+	return result;
 }
 
 void

@@ -71,6 +71,9 @@ const char *failure_phase_text(enum failure_phase p);
 struct failure_rules *failure_rules_parse(struct slice text, const char *name, struct err *err);
 /* Reads a file and adds its rules in front of those that are there. */
 int failure_rules_add(struct failure_rules *r, const char *path, struct err *err);
+/* The same from memory; name: for messages. */
+int failure_rules_add_text(
+	struct failure_rules *r, struct slice text, const char *name, struct err *err);
 void failure_rules_free(struct failure_rules **r);
 /* The rules that are built into the program (from gateway/delivery/failure.rules). */
 struct failure_rules *failure_rules_new(struct err *err);

@@ -75,6 +75,8 @@ enum tls_verify {
 struct tls_peer {
 	const char *name; /* SNI and the name to verify; NULL or an address: no SNI */
 	enum tls_verify verify;
+	const char *const *names; /* NAME: the leaf bears one of these instead; NULL: name */
+	size_t n_names;
 };
 
 struct tls_info {
@@ -86,6 +88,7 @@ struct tls_info {
 	char sni[TLS_NAME_BYTES];       /* server: what the client asked for, lower case */
 	char peer_name[TLS_NAME_BYTES]; /* client: first name of the peer's leaf */
 	char problem[128];              /* client: why it is not verified, OpenSSL's words */
+	uint64_t certificate; /* client: the first 8 bytes of the SHA-256 of the peer's leaf */
 };
 
 #endif

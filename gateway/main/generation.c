@@ -17,8 +17,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "delivery/failure.h"
 #include "filters/facts.h"
 #include "io/dns.h"
+#include "io/ipc.h"
 #include "io/listen.h"
 #include "io/tls.h"
 
@@ -170,11 +172,30 @@ check_resolver(const struct conf *c, struct conf_report *report)
 	loop_free(&loop);
 }
 
+/* Read and parsed here: a wrong rule is named before anything starts. */
+static void
+read_failure_rules(struct generation *g, struct conf_report *report)
+{
+	struct err err;
+	struct tls_file file;
+	struct conf_at at = {.file = g->conf->file};
+	if (g->conf->queue.failure_rules.n == 0)
+		return;
+	size_t errors = report->n_errors;
+	read_pem(g, g->conf->queue.failure_rules, at, report, &g->failure_rules, &file);
+	struct failure_rules *rules =
+		report->n_errors == errors ? failure_rules_new(&err) : NULL;
+	if (rules != NULL &&
+		failure_rules_add_text(rules, g->failure_rules, file.path, &err) < 0)
+		conf_error(report, at, "%s", err.text);
+	failure_rules_free(&rules);
+}
+
 struct generation *
 generation_read(const char *path, struct conf_report *report)
 {
 	struct generation *g = MEM_NEW(struct generation);
-	g->spill_dir = -1;
+	g->spill_dir = g->spool = g->hand = -1;
 	for (size_t i = 0; i < SESSION_LISTENERS_MOST; i++)
 		g->listen_fds[i] = -1;
 	g->arena = arena_new(GENERATION_ARENA_MOST);
@@ -194,6 +215,7 @@ generation_read(const char *path, struct conf_report *report)
 		read_sign_keys(g, report);
 		check_resolver(g->conf, report);
 		stamp_users(g);
+		read_failure_rules(g, report);
 	}
 	if (report->n_errors != 0)
 		generation_free(&g, NULL);
@@ -285,6 +307,36 @@ open_spill(struct generation *g, struct err *err)
 				 : err_sys(err, "open the spill directory %s", g->spill_path);
 }
 
+/*
+ * The spool is made here and given to the account that the keeper runs as. One keeper has it
+ * through all generations: `spool` cannot be changed by a reload.
+ */
+static int
+open_spool(struct generation *g, const struct generation *old, struct err *err)
+{
+	if (g->conf->spool.n == 0 && (old == NULL || old->conf->spool.n == 0))
+		return 0;
+	if (old != NULL && !slice_eq(old->conf->spool, g->conf->spool))
+		return err_set(err, "the spool cannot be changed by a reload: restart");
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	const char *path = arena_text(g->arena, g->conf->spool);
+	const char *socket = arena_printf(g->arena, "%s/control", path).p;
+	if (old != NULL) {
+		g->spool = fcntl(old->spool, F_DUPFD_CLOEXEC, 0);
+		g->hand = fcntl(old->hand, F_DUPFD_CLOEXEC, 0);
+		return g->spool >= 0 && g->hand >= 0 ? 0 : err_sys(err, "open the spool");
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, "make the spool %s", path);
+	g->spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (g->spool < 0 || (pw != NULL && fchown(g->spool, pw->pw_uid, pw->pw_gid) < 0))
+		return err_sys(err, "open the spool %s", path);
+	g->hand = ipc_listen(socket, 0660, err);
+	if (g->hand < 0)
+		return -1;
+	return give_socket(g, socket, err);
+}
+
 /* Whether the account that the children run as may read it: found out as that account. */
 static int
 check_readable(const struct generation *g, struct slice path, struct err *err)
@@ -311,7 +363,7 @@ generation_open(struct generation *g, const struct generation *old, struct err *
 		must(getrandom(g->ticket_key, sizeof(g->ticket_key), 0) ==
 			(ssize_t)sizeof(g->ticket_key));
 	if (find_user(g, err) < 0 || check_readable(g, g->conf->resolver.trust, err) < 0 ||
-		open_spill(g, err) < 0)
+		open_spill(g, err) < 0 || open_spool(g, old, err) < 0)
 		return -1;
 	return open_listeners(g, old, err);
 }
@@ -338,6 +390,10 @@ generation_free(struct generation **g, const struct generation *others)
 			close((*g)->listen_fds[i]);
 	if ((*g)->spill_dir >= 0)
 		close((*g)->spill_dir);
+	if ((*g)->spool >= 0)
+		close((*g)->spool);
+	if ((*g)->hand >= 0)
+		close((*g)->hand);
 	if ((*g)->conf != NULL)
 		generation_forget_keys(*g, true, true);
 	conf_free(&(*g)->conf);

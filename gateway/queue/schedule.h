@@ -90,6 +90,8 @@ void schedule_site_is(struct schedule *s, struct slice domain, uint64_t mx_set);
 
 /* By hand. A part in flight is only marked, its result still comes. */
 void schedule_remove(struct schedule *s, const struct custody_id *id); /* all parts of a mail */
+/* One part, which may then be added again for another site. */
+void schedule_remove_part(struct schedule *s, const struct custody_id *id, uint32_t part);
 void
 schedule_due(struct schedule *s, const struct custody_id *id, uint64_t due_ms, uint64_t now_ms);
 /* The site's back-off is over: somebody has mended it. */
