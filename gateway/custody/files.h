@@ -18,6 +18,7 @@ enum file_kind { FILE_SEGMENT, FILE_SIDECAR, FILE_SIDECAR_NEW, FILE_FREE, FILE_K
 struct files_calls {
 	ssize_t (*write)(int fd, const void *bytes, size_t n, off_t at);
 	int (*sync)(int fd);
+	int (*sync_folder)(int fd); /* names, too: fdatasync need not keep them */
 	int (*truncate)(int fd, off_t bytes);
 	int (*reserve)(int fd, int mode, off_t at, off_t bytes);
 };

@@ -136,6 +136,7 @@ struct account { /* under the lock */
 	uint64_t queued_bytes;
 	uint32_t free[FREE_MOST];
 	unsigned n_free;
+	bool refused; /* the last PUT was */
 	bool failing;
 	uint64_t syncs, failures;
 };
@@ -189,6 +190,7 @@ struct store {
 	uint64_t items, live_bytes;
 	uint64_t open_calls;
 	bool closing, was_full, was_failing;
+	struct err failure; /* the last that a commit met */
 	bool *gone; /* set where a callback closed us */
 	struct collect collect;
 };
