@@ -45,8 +45,8 @@ int files_size(int fd, uint64_t *bytes_out, struct err *err);
 int files_cut(int fd, uint64_t end, struct err *err);
 /*
  * A segment of so many bytes with its head, all on stable storage: of free-RECYCLED, or a new
- * file where that is 0. -1 leaves nothing of it, but free-RECYCLED may be gone. err->code ENOSPC:
- * no room.
+ * file where that is 0. -1 leaves nothing of it, but free-RECYCLED may be gone. err->code
+ * ENOSPC: no room.
  */
 int files_segment_new(int dir_fd, uint32_t recycled, const struct segment_head *head,
 	uint64_t bytes, struct err *err);

@@ -42,7 +42,7 @@ enum job_kind {
 	JOB_SEALED,
 };
 
-struct copy { /* one record of collection */
+struct copy {              /* one record of collection */
 	enum record_op op; /* COPY, NOTE, DROP */
 	struct item_place from;
 	uint32_t until;
@@ -142,7 +142,7 @@ struct account { /* under the lock */
 };
 
 struct writer { /* the writer's thread alone, once it runs */
-	int fd;         /* -1: none is open */
+	int fd; /* -1: none is open */
 	uint32_t sequence, next_sequence;
 	uint64_t generation;
 	uint64_t bytes;  /* of the file */
@@ -191,7 +191,7 @@ struct store {
 	uint64_t open_calls;
 	bool closing, was_full, was_failing;
 	struct err failure; /* the last that a commit met */
-	bool *gone; /* set where a callback closed us */
+	bool *gone;         /* set where a callback closed us */
 	struct collect collect;
 };
 

@@ -32,6 +32,14 @@ seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static double
+cpu_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* --- the store */
 
 static double until;
@@ -222,23 +230,26 @@ starts(uint64_t items)
 		put_next();
 	run_loop();
 	custody_close(&store);
-	double begin = seconds();
+	double begin = seconds(), cpu = cpu_seconds();
 	open_store();
-	double opened = seconds() - begin;
+	double opened = seconds() - begin, opened_cpu = cpu_seconds() - cpu;
 	scanned = 0;
 	scan_next = 0;
 	begin = seconds();
+	cpu = cpu_seconds();
 	do {
 		custody_scan(store, scan_next, CUSTODY_SCAN_MOST, on_scan, NULL);
 		run_loop();
 	} while (!scan_end);
-	double scan = seconds() - begin;
+	double scan = seconds() - begin, scan_cpu = cpu_seconds() - cpu;
 	custody_space(store, &space);
 	if (scanned != space.items)
 		errx(1, "%zu of %llu items", scanned, (unsigned long long)space.items);
 	double each = (double)space.memory_bytes / (double)space.items;
-	printf("%8llu items: open %.0f ms, scan of all %.0f ms, %.1f bytes of memory for each\n",
-		(unsigned long long)space.items, opened * 1e3, scan * 1e3, each);
+	printf("%8llu items: open %.0f ms (%.0f of CPU), scan of all %.0f ms (%.0f), "
+	       "%.1f bytes of memory for each\n",
+		(unsigned long long)space.items, opened * 1e3, opened_cpu * 1e3, scan * 1e3,
+		scan_cpu * 1e3, each);
 	char name[64];
 	snprintf(name, sizeof(name), "custody-open-%llu", (unsigned long long)items);
 	figure(name, opened * 1e3, "ms to open a store of so many items");

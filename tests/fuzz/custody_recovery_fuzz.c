@@ -1,6 +1,7 @@
 /*
  * A segment as a crash, a bad disk or an attacker with a file could leave it: the input says
- * which records stand in it, with right checks or wrong ones, what they claim, and what is torn.
+ * which records stand in it, with right checks or wrong ones, what they claim, and what is
+ * torn.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,8 +44,7 @@ build(size_t at, const uint8_t *d)
 	r.note_crc = crc32c(0, payload, r.note_bytes);
 	payload += r.note_bytes;
 	if (r.body_bytes > 0)
-		put_u32(payload + r.body_bytes,
-			crc32c(0, payload, (size_t)r.body_bytes));
+		put_u32(payload + r.body_bytes, crc32c(0, payload, (size_t)r.body_bytes));
 	record_pack(&r, d[1] < 250 ? GENERATION : GENERATION + 1, p);
 	if (d[1] >= 128) /* somewhere in it */
 		p[(size_t)d[7] * 13 % bytes] ^= (char)(1 << d[2] % 8);

@@ -117,7 +117,7 @@ test_plan(void **state)
 
 static atomic_int syncs_until, writes_until; /* calls that still work; -1: all */
 static atomic_bool cuts_fail, short_writes;
-static atomic_int hold;              /* syncs wait while it is set */
+static atomic_int hold; /* syncs wait while it is set */
 static atomic_ullong failed_file, late_writes;
 
 static bool
