@@ -306,7 +306,7 @@ about_of(enum failure_class class, enum failure_phase phase)
 	case FAILURE_OTHER: return phase == FAILURE_AT_RCPT ? ABOUT_RECIPIENT : ABOUT_THE_MAIL;
 	case FAILURE_CLASSES: break;
 	}
-	must(!"a class of failure");
+	must(class < FAILURE_CLASSES);
 	return ABOUT_THE_WAY;
 }
 

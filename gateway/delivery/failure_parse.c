@@ -122,7 +122,7 @@ read_pattern(struct reader *r, struct slice *out)
 			return wrong(r, "words are of printable ASCII");
 		if (c == ' ' && n > 0 && lower[n - 1] == ' ')
 			continue;
-		letters += c != ' ' && c != '*';
+		letters += c == '@' || c == '%' ? PATTERN_LEAST : c != ' ' && c != '*';
 		lower[n++] = c;
 	}
 	if (letters < PATTERN_LEAST)
@@ -149,24 +149,14 @@ read_words(struct reader *r, bool but, struct failure_rule *rule)
 	return 0;
 }
 
-/* The next of "A,B,C", after the keyword. False: no more; an empty one is wrong. */
-static bool
-next_item(struct slice *list, struct slice *item_out)
-{
-	if (list->p == NULL)
-		return false;
-	if (!slice_cut(*list, ',', item_out, list))
-		list->p = NULL;
-	return true;
-}
-
 static int
 read_phases(struct reader *r, struct failure_rule *rule)
 {
 	struct slice list = next_word(r), item;
 	if (rule->phases != 0)
 		return wrong(r, "a second \"at\"");
-	while (next_item(&list, &item)) {
+	for (bool more = true; more;) {
+		more = slice_cut(list, ',', &item, &list);
 		unsigned p = 0;
 		while (p < FAILURE_PHASES &&
 			!slice_eq(item, slice_of(failure_phase_text((enum failure_phase)p))))
@@ -193,7 +183,8 @@ read_codes(struct reader *r, struct failure_rule *rule)
 	size_t n = 0;
 	if (rule->codes.n != 0)
 		return wrong(r, "a second \"code\"");
-	while (next_item(&list, &item)) {
+	for (bool more = true; more;) {
+		more = slice_cut(list, ',', &item, &list);
 		if (!is_code(item))
 			return wrong_word(r, "no reply code (as 550 or 5xx):", item);
 		if (n == FAILURE_ANY_OF_MOST)
@@ -241,7 +232,8 @@ read_enhanced(struct reader *r, struct failure_rule *rule)
 	size_t n = 0;
 	if (rule->n_enhanced != 0)
 		return wrong(r, "a second \"enhanced\"");
-	while (next_item(&list, &item)) {
+	for (bool more = true; more;) {
+		more = slice_cut(list, ',', &item, &list);
 		if (n == FAILURE_ANY_OF_MOST)
 			return wrong(r, "too many enhanced codes");
 		if (!parse_enhanced(item, &any[n++]))
@@ -262,13 +254,14 @@ read_hosts(struct reader *r, struct failure_rule *rule)
 	size_t n = 0;
 	if (rule->hosts.n != 0)
 		return wrong(r, "a second \"host\"");
-	while (next_item(&list, &item)) {
+	for (bool more = true; more;) {
+		more = slice_cut(list, ',', &item, &list);
 		for (size_t i = 0; i < item.n; i++)
 			if (!failure_in_a_word(item.p[i]) &&
 				memchr(".-_*", item.p[i], 4) == NULL)
 				return wrong_word(r, "no pattern of a host's name:", item);
 		if (item.n == 0 || n == FAILURE_ANY_OF_MOST)
-			return wrong(r, "one to 64 patterns of hosts");
+			return wrong(r, "one to 128 patterns of hosts");
 		any[n++] = arena_lower(r->a, item);
 	}
 	rule->hosts = keep(r, any, n);
@@ -368,7 +361,8 @@ check_lines(struct reader *r, size_t *lines_out)
 		if (line.n > FAILURE_LINE_MOST)
 			return wrong(r, "a line of more than 1000 bytes");
 		for (size_t i = 0; i < line.n; i++)
-			if ((line.p[i] < ' ' && line.p[i] != '\t') || line.p[i] == 0x7f)
+			if (((unsigned char)line.p[i] < ' ' && line.p[i] != '\t') ||
+				line.p[i] == 0x7f)
 				return wrong(r, "a control character");
 		r->line += more;
 	}

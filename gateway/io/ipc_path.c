@@ -14,7 +14,7 @@
 enum { PATH_BACKLOG = 16 };
 
 static int
-path_socket(const char *path, struct sockaddr_un *sun, struct err *err)
+path_socket(const char *path, int flags, struct sockaddr_un *sun, struct err *err)
 {
 	size_t n = strlen(path);
 	*sun = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -22,7 +22,7 @@ path_socket(const char *path, struct sockaddr_un *sun, struct err *err)
 		return err_set(err, "the path of a socket has at most %zu bytes: %s",
 			sizeof(sun->sun_path) - 1, path);
 	memcpy(sun->sun_path, path, n + 1);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	return fd >= 0 ? fd : err_sys(err, "make a socket");
 }
 
@@ -46,7 +46,7 @@ int
 ipc_listen(const char *path, unsigned mode, struct err *err)
 {
 	struct sockaddr_un sun;
-	int fd = path_socket(path, &sun, err);
+	int fd = path_socket(path, SOCK_NONBLOCK, &sun, err);
 	if (fd < 0)
 		return -1;
 	path_remove_stale(&sun);
@@ -69,7 +69,7 @@ int
 ipc_connect(const char *path, struct err *err)
 {
 	struct sockaddr_un sun;
-	int fd = path_socket(path, &sun, err);
+	int fd = path_socket(path, 0, &sun, err);
 	if (fd < 0)
 		return -1;
 	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0)

@@ -23,6 +23,11 @@ static const struct {
 		"keygen DOMAIN SELECTOR [ed25519 | rsa2048] [FILE]    a key and its DNS record",
 		tool_dkim},
 	{"passwd", "USER [FILE]           sets the password of an account", tool_passwd},
+	{"queue",
+		"[list | show | why | body | hold | release | retry | expire | drop] ...   "
+		"what "
+		"waits",
+		tool_queue},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -25,6 +25,7 @@ int tool_manual(const struct tool *t, int n, char *const words[]);
 int tool_explain(const struct tool *t, int n, char *const words[]);
 int tool_dkim(const struct tool *t, int n, char *const words[]);
 int tool_passwd(const struct tool *t, int n, char *const words[]);
+int tool_queue(const struct tool *t, int n, char *const words[]);
 
 /* "usage: postern ..." to err; returns 2. */
 int tool_usage(const struct tool *t, const char *text);

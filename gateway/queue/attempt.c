@@ -397,8 +397,6 @@ on_result(void *arg, struct ipc_msg *msg)
 	} else {
 		died(m, p);
 	}
-	if (k->stopping && k->in_flight == 0)
-		loop_stop(k->loop);
 	if (m->place == MAIL_STORED && !mail_is_final(m))
 		mail_save(m);
 	if (m->take != NULL)

@@ -44,6 +44,7 @@ struct hand {
 struct job {
 	struct client *client; /* NULL: gone */
 	uint32_t id;           /* of the question */
+	uint32_t uid;          /* of the client, for the log */
 	enum hand_msg type;
 	struct arena *arena;
 	struct hand_filter filter;
@@ -96,6 +97,7 @@ job_new(struct client *c, const struct ipc_msg *m)
 	struct job *j = MEM_NEW(struct job);
 	j->client = c;
 	j->id = m->id;
+	j->uid = c->uid;
 	j->type = (enum hand_msg)m->type;
 	j->arena = arena_new(JOB_MOST);
 	c->job = j;
@@ -358,6 +360,15 @@ on_done(void *arg, const struct hand_done *d)
 {
 	struct job *j = arg;
 	uint32_t id = j->id;
+	struct log_line l;
+	log_begin(&l, EV_HAND, NULL);
+	log_number(&l, "uid", j->uid);
+	log_text(&l, "action", hand_action_text(j->act.action));
+	log_number(&l, "mails", (int64_t)j->act.n);
+	log_number(&l, "done", d->done);
+	log_number(&l, "missing", d->missing);
+	log_number(&l, "failed", d->failed);
+	log_end(&l);
 	struct client *c = job_end(j);
 	if (c == NULL)
 		return;
@@ -373,16 +384,10 @@ ask_act(struct client *c, const struct ipc_msg *m)
 {
 	const struct hand_config *config = &c->hand->config;
 	struct job *j = job_new(c, m);
-	struct log_line l;
 	if (!hand_act_unpack(m->payload, j->arena, &j->act)) {
 		job_end(j);
 		return false;
 	}
-	log_begin(&l, EV_HAND, NULL);
-	log_number(&l, "uid", c->uid);
-	log_text(&l, "action", hand_action_text(j->act.action));
-	log_number(&l, "mails", (int64_t)j->act.n);
-	log_end(&l);
 	config->act(config->arg, j->act.action, j->act.ids, j->act.n, on_done, j);
 	return true;
 }

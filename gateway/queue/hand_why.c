@@ -17,6 +17,7 @@ enum { NAMES_MOST = 20, LINE_MOST = 2048 };
 
 struct group { /* recipients that share their fate */
 	uint32_t first, n;
+	uint32_t part; /* of those that are open */
 	uint32_t rcpts[NAMES_MOST];
 };
 
@@ -220,15 +221,14 @@ write_holds(struct writer *wr, const struct stored_rcpt *r, const struct schedul
 }
 
 static void
-write_next(struct writer *wr, uint32_t rcpt)
+write_next(struct writer *wr, const struct group *g)
 {
 	const struct hand_why *w = wr->w;
-	const struct stored_rcpt *r = &w->mail->rcpts[rcpt];
-	const struct stored_rcpt_note *n = &w->note->rcpts[rcpt];
+	const struct stored_rcpt *r = &w->mail->rcpts[g->first];
+	const struct stored_rcpt_note *n = &w->note->rcpts[g->first];
 	struct slice route = route_text(wr, r, n);
 	struct schedule_why y;
-	schedule_why(
-		w->schedule, &w->id, w->part_of(w->arg, w->mail, w->note, rcpt), w->now_ms, &y);
+	schedule_why(w->schedule, &w->id, g->part, w->now_ms, &y);
 	if (!y.known) {
 		line(wr, "  next: not planned yet; it was due %.*s",
 			SLICE_ARG(at_text(wr, n->due_ms)));
@@ -266,6 +266,12 @@ write_end(struct writer *wr)
 		then);
 }
 
+static bool
+is_tried_on(const struct stored_rcpt_note *n)
+{
+	return n->state == RCPT_WAITING || n->state == RCPT_DOUBT;
+}
+
 static void
 write_group(struct writer *wr, const struct group *g, bool held)
 {
@@ -280,24 +286,38 @@ write_group(struct writer *wr, const struct group *g, bool held)
 	line(wr, "recipient%s %.*s: %s", g->n == 1 ? "" : "s", SLICE_ARG(names_text(wr, g)),
 		states[n->state]);
 	write_last(wr, n);
-	if (n->state != RCPT_WAITING && n->state != RCPT_DOUBT)
-		return;
-	if (!held) {
-		write_next(wr, g->first);
+	if (is_tried_on(n) && !held) {
+		write_next(wr, g);
 		write_end(wr);
 	}
 }
 
 /* Recipients of one part, in one state, with the same last words, are told of together. */
 static struct slice
-group_key(struct writer *wr, uint32_t i)
+group_key(struct writer *wr, const struct stored_rcpt_note *n, uint32_t part)
+{
+	return arena_printf(wr->arena, "%d %u %u %d %.*s", n->state, part, n->attempts,
+		n->reply.code, SLICE_ARG(n->reply.text));
+}
+
+/* The keeper counts the parts from the front, so it is asked once for each, in that order. */
+static void
+add_to_group(struct writer *wr, struct map *groups, uint32_t i)
 {
 	const struct hand_why *w = wr->w;
 	const struct stored_rcpt_note *n = &w->note->rcpts[i];
-	bool open = n->state == RCPT_WAITING || n->state == RCPT_DOUBT;
-	uint32_t part = open ? w->part_of(w->arg, w->mail, w->note, i) : 0;
-	return arena_printf(wr->arena, "%d %u %u %d %.*s", n->state, part, n->attempts,
-		n->reply.code, SLICE_ARG(n->reply.text));
+	uint32_t part = is_tried_on(n) ? w->part_of(w->arg, w->mail, w->note, i) : 0;
+	struct slice key = group_key(wr, n, part);
+	struct group *g = map_get(groups, key);
+	if (g == NULL) {
+		g = ARENA_NEW(wr->arena, struct group);
+		g->first = i;
+		g->part = part;
+		map_put(groups, key, g);
+	}
+	if (g->n < NAMES_MOST)
+		g->rcpts[g->n] = i;
+	g->n++;
 }
 
 void
@@ -310,18 +330,8 @@ hand_why_write(const struct hand_why *w, struct arena *a, struct buf *out)
 	must(w->note->n_rcpts == w->mail->n_rcpts);
 	write_mail(&wr);
 	bool held = write_hold(&wr);
-	for (uint32_t i = 0; i < w->mail->n_rcpts; i++) {
-		key = group_key(&wr, i);
-		struct group *g = map_get(groups, key);
-		if (g == NULL) {
-			g = ARENA_NEW(a, struct group);
-			g->first = i;
-			map_put(groups, key, g);
-		}
-		if (g->n < NAMES_MOST)
-			g->rcpts[g->n] = i;
-		g->n++;
-	}
+	for (uint32_t i = 0; i < w->mail->n_rcpts; i++)
+		add_to_group(&wr, groups, i);
 	for (size_t i = 0; map_at(groups, i, &key, &value); i++)
 		write_group(&wr, value, held);
 }

@@ -40,9 +40,11 @@ hand_until(uint64_t wall_ms, uint64_t now_ms, char buf[HAND_SPAN_BYTES])
 const char *
 hand_time(uint64_t wall_ms, char buf[HAND_TIME_BYTES])
 {
+	const uint64_t last_ms =
+		UINT64_C(253402300799999); /* RFC 3339 has years of four digits */
 	time_t at = (time_t)(wall_ms / 1000);
 	struct tm tm;
-	if (wall_ms == 0 || gmtime_r(&at, &tm) == NULL ||
+	if (wall_ms == 0 || wall_ms > last_ms || gmtime_r(&at, &tm) == NULL ||
 		strftime(buf, HAND_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		snprintf(buf, HAND_TIME_BYTES, "-");
 	return buf;

@@ -6,17 +6,18 @@
 #include "queue/keeper.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/must.h"
-#include "custody/segments.h"
 #include "io/sandbox.h"
 #include "queue/keeper_priv.h"
 
 enum { SITE_FIRST = 5, SITE_MOST = 20 }; /* attempts at once, where nothing is said */
+enum { ENDING_MS = 10, ENDING_MOST_MS = 11 * 60 * 1000 }; /* a final dot has ten minutes */
 
 int64_t
 keeper_wall(const struct keeper *k)
@@ -53,8 +54,10 @@ keeper_log(const struct mail *m, const char *what, const struct stored_rcpt_note
 	if (rcpt != NULL)
 		log_slice(&l, "recipient", rcpt->raw);
 	if (r != NULL && r->reply.code != 0) {
-		log_text(&l, "reason", failure_class_text(r->failure.class));
-		log_text(&l, "phase", failure_phase_text(r->at));
+		if (r->state != RCPT_DELIVERED) {
+			log_text(&l, "reason", failure_class_text(r->failure.class));
+			log_text(&l, "phase", failure_phase_text(r->at));
+		}
 		log_slice(&l, "host", r->host);
 		log_slice(&l, "reply", smtp_reply_line(&r->reply, a));
 	}
@@ -78,8 +81,10 @@ pump(void *arg)
 {
 	struct keeper *k = arg;
 	struct schedule_pick pick;
+	if (k->stopping)
+		return;
 	loop_timer_clear(&k->pump_timer);
-	if (k->stopping || k->loading || k->store_bad)
+	if (k->loading || k->store_bad)
 		return;
 	while (k->loads < KEEPER_LOADS_MOST &&
 		schedule_next(k->schedule, loop_now(k->loop), &pick))
@@ -261,7 +266,9 @@ static int
 enter_sandbox(const struct keeper_start *s, struct err *err)
 {
 	struct sandbox_spec spec;
-	const char *writable[] = {s->spool_path, NULL};
+	char spool[32]; /* the folder that is open, whoever may walk the path to it */
+	const char *writable[] = {spool, NULL};
+	snprintf(spool, sizeof(spool), "/proc/self/fd/%d", s->spool);
 	sandbox_spec_of(SANDBOX_KEEPER, &spec);
 	spec.writable = writable;
 	return sandbox_lock(&spec, err);
@@ -294,12 +301,52 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 	k->tmp_dir = fcntl(s->spool, F_DUPFD_CLOEXEC, 0);
 	if (k->tmp_dir < 0)
 		return err_sys(err, "open the spool once more");
-	k->custody = segments_open(
-		&(struct segments_config){.loop = k->loop, .dir_fd = s->spool}, err);
+	k->custody =
+		s->open(&(struct segments_config){.loop = k->loop, .dir_fd = s->spool}, err);
 	if (k->custody == NULL)
 		return -1;
 	open_hand(k, s->hand);
 	return 0;
+}
+
+static bool
+is_busy(const struct keeper *k)
+{
+	const struct mail *m;
+	if (k->in_flight != 0 || drops_open(k))
+		return true;
+	for (size_t i = 0; i < KEEPER_BUCKETS; i++)
+		LIST_FOREACH (m, &k->mails[i], link)
+			if (m->users != 0)
+				return true;
+	return false;
+}
+
+static void
+on_ending(void *arg)
+{
+	struct keeper *k = arg;
+	if (is_busy(k) && loop_now(k->loop) < k->end_ms)
+		loop_timer_set(&k->pump_timer, ENDING_MS);
+	else
+		loop_stop(k->loop);
+}
+
+/*
+ * Delivery processes stop too: what is final is waited for, there. What became of it is stored
+ * before the end; a store that does not take it has its time too.
+ */
+static int
+keeper_end(struct keeper *k, struct err *err)
+{
+	k->stopping = true;
+	k->end_ms = loop_now(k->loop) + ENDING_MOST_MS;
+	take_close_all(k);
+	loop_timer_clear(&k->pump_timer);
+	loop_timer_clear(&k->round_timer);
+	loop_timer_init(&k->pump_timer, k->loop, on_ending, k);
+	loop_timer_set(&k->pump_timer, 1);
+	return loop_run(k->loop, err);
 }
 
 static int
@@ -307,13 +354,7 @@ keeper_run(struct keeper *k, struct err *err)
 {
 	watch_start(k);
 	int result = loop_run(k->loop, err);
-	k->stopping = true;
-	if (result == 0)
-		take_close_all(k);
-	/* Delivery processes stop too: what is final is waited for, there. */
-	while (result == 0 && k->in_flight > 0)
-		result = loop_run(k->loop, err);
-	return result;
+	return result == 0 ? keeper_end(k, err) : result;
 }
 
 static void

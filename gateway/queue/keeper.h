@@ -10,12 +10,14 @@
 #ifndef QUEUE_KEEPER_H
 #define QUEUE_KEEPER_H
 
+#include "custody/segments.h"
 #include "queue/settings.h"
 
 struct keeper_start {
 	const struct queue_settings *settings; /* as they are when it is forked; copied */
-	int spool;                             /* the folder; owned */
-	const char *spool_path;                /* for the sandbox */
+	/* The engine: segments_open, or another store with the same contract. */
+	struct custody *(*open)(const struct segments_config *config, struct err *err);
+	int spool;      /* the folder; owned */
 	int hand;       /* the listening socket of `postern queue`; owned */
 	int control_fd; /* to the parent; owned */
 };

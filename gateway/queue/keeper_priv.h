@@ -143,6 +143,7 @@ struct keeper {
 	unsigned next_suspect;
 	uint64_t round_from; /* where the round over the store stands */
 	bool loading, store_bad, stopping;
+	uint64_t end_ms; /* stopping: no longer than until then */
 	uint64_t loaded; /* mails found at the start */
 };
 
@@ -188,6 +189,7 @@ void mail_schedule_stored(struct keeper *k, const struct custody_id *id,
 	const struct stored_mail *m, const struct stored_note *n);
 /* Out of the store, with others, soon; asked again until it is. */
 void drops_add(struct keeper *k, const struct custody_id *id);
+bool drops_open(const struct keeper *k); /* some are not out yet */
 void drops_close(struct keeper *k);
 
 void mail_save_all(struct keeper *k); /* the store works again */

@@ -357,14 +357,13 @@ schedule_due(struct schedule *s, const struct custody_id *id, uint64_t due_ms, u
 	told(s, now_ms);
 	for (uint32_t i = mail_find(s, id); i != 0; i = part_at(s, i)->mail_after) {
 		struct part *p = part_at(s, i);
-		bool flies = (p->node.flags & PART_FLIES) != 0;
-		if (!flies)
-			part_unwait(s, i);
-		p->node.key_ms = due_ms != 0 ? due_ms : s->now_ms;
-		if (flies)
+		uint64_t at_ms = due_ms != 0 ? due_ms : s->now_ms;
+		if ((p->node.flags & PART_FLIES) == 0) {
+			part_retime(s, i, at_ms);
+		} else {
+			p->node.key_ms = at_ms;
 			p->node.flags |= PART_BY_HAND;
-		else
-			part_wait(s, i);
+		}
 	}
 }
 

@@ -16,7 +16,8 @@ least(uint32_t a, uint32_t b)
 void
 site_fresh(const struct schedule *s, struct site *t)
 {
-	t->most = t->threshold = s->config.site_most;
+	t->most = s->config.site_most;
+	t->threshold = UINT32_MAX; /* no failure has shown where it ends */
 	t->window = least(s->config.site_first, t->most);
 }
 
@@ -40,8 +41,8 @@ site_limit(struct schedule *s, struct site *t, const struct schedule_limit *l)
 		t->next_us = last_us;
 }
 
-void
-site_limit_domain(struct schedule *s, struct site *t, struct domain *d)
+static void
+limit_domain(struct schedule *s, struct site *t, struct domain *d)
 {
 	struct schedule_limit l = {0};
 	struct slice name = {d->name, d->name_bytes};
@@ -51,26 +52,28 @@ site_limit_domain(struct schedule *s, struct site *t, struct domain *d)
 	/* The first that is limited sets the bound, each further one may lower it. */
 	if (l.connections != 0 && t->connections != 0)
 		l.connections = least(l.connections, t->connections);
-	bool unbroken = t->threshold == t->most;
 	t->connections = l.connections != 0 ? l.connections : t->connections;
 	l.connections = t->connections;
 	site_limit(s, t, &l);
-	t->threshold = unbroken ? t->most : least(t->threshold, t->most);
-	t->window = least(t->window, t->most);
 }
 
 void
 site_limits(struct schedule *s, struct site *t)
 {
-	bool unbroken = t->threshold >= t->most;
 	t->connections = 0;
 	t->step_us = t->burst_us = 0;
 	t->most = s->config.site_most;
-	t->threshold = unbroken ? t->most : least(t->threshold, t->most);
 	for (uint32_t i = t->domains; i != 0; i = domain_at(s, i)->site_after) {
-		site_limit_domain(s, t, domain_at(s, i));
+		limit_domain(s, t, domain_at(s, i));
 		s->steps++;
 	}
+	t->window = least(t->window, t->most);
+}
+
+void
+site_limit_domain(struct schedule *s, struct site *t, struct domain *d)
+{
+	limit_domain(s, t, d);
 	t->window = least(t->window, t->most);
 }
 
@@ -184,7 +187,7 @@ site_merge(const struct schedule *s, struct site *to, const struct site *from)
 void
 site_learn(struct site *t, const struct site *from)
 {
-	t->window = from->window;
+	t->window = least(from->window, t->most);
 	t->threshold = from->threshold;
 	t->passed = from->passed;
 	t->failures = from->failures;

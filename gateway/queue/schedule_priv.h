@@ -17,8 +17,8 @@
 
 enum {
 	SCHEDULE_IDLE_MOST = 10000, /* domains without parts whose site is remembered */
-	SCHEDULE_PROMOTE = 16, /* sites or lanes that get their turn by one call, at most */
-	SCHEDULE_DEFERS = 3,   /* AGAIN so often in a row: nobody waits for this site */
+	SCHEDULE_PROMOTE = 8, /* sites or lanes that get their turn by one call, at most */
+	SCHEDULE_DEFERS = 3,  /* AGAIN so often in a row: nobody waits for this site */
 	SCHEDULE_MOVE_FREELY = 1000, /* a domain of more parts changes its site only ... */
 	SCHEDULE_MOVE_MS = 60 * 1000 /* ... so long after the last time */
 };
@@ -211,6 +211,7 @@ void domain_leave(struct schedule *s, uint32_t part);
 /* In and out of its lane's heap; its site is placed anew by it. */
 void part_wait(struct schedule *s, uint32_t part);
 void part_unwait(struct schedule *s, uint32_t part);
+void part_retime(struct schedule *s, uint32_t part, uint64_t due_ms); /* keeps the turn */
 /* Where the site stands, after anything that changes when it may be tried. */
 void site_place(struct schedule *s, uint32_t site);
 /* The part whose turn it is at the first site; that site and lane are last after it. 0: none.

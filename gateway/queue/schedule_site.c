@@ -210,6 +210,17 @@ part_unwait(struct schedule *s, uint32_t part)
 	site_place(s, l->site);
 }
 
+void
+part_retime(struct schedule *s, uint32_t part, uint64_t due_ms)
+{
+	struct lane *l = lane_at(s, part_at(s, part)->lane);
+	heap_drop(s, &s->parts, &l->parts, part);
+	part_at(s, part)->node.key_ms = due_ms;
+	heap_add(s, &s->parts, &l->parts, part);
+	lane_place(s, part_at(s, part)->lane);
+	site_place(s, l->site);
+}
+
 /* --- turns */
 
 /* Those whose time has come, so many that no call is long; the others keep their time. */

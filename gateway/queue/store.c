@@ -270,6 +270,12 @@ drops_add(struct keeper *k, const struct custody_id *id)
 	loop_task_queue(&b->task);
 }
 
+bool
+drops_open(const struct keeper *k)
+{
+	return k->drops != NULL && (k->drops->n != 0 || k->drops->under_way != NULL);
+}
+
 void
 drops_close(struct keeper *k)
 {

@@ -13,7 +13,7 @@
 #include "base/must.h"
 #include "queue/keeper_priv.h"
 
-enum { TAKE_ARENA_MOST = 64 * 1024 * 1024, RESULT_RCPTS_MOST = 1000 };
+enum { RESULT_RCPTS_MOST = 1000 };
 
 struct wait_count { /* clients that are kept waiting */
 	LIST_ENTRY(wait_count) link;
@@ -29,7 +29,7 @@ struct take {
 	struct holding *holding;
 	struct queue_take take;
 	struct mail **mails; /* by parcel */
-	struct buf *packed;  /* envelopes and notes of the commit under way: two a mail */
+	struct buf *packed;  /* envelopes, and the notes of the commit under way: two a mail */
 	struct wait_count *wait;
 	struct loop_timer timer;
 	bool trying;    /* attempts may still begin for it */
@@ -197,6 +197,29 @@ send_result(struct take *t, enum queue_end end)
 	ipc_out_fini(&out);
 }
 
+static void
+packed_free(struct take *t)
+{
+	for (size_t i = 0; t->packed != NULL && i < 2 * t->take.n; i++)
+		buf_fini(&t->packed[i]);
+	mem_free(t->packed);
+	t->packed = NULL;
+}
+
+/* As they would be stored: what cannot be is found out before anything is sent. */
+static bool
+pack_envelopes(struct take *t)
+{
+	bool all = true;
+	t->packed = mem_array(2 * t->take.n, sizeof(*t->packed));
+	for (size_t i = 0; i < t->take.n; i++) {
+		buf_init(&t->packed[2 * i], CUSTODY_ENVELOPE_MOST);
+		buf_init(&t->packed[2 * i + 1], CUSTODY_NOTE_MOST);
+		all = stored_mail_pack(&t->take.parcels[i].mail, &t->packed[2 * i]) == 0 && all;
+	}
+	return all;
+}
+
 /* The answer is given: its mails go their own way. kept: what is stored stays. */
 static void
 take_free(struct take *t, bool kept)
@@ -216,6 +239,7 @@ take_free(struct take *t, bool kept)
 			mail_schedule(m, p);
 		mail_idle(m);
 	}
+	packed_free(t);
 	mem_free(t->mails);
 	holding_release(&t->holding);
 	mem_free(t);
@@ -236,15 +260,6 @@ is_to_be_put(const struct mail *m)
 	return m->place == MAIL_NEW && waits(m);
 }
 
-static void
-unpack_free(struct take *t)
-{
-	for (size_t i = 0; t->packed != NULL && i < 2 * t->take.n; i++)
-		buf_fini(&t->packed[i]);
-	mem_free(t->packed);
-	t->packed = NULL;
-}
-
 static void begin_attempts(struct take *t);
 
 static void
@@ -253,7 +268,6 @@ on_put(void *arg, enum custody_result r, struct slice why)
 	struct take *t = arg;
 	struct keeper *k = t->keeper;
 	t->storing = false;
-	unpack_free(t);
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
 		if (m->place != MAIL_PUTTING)
@@ -295,15 +309,12 @@ put(struct take *t)
 {
 	struct custody_change *changes = mem_array(t->take.n, sizeof(*changes));
 	size_t n = 0;
-	t->packed = mem_array(2 * t->take.n, sizeof(*t->packed));
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
 		struct buf *envelope = &t->packed[2 * i], *note = &t->packed[2 * i + 1];
-		buf_init(envelope, CUSTODY_ENVELOPE_MOST);
-		buf_init(note, CUSTODY_NOTE_MOST);
 		if (!is_to_be_put(m))
 			continue;
-		must(stored_mail_pack(&m->mail, envelope) == 0); /* QUEUE_LARGE_MOST */
+		buf_clear(note);
 		if (is_touched(m))
 			must(stored_note_pack(&m->note, note) == 0);
 		m->place = MAIL_PUTTING;
@@ -516,16 +527,18 @@ void
 take_message(struct keeper *k, struct service_client *from, struct ipc_msg *msg)
 {
 	struct err err;
-	struct holding *h = holding_new(TAKE_ARENA_MOST);
+	struct holding *h = holding_new(2 * (size_t)QUEUE_TAKE_ARENA);
 	struct take *t = MEM_NEW(struct take);
 	*t = (struct take){.keeper = k, .from = from, .id = msg->id, .holding = h};
-	if (k->store_bad || k->stopping ||
-		!queue_take_unpack(msg, h->arena, &t->take, &h->file)) {
-		if (!k->store_bad && !k->stopping) {
+	bool ready = !k->store_bad && !k->stopping;
+	if (!ready || !queue_take_unpack(msg, h->arena, &t->take, &h->file) ||
+		!pack_envelopes(t)) {
+		if (ready) {
 			err_set(&err, "a session sent a transaction that is none");
 			log_error(EV_SYSTEM_ERROR, NULL, &err);
 		}
 		fail(from, msg->id, QUEUE_FAILED);
+		packed_free(t);
 		holding_release(&h);
 		mem_free(t);
 		return;

@@ -232,6 +232,39 @@ expect_got(struct play *p)
 	p->hop.n_got = 0;
 }
 
+/* Lines that came to the keeper, in order; `...` stands for any number of them. */
+static void
+expect_took(struct play *p)
+{
+	struct keeper *k = &p->keeper;
+	size_t i = 0, at;
+	bool skips = false;
+	while ((at = next_line(p)) < p->n_lines && !p->failed &&
+		slice_starts(p->lines[at].text, SLICE("| "))) {
+		struct slice want = slice_from(p->lines[at].text, 2);
+		p->at = at;
+		if (slice_eq(want, SLICE("..."))) {
+			skips = true;
+			continue;
+		}
+		size_t from = i;
+		while (skips && i < k->n_took && !like(want, k->took[i]))
+			i++;
+		if (i == k->n_took && from < k->n_took)
+			play_fail(p, "no such line from here on:\n    %.*s",
+				SLICE_ARG(k->took[from]));
+		else if (i == k->n_took)
+			play_fail(p, "the keeper was told no more");
+		else if (!like(want, k->took[i]))
+			play_fail(p, "the keeper was told\n    %.*s", SLICE_ARG(k->took[i]));
+		i++;
+		skips = false;
+	}
+	if (!p->failed && !skips && i < k->n_took)
+		play_fail(p, "the keeper was told more:\n    %.*s", SLICE_ARG(k->took[i]));
+	k->n_took = 0;
+}
+
 /* The mail at the next hop has a signature of this domain by the play's key, and it is good. */
 static void
 expect_signed(struct play *p, struct slice domain)
@@ -355,7 +388,12 @@ play_line(struct play *p, struct slice verb, struct slice words)
 		add_reply(p, words);
 	else if (slice_eq(verb, SLICE("got")))
 		expect_got(p);
-	else if (slice_eq(verb, SLICE("signed")))
+	else if (slice_eq(verb, SLICE("took")))
+		expect_took(p);
+	else if (slice_eq(verb, SLICE("keeper")) || slice_eq(verb, SLICE("remote"))) {
+		if (!keeper_add(&p->keeper, verb.p[0] == 'r', words))
+			play_fail(p, "this answer is not understood");
+	} else if (slice_eq(verb, SLICE("signed")))
 		expect_signed(p, words);
 	else if (slice_eq(verb, SLICE("event")))
 		expect_event(p, words);

@@ -37,7 +37,7 @@ CLASS_OF = {
     "notcompliantrfc": "content",      # what is in the header, not what was said in SMTP
     "authfailure": "authentication",
     "rejected": "authentication",      # the sender's address
-    "securityerror": "authentication", # the sender's rights
+    "securityerror": "authentication",  # the sender's rights
     "blocked": "listed",
     "badreputation": "listed",
     "requireptr": "listed",
@@ -89,7 +89,8 @@ def reply_of(text, code):
     found = re.search(rf"(?<![\d.]){code}(?=[ \-])", text)
     if not found:
         return None
-    paragraph = re.split(r"\n[ \t>|]*\n|\n(?:>>>|\.\.\. |[A-Z][\w-]+: |--|<[^ >]+@)", text[found.start():])[0]
+    end = r"\n[ \t>|]*\n|\n(?:>>>|\.\.\. |[A-Z][\w-]+: |--|<[^ >]+@)"
+    paragraph = re.split(end, text[found.start():])[0]
     line = re.sub(r"\s*\n(?:<<< )?\s*", " ", paragraph).strip()
     return re.split(r'\\?"[}\]]| Giving up on | Remote system: ', line)[0][:1500]
 
@@ -119,12 +120,16 @@ def template_of(words):
     return re.sub(r"[^a-z]+", " ", re.sub(r"\S*\d\S*", "0", words)).strip()
 
 
-def cases():
-    """Dicts: file, rcpt, reason, dsn, code, enhanced, phase, words, held (bool)."""
+def labels():
     with open(SET / "labels.tsv", encoding="utf-8") as f:
-        rows = list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
+        return list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def cases():
+    """Dicts: file, reason, code, enhanced, phase, words, template, held (bool)."""
+    rows = labels()
     recipients = collections.Counter(row["file"] for row in rows)
-    out, without = [], 0
+    out = []
     for row in rows:
         if row["reason"] in NOT_FAILURES:
             continue
@@ -136,14 +141,11 @@ def cases():
         if row["reply"] and not reply and recipients[row["file"]] == 1:
             reply = reply_of("\n".join(codes), row["reply"]) or reply_of(text, row["reply"])
         if not reply:
-            without += 1
             continue
         code, enhanced, words = split_reply(reply)
         key = template_of(words) + " " + code
         held = hashlib.sha256(key.encode()).digest()[0] % 3 == 0
-        out.append({"file": row["file"], "rcpt": row["rcpt_no"], "reason": row["reason"],
-                    "dsn": row["dsn"], "code": code, "enhanced": enhanced, "template": key,
-                    "phase": phase_of(reply, text), "words": words, "held": held})
-    return out, without
-
-
+        out.append({"file": row["file"], "reason": row["reason"], "code": code,
+                    "enhanced": enhanced, "phase": phase_of(reply, text), "words": words,
+                    "template": key, "held": held})
+    return out

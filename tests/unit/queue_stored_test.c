@@ -370,6 +370,46 @@ test_later_release(void **state)
 	arena_free(&a);
 }
 
+/* A run of recipients: its first and its length are bytes 7 to 10 behind version and counts. */
+static void
+test_bad_runs(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		uint8_t first[2], n[2]; /* of the two runs of the note */
+		bool good;
+	} rows[] = {
+		{"as packed", {1, 3}, {1, 1}, true},
+		{"longer ones", {0, 2}, {2, 2}, true},
+		{"of nobody", {1, 3}, {0, 1}, false},
+		{"over each other", {1, 2}, {2, 1}, false},
+		{"backwards", {3, 1}, {1, 1}, false},
+		{"beyond the last", {1, 3}, {1, 2}, false},
+		{"all beyond", {1, 4}, {1, 1}, false},
+	};
+	struct arena *a = arena_new(ARENA_BYTES);
+	struct stored_rcpt rcpts[4];
+	struct stored_rcpt_note notes[4];
+	struct stored_mail m = make_mail(rcpts);
+	struct stored_note n = make_note(notes, &m), got;
+	enum { FIRST = 7, FIXED = 4 + 46 };
+	struct slice note = pack_note(&n, a);
+	size_t second = note.n - FIXED; /* the last run has no words */
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *bytes = arena_text(a, note);
+		assert_int_equal(bytes[second], 3);
+		bytes[FIRST] = (char)rows[i].first[0];
+		bytes[FIRST + 2] = (char)rows[i].n[0];
+		bytes[second] = (char)rows[i].first[1];
+		bytes[second + 2] = (char)rows[i].n[1];
+		struct slice in = {bytes, note.n};
+		if (stored_note_unpack(in, &m, a, &got) != rows[i].good)
+			fail_msg("runs %s", rows[i].what);
+	}
+	arena_free(&a);
+}
+
 /* What could break a command or a header is not stored; what people read is cleaned. */
 static void
 test_hostile(void **state)
@@ -515,6 +555,7 @@ main(void)
 		cmocka_unit_test(test_cut_and_grown),
 		cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_later_release),
+		cmocka_unit_test(test_bad_runs),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_many),

@@ -1,0 +1,15 @@
+/*
+ * CRC32C (Castagnoli): the check over every record, block and sidecar. By the processor's own
+ * instruction where it has one (SSE4.2), else by tables; both give the same.
+ */
+#ifndef CUSTODY_CRC32C_H
+#define CUSTODY_CRC32C_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of what has the check `crc` (0: nothing yet) followed by these bytes. */
+uint32_t crc32c(uint32_t crc, const void *bytes, size_t n);
+uint32_t crc32c_table(uint32_t crc, const void *bytes, size_t n); /* without the instruction */
+
+#endif
