@@ -280,7 +280,7 @@ mail_idle(struct mail *m)
 	uncache(m);
 	if (m->users != 0 || m->take != NULL || m->in_flight != 0 || m->n_waiting_parts != 0)
 		return;
-	if (m->place != MAIL_GONE && act_pending(m))
+	if (act_pending(m))
 		return;
 	if (m->place != MAIL_GONE && settle_is_due(m)) {
 		settle(m);

@@ -11,6 +11,7 @@ enum {
 	ROUND_PAGE = 500,
 	ROUND_PAGE_MS = 50,
 	ROUND_MS = 10 * 1000,
+	ROUND_SOON_MS = 2 * 1000,
 	ITEM_ARENA_MOST = 256 * 1024 * 1024,
 };
 
@@ -130,6 +131,16 @@ is_over(const struct keeper *k, const struct stored_mail *m)
 		k->settings.queue.lifetime_ms);
 }
 
+/* Refused for good, and nobody has been told: the process ended before, or could not. */
+static bool
+is_untold(const struct stored_mail *m, const struct stored_note *n)
+{
+	for (size_t i = 0; m->kind != STORED_QUARANTINE && i < n->n_rcpts; i++)
+		if (n->rcpts[i].state == RCPT_FAILED)
+			return true;
+	return false;
+}
+
 /* A part that waits and stands nowhere: it has to. */
 static void
 look_for_forgotten(struct keeper *k, const struct custody_item *item,
@@ -155,9 +166,13 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 	struct stored_note n;
 	arena_reset(a);
 	/* In memory: something is under way with it, or will be at once. */
-	if (mail_find(k, &item->id) != NULL || !read_item(item, a, &m, &n))
+	const struct mail *here = mail_find(k, &item->id);
+	if (here != NULL && here->settle_later)
+		k->round_soon = true;
+	if (here != NULL || !read_item(item, a, &m, &n))
 		return;
-	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire)
+	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire ||
+		is_untold(&m, &n))
 		act_review(k, &item->id);
 	else if (m.kind != STORED_QUARANTINE && !n.held)
 		look_for_forgotten(k, item, &m, &n, a);
@@ -173,7 +188,11 @@ on_round_page(void *arg, enum custody_result r, const struct custody_item *items
 		look(k, &items[i], a);
 	arena_free(&a);
 	k->round_from = r == CUSTODY_OK && !end ? next : 0;
-	loop_timer_set(&k->round_timer, k->round_from != 0 ? ROUND_PAGE_MS : ROUND_MS);
+	loop_timer_set(&k->round_timer, k->round_from != 0 ? ROUND_PAGE_MS
+					: k->round_soon    ? ROUND_SOON_MS
+							   : ROUND_MS);
+	if (k->round_from == 0)
+		k->round_soon = false;
 	keeper_pump(k);
 }
 
@@ -183,4 +202,12 @@ watch_round(void *keeper)
 	struct keeper *k = keeper;
 	if (!k->stopping)
 		custody_scan(k->custody, k->round_from, ROUND_PAGE, on_round_page, k);
+}
+
+void
+watch_soon(struct keeper *k)
+{
+	k->round_soon = true; /* after the one under way, if there is one */
+	if (k->round_from == 0 && loop_timer_is_set(&k->round_timer) && !k->stopping)
+		loop_timer_set(&k->round_timer, ROUND_SOON_MS);
 }
