@@ -232,7 +232,8 @@ void settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 	const struct delivery_result *all, enum delivery_way way);
 void settle_expire(struct mail *m, uint32_t rcpt, const char *words);
 /* Failed ones are told of, undeliverable ones put aside; what is through is dropped. */
-bool settle_is_due(const struct mail *m);
+bool settle_is_owed(const struct mail *m);
+bool settle_is_due(const struct mail *m); /* and now */
 void settle(struct mail *m);
 
 /* notice.c */

@@ -295,6 +295,8 @@ mail_idle(struct mail *m)
 			mail_save(m);
 		return;
 	}
+	if (m->place == MAIL_STORED && settle_is_owed(m))
+		watch_soon(m->keeper); /* it could not be done now */
 	if (m->place == MAIL_STORED && is_untried(m))
 		cache(m);
 	else

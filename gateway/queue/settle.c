@@ -157,15 +157,21 @@ settle_expire(struct mail *m, uint32_t rcpt, const char *words)
 }
 
 bool
+settle_is_owed(const struct mail *m)
+{
+	for (size_t i = 0; i < m->note.n_rcpts; i++)
+		if (m->note.rcpts[i].state == RCPT_FAILED)
+			return true;
+	return false;
+}
+
+bool
 settle_is_due(const struct mail *m)
 {
 	if (m->settling || m->settle_later || (m->place != MAIL_STORED && m->place != MAIL_NEW) ||
 		m->keeper->store_bad || m->keeper->stopping)
 		return false;
-	for (size_t i = 0; i < m->note.n_rcpts; i++)
-		if (m->note.rcpts[i].state == RCPT_FAILED)
-			return true;
-	return false;
+	return settle_is_owed(m);
 }
 
 /* What is under way for one mail: notices, and the change that says that they were sent. */

@@ -207,6 +207,8 @@ watch_round(void *keeper)
 void
 watch_soon(struct keeper *k)
 {
+	if (k->round_soon)
+		return;
 	k->round_soon = true; /* after the one under way, if there is one */
 	if (k->round_from == 0 && loop_timer_is_set(&k->round_timer) && !k->stopping)
 		loop_timer_set(&k->round_timer, ROUND_SOON_MS);
