@@ -154,7 +154,8 @@ struct keeper {
 	unsigned next_suspect;
 	uint64_t round_from; /* where the round over the store stands */
 	bool loading, store_bad, stopping, closing;
-	bool round_soon; /* after this one */
+	uint64_t round_seen; /* mails, in this one */
+	bool round_soon;     /* another after this one */
 	uint64_t end_ms; /* stopping: no longer than until then */
 	uint64_t loaded; /* mails found at the start */
 };

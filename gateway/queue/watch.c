@@ -10,7 +10,7 @@ enum {
 	START_PAGE = 1000,
 	ROUND_PAGE = 500,
 	ROUND_PAGE_MS = 50,
-	ROUND_MS = 10 * 1000,
+	ROUND_MS = 10 * 1000, /* of rest, and as many more as it had mails */
 	ROUND_SOON_MS = 2 * 1000,
 	ITEM_ARENA_MOST = 256 * 1024 * 1024,
 };
@@ -188,11 +188,14 @@ on_round_page(void *arg, enum custody_result r, const struct custody_item *items
 		look(k, &items[i], a);
 	arena_free(&a);
 	k->round_from = r == CUSTODY_OK && !end ? next : 0;
+	k->round_seen += n;
 	loop_timer_set(&k->round_timer, k->round_from != 0 ? ROUND_PAGE_MS
 					: k->round_soon    ? ROUND_SOON_MS
-							   : ROUND_MS);
-	if (k->round_from == 0)
+							   : ROUND_MS + k->round_seen);
+	if (k->round_from == 0) {
 		k->round_soon = false;
+		k->round_seen = 0;
+	}
 	keeper_pump(k);
 }
 
