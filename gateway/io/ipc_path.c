@@ -27,7 +27,8 @@ path_socket(const char *path, int flags, struct sockaddr_un *sun, struct err *er
 	return fd >= 0 ? fd : err_sys(err, "make a socket");
 }
 
-/* Nobody listens there any more: the file of a process that was killed. False: somebody does. */
+/* Nobody listens there any more: the file of a process that was killed. False: somebody does.
+ */
 static bool
 path_remove_stale(const struct sockaddr_un *sun)
 {

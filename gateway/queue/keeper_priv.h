@@ -1,8 +1,9 @@
 /*
  * Shared by the files of the keeper; nobody else includes it. keeper.c the process, peers.c the
  * processes that it asks, take.c a transaction of a session, mail.c mails in memory, attempt.c
- * a part on its way, commit.c what the store is not sure of, settle.c what becomes of recipients for good, notice.c the DSNs, watch.c
- * the start and the rounds over all that is stored, act.c what people do by hand.
+ * a part on its way, commit.c what the store is not sure of, settle.c what becomes of
+ * recipients for good, notice.c the DSNs, watch.c the start and the rounds over all that is
+ * stored, act.c what people do by hand.
  */
 #ifndef QUEUE_KEEPER_PRIV_H
 #define QUEUE_KEEPER_PRIV_H
@@ -28,7 +29,7 @@ enum {
 	KEEPER_LOADS_MOST = 64,                /* mails being read from the store at once */
 	KEEPER_SUSPECTS = 64,                  /* mails that a delivery process died with */
 	KEEPER_AGAIN_MS = 1000,                /* a process or the store does not take it now */
-	KEEPER_PROBE_MS = 50,                  /* the store, for the first time after a failure */
+	KEEPER_PROBE_MS = 50, /* the store, for the first time after a failure */
 };
 
 struct keeper;
@@ -156,8 +157,8 @@ struct keeper {
 	bool loading, store_bad, stopping, closing;
 	uint64_t round_seen; /* mails, in this one */
 	bool round_soon;     /* another after this one */
-	uint64_t end_ms; /* stopping: no longer than until then */
-	uint64_t loaded; /* mails found at the start */
+	uint64_t end_ms;     /* stopping: no longer than until then */
+	uint64_t loaded;     /* mails found at the start */
 };
 
 /* keeper.c */

@@ -168,8 +168,9 @@ settle_is_owed(const struct mail *m)
 bool
 settle_is_due(const struct mail *m)
 {
-	if (m->settling || m->settle_later || (m->place != MAIL_STORED && m->place != MAIL_NEW) ||
-		m->keeper->store_bad || m->keeper->stopping)
+	if (m->settling || m->settle_later ||
+		(m->place != MAIL_STORED && m->place != MAIL_NEW) || m->keeper->store_bad ||
+		m->keeper->stopping)
 		return false;
 	return settle_is_owed(m);
 }

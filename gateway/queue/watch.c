@@ -171,8 +171,7 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 		k->round_soon = true;
 	if (here != NULL || !read_item(item, a, &m, &n))
 		return;
-	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire ||
-		is_untold(&m, &n))
+	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire || is_untold(&m, &n))
 		act_review(k, &item->id);
 	else if (m.kind != STORED_QUARANTINE && !n.held)
 		look_for_forgotten(k, item, &m, &n, a);

@@ -78,8 +78,7 @@ void keeping_wait_result(struct keeping *k);
 void keeping_let_go(struct keeping *k, const char *as);
 
 /* By hand, as `postern queue` does; waits for its end: mails that it was done to. */
-uint32_t
-keeping_act(struct keeping *k, enum hand_action action, const struct custody_id *id);
+uint32_t keeping_act(struct keeping *k, enum hand_action action, const struct custody_id *id);
 
 /* The keeper must not run: what stands in its spool. */
 struct keeping_spool {

@@ -317,8 +317,8 @@ class World:
         for gate in self.gates.values():
             held = [i["id"] for i in self.left(gate) if i.get("held")]
             self.counts["held: two delivery processes died with it"] += len(held)
-            if held:
-                gate.queue("release", "--yes", *held)
+            for one in held:
+                gate.queue("release", one, "--yes")
             self.counts["in the spools at the end of the load"] += len(self.left(gate))
         for gate in self.gates.values():
             proc.wait_until(lambda gate=gate: not self.left(gate), f"the spool of {gate.name}",

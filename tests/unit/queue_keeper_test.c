@@ -561,8 +561,7 @@ send_step(unsigned number, bool answered[MAILS])
 	};
 	char rcpts[128];
 	unsigned step = number % STEPS;
-	int used = snprintf(
-		rcpts, sizeof(rcpts), "%s.%u.@a.example", kinds[step][0], number);
+	int used = snprintf(rcpts, sizeof(rcpts), "%s.%u.@a.example", kinds[step][0], number);
 	if (kinds[step][1] != NULL)
 		snprintf(rcpts + used, sizeof(rcpts) - (size_t)used, " %s.%u.@b.example",
 			kinds[step][1], number);
