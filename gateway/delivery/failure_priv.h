@@ -13,7 +13,7 @@ enum {
 	FAILURE_LINE_MOST = 1000,
 	FAILURE_RULES_MOST = 2000, /* of one file */
 	FAILURE_SETS_MOST = 16,    /* files */
-	FAILURE_ANY_OF_MOST = 128,  /* alternatives of a clause */
+	FAILURE_ANY_OF_MOST = 128, /* alternatives of a clause */
 	FAILURE_CLAUSES_MOST = 8,  /* of words, of one rule */
 	FAILURE_WORDS_MOST = 2048  /* bytes that are looked at */
 };

@@ -319,18 +319,18 @@ open_spool(struct generation *g, const struct generation *old, struct err *err)
 	if (old != NULL && !slice_eq(old->conf->spool, g->conf->spool))
 		return err_set(err, "the spool cannot be changed by a reload: restart");
 	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
-	g->spool_path = arena_text(g->arena, g->conf->spool);
-	const char *socket = arena_printf(g->arena, "%s/control", g->spool_path).p;
+	const char *path = arena_text(g->arena, g->conf->spool);
+	const char *socket = arena_printf(g->arena, "%s/control", path).p;
 	if (old != NULL) {
 		g->spool = fcntl(old->spool, F_DUPFD_CLOEXEC, 0);
 		g->hand = fcntl(old->hand, F_DUPFD_CLOEXEC, 0);
 		return g->spool >= 0 && g->hand >= 0 ? 0 : err_sys(err, "open the spool");
 	}
-	if (mkdir(g->spool_path, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, "make the spool %s", g->spool_path);
-	g->spool = open(g->spool_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, "make the spool %s", path);
+	g->spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (g->spool < 0 || (pw != NULL && fchown(g->spool, pw->pw_uid, pw->pw_gid) < 0))
-		return err_sys(err, "open the spool %s", g->spool_path);
+		return err_sys(err, "open the spool %s", path);
 	g->hand = ipc_listen(socket, 0660, err);
 	if (g->hand < 0)
 		return -1;

@@ -165,7 +165,6 @@ run_keeper(const struct kind_start *s)
 	struct keeper_start start = {.settings = &settings,
 		.open = segments_open,
 		.spool = s->generation->spool,
-		.spool_path = s->generation->spool_path,
 		.hand = s->generation->hand,
 		.control_fd = s->control_fd};
 	settings_of(s->generation, s->generation->arena, &settings);

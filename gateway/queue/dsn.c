@@ -148,7 +148,7 @@ subject_of(const struct dsn_input *in)
 	return subjects[worst];
 }
 
-/* So that readers show the report with the mail; only what is beyond doubt. */
+/* What may be repeated: one, and beyond doubt. */
 static bool
 is_message_id(struct slice id)
 {
@@ -160,6 +160,7 @@ is_message_id(struct slice id)
 	return true;
 }
 
+/* RFC 3834 3.1.5, so that readers show the report with the mail. */
 static void
 put_thread(struct buf *b, const struct dsn_context *c)
 {

@@ -6,6 +6,7 @@
 #include "queue/keeper.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -265,7 +266,9 @@ static int
 enter_sandbox(const struct keeper_start *s, struct err *err)
 {
 	struct sandbox_spec spec;
-	const char *writable[] = {s->spool_path, NULL};
+	char spool[32]; /* the folder that is open, whoever may walk the path to it */
+	const char *writable[] = {spool, NULL};
+	snprintf(spool, sizeof(spool), "/proc/self/fd/%d", s->spool);
 	sandbox_spec_of(SANDBOX_KEEPER, &spec);
 	spec.writable = writable;
 	return sandbox_lock(&spec, err);

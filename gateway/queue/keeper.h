@@ -17,10 +17,9 @@ struct keeper_start {
 	const struct queue_settings *settings; /* as they are when it is forked; copied */
 	/* The engine: segments_open, or another store with the same contract. */
 	struct custody *(*open)(const struct segments_config *config, struct err *err);
-	int spool;              /* the folder; owned */
-	const char *spool_path; /* for the sandbox */
-	int hand;               /* the listening socket of `postern queue`; owned */
-	int control_fd;         /* to the parent; owned */
+	int spool;      /* the folder; owned */
+	int hand;       /* the listening socket of `postern queue`; owned */
+	int control_fd; /* to the parent; owned */
 };
 
 /*

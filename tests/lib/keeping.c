@@ -298,7 +298,6 @@ keeping_start(struct keeping *k)
 	snprintf(path, sizeof(path), "%s/control", k->folder);
 	k->start.settings = &k->settings;
 	k->start.spool = k->spool;
-	k->start.spool_path = k->folder;
 	k->start.hand = ipc_listen(path, 0600, &err);
 	must(k->start.hand >= 0 && ipc_pair(fds, &err) == 0);
 	k->start.control_fd = fds[1];
