@@ -118,8 +118,8 @@ needed(struct store *s, const struct placed *p, struct copy *c)
 		return false;
 	}
 	*c = (struct copy){.op = put || (drop && there) ? RECORD_COPY
-				 : note                  ? RECORD_NOTE
-							 : RECORD_DROP,
+				 : note                 ? RECORD_NOTE
+							: RECORD_DROP,
 		.from = {.id = p->id}};
 	if (there)
 		c->from = state_place(s, e);

@@ -221,7 +221,7 @@ answer_commit(struct store *s, struct job *j)
 	s->account.queued_bytes -= c->bytes;
 	pthread_mutex_unlock(&s->lock);
 	if (j->result == CUSTODY_FAILED)
-		log_failure(j, "failed");
+		s->failure = j->why;
 	if (c->fn == NULL) {
 		collect_copied(s, j);
 		return;

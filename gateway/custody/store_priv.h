@@ -42,7 +42,7 @@ enum job_kind {
 	JOB_SEALED,
 };
 
-struct copy { /* one record of collection */
+struct copy {              /* one record of collection */
 	enum record_op op; /* COPY, NOTE, DROP */
 	struct item_place from;
 	uint32_t until;
@@ -136,12 +136,13 @@ struct account { /* under the lock */
 	uint64_t queued_bytes;
 	uint32_t free[FREE_MOST];
 	unsigned n_free;
+	bool refused; /* the last PUT was */
 	bool failing;
 	uint64_t syncs, failures;
 };
 
 struct writer { /* the writer's thread alone, once it runs */
-	int fd;         /* -1: none is open */
+	int fd; /* -1: none is open */
 	uint32_t sequence, next_sequence;
 	uint64_t generation;
 	uint64_t bytes;  /* of the file */
@@ -189,7 +190,8 @@ struct store {
 	uint64_t items, live_bytes;
 	uint64_t open_calls;
 	bool closing, was_full, was_failing;
-	bool *gone; /* set where a callback closed us */
+	struct err failure; /* the last that a commit met */
+	bool *gone;         /* set where a callback closed us */
 	struct collect collect;
 };
 

@@ -85,9 +85,8 @@ static int
 open_of_size(struct store *s, uint64_t bytes, struct err *err)
 {
 	struct writer *w = &s->writer;
-	struct segment_head head = {.sequence = w->next_sequence++,
-		.prior = w->prior,
-		.prior_end = w->prior_end};
+	struct segment_head head = {
+		.sequence = w->next_sequence++, .prior = w->prior, .prior_end = w->prior_end};
 	must(getrandom(&head.generation, sizeof(head.generation), 0) ==
 		(ssize_t)sizeof(head.generation));
 	uint32_t recycled = take_free(s, bytes);
@@ -161,7 +160,8 @@ set_failing(struct store *s, bool failing)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Writes and syncs what is in the batch, and answers it: OK, all of it, or FAILED, all of it. */
+/* Writes and syncs what is in the batch, and answers it: OK, all of it, or FAILED, all of it.
+ */
 static void
 finish(struct store *s, struct job_list *batch)
 {
@@ -187,8 +187,7 @@ static void
 take_back(struct store *s, struct job_list *batch, uint64_t begin)
 {
 	struct writer *w = &s->writer;
-	while (w->list.n > 0 &&
-		(uint64_t)w->list.p[w->list.n - 1].at * RECORD_ALIGN >= begin)
+	while (w->list.n > 0 && (uint64_t)w->list.p[w->list.n - 1].at * RECORD_ALIGN >= begin)
 		w->list.n--;
 	bool written = w->buf_at > begin;
 	w->at = begin;

@@ -1,4 +1,7 @@
-/* Verdicts of many recipients, equal ones kept once; see decisions.h. */
+/*
+ * Verdicts of many recipients, equal ones kept once; see decisions.h. Filled after the last
+ * evaluation of a mail, read by the gate until the mail is over.
+ */
 #include "session/decisions.h"
 
 #include <stddef.h>

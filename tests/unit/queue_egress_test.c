@@ -14,7 +14,8 @@
 
 enum { MINUTE = 60 * 1000 };
 
-/* Evidence in letters: R reached, U unreachable, L listed, S STARTTLS on offer; none: DNS. */
+/* Evidence in letters: R reached, U unreachable, L listed, S STARTTLS on offer, G ended by its
+ * greeting; none: DNS. */
 struct row {
 	unsigned minute;
 	const char *site;
@@ -33,6 +34,7 @@ note(struct egress *e, const struct row *r)
 		.unreachable = strchr(r->what, 'U') != NULL,
 		.listed = strchr(r->what, 'L') != NULL,
 		.starttls = strchr(r->what, 'S') != NULL,
+		.no_hello = strchr(r->what, 'G') != NULL,
 		.banner = slice_of(r->banner),
 		.certificate = r->certificate};
 	return egress_note(e, &v, (uint64_t)r->minute * MINUTE);
@@ -126,6 +128,13 @@ static const struct scenario {
 			{20, "a.two", 2, "L", "mx.a.two ESMTP", 0, OPEN},
 			{30, "ok.example", 9, "RS", "mx.ok.example ESMTP", 0, OPEN},
 			{59, "a.three", 3, "RL", "mx.a.three ESMTP", 0, LISTED}}},
+	{"they refuse before STARTTLS could be on offer, and it is not gone by that",
+		{{0, "a.one", 1, "RS", "mx.a.one ESMTP", 0, OPEN},
+			{0, "a.two", 2, "RS", "mx.a.two ESMTP", 0, OPEN},
+			{0, "a.three", 3, "RS", "mx.a.three ESMTP", 0, OPEN},
+			{1, "a.one", 1, "RL", "mx.a.one no", 0, OPEN},
+			{1, "a.two", 2, "RL", "mx.a.two no", 0, OPEN},
+			{1, "a.three", 3, "RL", "mx.a.three no", 0, LISTED}}},
 	{"one domain lists us, again and again",
 		{{0, "a.one", 1, "RLS", "mx.a.one ESMTP", 0, OPEN},
 			{1, "a.one", 1, "RLS", "mx.a.one ESMTP", 0, OPEN},
@@ -210,6 +219,13 @@ static const struct scenario {
 			{9, "a.two", 2, "R", "mx.a.two ESMTP", 0, OPEN},
 			{9, "a.four", 4, "RS", "mx.a.four ESMTP", 0, OPEN},
 			{9, "a.three", 3, "R", "mx.a.three ESMTP", 0, OPEN}}},
+	{"three that do not come to it, each with a greeting of its own",
+		{{0, "a.one", 1, "RS", "mx.a.one ESMTP", 0, OPEN},
+			{0, "a.two", 2, "RS", "mx.a.two ESMTP", 0, OPEN},
+			{0, "a.three", 3, "RS", "mx.a.three ESMTP", 0, OPEN},
+			{9, "a.one", 1, "RG", "mx.a.one too busy", 0, OPEN},
+			{9, "a.two", 2, "RG", "mx.a.two no service", 0, OPEN},
+			{9, "a.three", 3, "RG", "mx.a.three no service", 0, OPEN}}},
 	{"three that never had it",
 		{{0, "a.one", 1, "R", "mx.a.one ESMTP", 0, OPEN},
 			{0, "a.two", 2, "R", "mx.a.two ESMTP", 0, OPEN},
