@@ -45,6 +45,8 @@ account_admit(struct store *s, const struct job_commit *c)
 	pthread_mutex_lock(&s->lock);
 	uint64_t need = c->bytes + (c->put ? s->kept_bytes : 0);
 	bool fits = room(s, c->bytes) >= need;
+	if (c->put)
+		s->account.refused = !fits;
 	/* What changes nothing or makes room goes as far as there is any: the writer knows. */
 	if (fits || !c->put)
 		s->account.queued_bytes += c->bytes;
@@ -52,10 +54,12 @@ account_admit(struct store *s, const struct job_commit *c)
 	return fits || !c->put ? CUSTODY_OK : CUSTODY_FULL;
 }
 
+/* The last PUT was refused, and there is not much more room since. */
 static bool
 is_full(const struct store *s)
 {
-	return room(s, 0) <= s->kept_bytes;
+	uint64_t n = room(s, 0), kept = s->kept_bytes;
+	return n <= kept || (s->account.refused && n < kept / 4 * 5);
 }
 
 bool
@@ -90,12 +94,14 @@ account_space(struct store *s, struct custody_space *space_out)
 }
 
 static void
-log_state(const char *what, uint64_t free_bytes)
+log_state(const char *what, uint64_t free_bytes, const char *error)
 {
 	struct log_line l;
 	log_begin(&l, EV_SPOOL, NULL);
 	log_text(&l, "state", what);
 	log_number(&l, "free", (int64_t)free_bytes);
+	if (error != NULL)
+		log_text(&l, "error", error);
 	log_end(&l);
 }
 
@@ -109,9 +115,10 @@ account_log(struct store *s)
 	uint64_t free_bytes = s->account.fs_free;
 	pthread_mutex_unlock(&s->lock);
 	if (full != s->was_full)
-		log_state(full ? "full" : "room again", free_bytes);
+		log_state(full ? "full" : "room again", free_bytes, NULL);
 	if (failing != s->was_failing)
-		log_state(failing ? "failing" : "works again", free_bytes);
+		log_state(failing ? "failing" : "works again", free_bytes,
+			failing ? s->failure.text : NULL);
 	s->was_full = full;
 	s->was_failing = failing;
 }

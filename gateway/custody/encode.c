@@ -169,8 +169,8 @@ source_copy(struct store *s, struct copy *c)
 {
 	const struct item_place *from = &c->from;
 	struct record put, note;
-	if (!source_record(s, from->put_in, from->put_at, from->put_generation, &from->id,
-		    &put) ||
+	if (!source_record(
+		    s, from->put_in, from->put_at, from->put_generation, &from->id, &put) ||
 		!source_record(s, from->note_in, from->note_at, from->note_generation,
 			&from->id, &note) ||
 		put.envelope_bytes != from->envelope_bytes ||
@@ -179,8 +179,8 @@ source_copy(struct store *s, struct copy *c)
 	uint64_t put_offset = (uint64_t)from->put_at * RECORD_ALIGN + RECORD_HEAD;
 	c->envelope_crc = put.envelope_crc;
 	c->note_crc = note.note_crc;
-	c->note_offset = (uint64_t)from->note_at * RECORD_ALIGN + RECORD_HEAD +
-			 note.envelope_bytes;
+	c->note_offset =
+		(uint64_t)from->note_at * RECORD_ALIGN + RECORD_HEAD + note.envelope_bytes;
 	c->payload_offset = put_offset + put.envelope_bytes + put.note_bytes;
 	return source_fits(s, from->note_in, c->note_offset, note.note_bytes, note.note_crc) &&
 	       (c->op == RECORD_NOTE || source_fits(s, from->put_in, put_offset,
@@ -238,8 +238,8 @@ encode_copy(struct store *s, const struct copy *c, unsigned flags, uint32_t *at_
 	uint64_t put_offset = (uint64_t)from->put_at * RECORD_ALIGN + RECORD_HEAD;
 	if (add_source(s, from->put_in, put_offset, r.envelope_bytes, err) < 0 ||
 		add_source(s, from->note_in, c->note_offset, r.note_bytes, err) < 0 ||
-		add_source(s, from->put_in, c->payload_offset,
-			record_body_stored(r.body_bytes), err) < 0)
+		add_source(s, from->put_in, c->payload_offset, record_body_stored(r.body_bytes),
+			err) < 0)
 		return -1;
 	fill_up(&s->writer);
 	return 0;
@@ -288,8 +288,8 @@ encode_commit(struct store *s, struct job *j, struct err *err)
 		fill_up(w);
 	}
 	for (size_t i = 0; i < c->n; i++) {
-		unsigned flags = (i == 0 ? RECORD_FIRST : 0) |
-				 (i + 1 == c->n ? RECORD_LAST : 0);
+		unsigned flags =
+			(i == 0 ? RECORD_FIRST : 0) | (i + 1 == c->n ? RECORD_LAST : 0);
 		if (encode_change(w, &c->changes[i], flags, &c->at[i], err) < 0)
 			return -1;
 	}

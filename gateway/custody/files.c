@@ -17,8 +17,11 @@
 #include "base/mem.h"
 #include "base/slice.h"
 
-struct files_calls files_calls = {
-	.write = pwrite, .sync = fdatasync, .truncate = ftruncate, .reserve = fallocate};
+struct files_calls files_calls = {.write = pwrite,
+	.sync = fdatasync,
+	.sync_folder = fsync,
+	.truncate = ftruncate,
+	.reserve = fallocate};
 
 enum { NAME_BYTES = 32, DIGITS = 8 };
 
@@ -223,7 +226,7 @@ files_segment_new(int dir_fd, uint32_t recycled, const struct segment_head *head
 	if (reserve(fd, bytes, err) == 0 &&
 		files_write(fd, packed, sizeof(packed), 0, err) == 0 &&
 		files_sync(fd, err) == 0) {
-		if (files_calls.sync(dir_fd) == 0)
+		if (files_calls.sync_folder(dir_fd) == 0)
 			return fd;
 		err_sys(err, "sync the spool's folder");
 	}

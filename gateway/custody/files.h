@@ -18,6 +18,7 @@ enum file_kind { FILE_SEGMENT, FILE_SIDECAR, FILE_SIDECAR_NEW, FILE_FREE, FILE_K
 struct files_calls {
 	ssize_t (*write)(int fd, const void *bytes, size_t n, off_t at);
 	int (*sync)(int fd);
+	int (*sync_folder)(int fd); /* names, too: fdatasync need not keep them */
 	int (*truncate)(int fd, off_t bytes);
 	int (*reserve)(int fd, int mode, off_t at, off_t bytes);
 };
@@ -44,8 +45,8 @@ int files_size(int fd, uint64_t *bytes_out, struct err *err);
 int files_cut(int fd, uint64_t end, struct err *err);
 /*
  * A segment of so many bytes with its head, all on stable storage: of free-RECYCLED, or a new
- * file where that is 0. -1 leaves nothing of it, but free-RECYCLED may be gone. err->code ENOSPC:
- * no room.
+ * file where that is 0. -1 leaves nothing of it, but free-RECYCLED may be gone. err->code
+ * ENOSPC: no room.
  */
 int files_segment_new(int dir_fd, uint32_t recycled, const struct segment_head *head,
 	uint64_t bytes, struct err *err);

@@ -81,7 +81,8 @@ number_new(struct index *ix)
 		return number;
 	}
 	if (ix->top == ix->n_chunks * CHUNK) {
-		ix->chunks = mem_resize(ix->chunks, (ix->n_chunks + 1) * sizeof(struct entry *));
+		ix->chunks =
+			mem_resize(ix->chunks, (ix->n_chunks + 1) * sizeof(struct entry *));
 		ix->chunks[ix->n_chunks++] = mem_array(CHUNK, sizeof(struct entry));
 	}
 	return ix->top++;
@@ -132,6 +133,7 @@ index_at(const struct index *ix, uint32_t number)
 uint64_t
 index_memory(const struct index *ix)
 {
-	return (uint64_t)ix->n_chunks * (CHUNK * sizeof(struct entry) + sizeof(struct entry *)) +
+	return (uint64_t)ix->n_chunks *
+		       (CHUNK * sizeof(struct entry) + sizeof(struct entry *)) +
 	       (uint64_t)ix->n_slots * sizeof(*ix->slots);
 }

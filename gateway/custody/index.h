@@ -14,8 +14,10 @@ enum { INDEX_BUSY_MOST = (1 << 24) - 1 };
 
 struct entry {
 	struct custody_id id;
-	uint32_t put_in, put_at; /* segment, place in it / RECORD_ALIGN; in 0: not (yet) there */
-	uint32_t note_in, note_at; /* the record with the newest note: NOTE, or the item's own */
+	uint32_t put_in,
+		put_at; /* segment, place in it / RECORD_ALIGN; in 0: not (yet) there */
+	uint32_t note_in,
+		note_at; /* the record with the newest note: NOTE, or the item's own */
 	uint32_t envelope_bytes, note_bytes;
 	uint32_t body_low;
 	uint32_t body_high : 8;

@@ -179,8 +179,8 @@ load(struct reader *r, struct job *j)
 	if (fd < 0)
 		return -1;
 	struct walk w;
-	int result = walk_segment(
-		fd, j->u.segment.generation, j->u.segment.end, true, &w, &j->why);
+	int result =
+		walk_segment(fd, j->u.segment.generation, j->u.segment.end, true, &w, &j->why);
 	sidecar->list = w.list;
 	return result;
 }

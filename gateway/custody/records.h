@@ -40,7 +40,7 @@ struct record {
 	uint32_t envelope_bytes, note_bytes;
 	uint64_t body_bytes;
 	uint32_t envelope_crc, note_crc;
-	uint32_t until; /* DROP: the segment it was first written to. No older PUT is needed */
+	uint32_t until;  /* DROP: the segment it was first written to. No older PUT is needed */
 	uint64_t synced; /* what stands before this offset was on stable storage already */
 };
 

@@ -1,8 +1,8 @@
 /*
- * A start: the segments in their order, each by its sidecar or, where none fits, by a full scan;
- * what the log says then stands in the index. A segment that was open when the process ended
- * is sealed where its last whole commit ends; the writer begins a new one. Damage is counted
- * and told, never a reason not to start.
+ * A start: the segments in their order, each by its sidecar or, where none fits, by a full
+ * scan; what the log says then stands in the index. A segment that was open when the process
+ * ended is sealed where its last whole commit ends; the writer begins a new one. Damage is
+ * counted and told, never a reason not to start.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -78,8 +78,7 @@ scan(struct store *s, struct found_segment *f, const struct segment_head *next,
 	struct err err;
 	bool claimed = next != NULL && next->prior == f->sequence;
 	uint64_t limit = claimed && next->prior_end < f->bytes ? next->prior_end : f->bytes;
-	bool read_all =
-		walk_segment(f->fd, sidecar->generation, limit, claimed, &w, &err) == 0;
+	bool read_all = walk_segment(f->fd, sidecar->generation, limit, claimed, &w, &err) == 0;
 	if (!read_all)
 		log_damage(f->sequence, "unreadable", 0, &err);
 	if (w.damaged > 0)
@@ -111,8 +110,7 @@ contents(struct store *s, struct found_segment *f, const struct segment_head *ne
 	if (good)
 		return true;
 	placed_fini(&sidecar->list);
-	*sidecar =
-		(struct sidecar){.sequence = f->sequence, .generation = f->head.generation};
+	*sidecar = (struct sidecar){.sequence = f->sequence, .generation = f->head.generation};
 	if (f->headed) {
 		scan(s, f, next, sidecar);
 		return true;

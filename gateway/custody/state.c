@@ -38,8 +38,8 @@ state_segment_add(struct store *s, uint32_t sequence, uint64_t generation)
 {
 	if (s->n_segments == s->segments_room) {
 		s->segments_room = s->segments_room != 0 ? s->segments_room * 2 : 16;
-		s->segments = mem_resize(
-			s->segments, s->segments_room * sizeof(struct segment *));
+		s->segments =
+			mem_resize(s->segments, s->segments_room * sizeof(struct segment *));
 	}
 	must(s->n_segments == 0 || s->segments[s->n_segments - 1]->sequence < sequence);
 	struct segment *g = MEM_NEW(struct segment);

@@ -42,7 +42,7 @@ enum job_kind {
 	JOB_SEALED,
 };
 
-struct copy { /* one record of collection */
+struct copy {              /* one record of collection */
 	enum record_op op; /* COPY, NOTE, DROP */
 	struct item_place from;
 	uint32_t until;
@@ -126,8 +126,9 @@ struct segment {
 	uint64_t live;  /* bytes that items need */
 	uint32_t drops; /* DROP records in it */
 	bool sealed;
-	bool failed; /* not to be used again */
-	bool stuck;  /* cannot be collected: something in it is damaged */
+	bool failed;    /* not to be used again */
+	bool stuck;     /* cannot be collected: something in it is damaged */
+	unsigned tries; /* of collection, that met a failure */
 };
 
 struct account { /* under the lock */
@@ -136,12 +137,13 @@ struct account { /* under the lock */
 	uint64_t queued_bytes;
 	uint32_t free[FREE_MOST];
 	unsigned n_free;
+	bool refused; /* the last PUT was */
 	bool failing;
 	uint64_t syncs, failures;
 };
 
 struct writer { /* the writer's thread alone, once it runs */
-	int fd;         /* -1: none is open */
+	int fd; /* -1: none is open */
 	uint32_t sequence, next_sequence;
 	uint64_t generation;
 	uint64_t bytes;  /* of the file */
@@ -179,6 +181,7 @@ struct store {
 	pthread_cond_t answered; /* for close */
 	struct lane to_writer, to_reader;
 	struct job_list done;
+	size_t n_done;
 	struct account account;
 	struct writer writer;
 	/* the loop's */
@@ -189,7 +192,8 @@ struct store {
 	uint64_t items, live_bytes;
 	uint64_t open_calls;
 	bool closing, was_full, was_failing;
-	bool *gone; /* set where a callback closed us */
+	struct err failure; /* the last that a commit met */
+	bool *gone;         /* set where a callback closed us */
 	struct collect collect;
 };
 
@@ -203,6 +207,8 @@ void job_queue(struct store *s, struct lane *lane, struct job *j);
 /* Waits; all that is queued, or NULL: stopped and empty. */
 struct job *lane_take(struct store *s, struct lane *lane);
 void job_done(struct store *s, struct job *j); /* any thread: to the loop */
+struct job *job_answered(struct store *s);     /* the loop: the next, or NULL */
+void job_wake(struct store *s);                /* the loop, where it leaves some for later */
 
 /* state.c: what the records say, in order; live and in recovery */
 struct segment *state_segment(const struct store *s, uint32_t sequence); /* NULL: none */

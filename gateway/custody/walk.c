@@ -159,7 +159,7 @@ judge(const struct found_list *l, uint64_t limit, bool all_synced, struct walk *
 {
 	uint64_t synced = all_synced ? limit : SEGMENT_HEAD;
 	for (size_t i = 0; i < l->n; i++)
-		if (l->p[i].r.synced > synced)
+		if (l->p[i].r.synced > synced && l->p[i].r.synced <= l->p[i].at)
 			synced = l->p[i].r.synced;
 	size_t i = 0;
 	w->end = SEGMENT_HEAD;

@@ -37,6 +37,9 @@ static void
 seal(struct store *s, uint64_t end, bool failed)
 {
 	struct writer *w = &s->writer;
+	/* Room that is left is not kept, where it is worth it: a larger commit came. */
+	if (!failed && end < w->bytes / 2 && files_calls.truncate(w->fd, (off_t)end) == 0)
+		w->bytes = end;
 	struct job *j = job_new(JOB_SIDECAR, NULL);
 	while (w->list.n > 0 && (uint64_t)w->list.p[w->list.n - 1].at * RECORD_ALIGN >= end)
 		w->list.n--;
@@ -63,6 +66,8 @@ give_up(struct store *s, uint64_t end)
 	struct writer *w = &s->writer;
 	struct err err;
 	bool cut = files_cut(w->fd, end, &err) == 0;
+	if (cut)
+		w->bytes = end;
 	seal(s, end, true);
 	/* Else the next one's head must say so, before anybody is answered. */
 	if (!cut)
@@ -85,9 +90,8 @@ static int
 open_of_size(struct store *s, uint64_t bytes, struct err *err)
 {
 	struct writer *w = &s->writer;
-	struct segment_head head = {.sequence = w->next_sequence++,
-		.prior = w->prior,
-		.prior_end = w->prior_end};
+	struct segment_head head = {
+		.sequence = w->next_sequence++, .prior = w->prior, .prior_end = w->prior_end};
 	must(getrandom(&head.generation, sizeof(head.generation), 0) ==
 		(ssize_t)sizeof(head.generation));
 	uint32_t recycled = take_free(s, bytes);
@@ -161,7 +165,8 @@ set_failing(struct store *s, bool failing)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Writes and syncs what is in the batch, and answers it: OK, all of it, or FAILED, all of it. */
+/* Writes and syncs what is in the batch, and answers it: OK, all of it, or FAILED, all of it.
+ */
 static void
 finish(struct store *s, struct job_list *batch)
 {
@@ -187,8 +192,7 @@ static void
 take_back(struct store *s, struct job_list *batch, uint64_t begin)
 {
 	struct writer *w = &s->writer;
-	while (w->list.n > 0 &&
-		(uint64_t)w->list.p[w->list.n - 1].at * RECORD_ALIGN >= begin)
+	while (w->list.n > 0 && (uint64_t)w->list.p[w->list.n - 1].at * RECORD_ALIGN >= begin)
 		w->list.n--;
 	bool written = w->buf_at > begin;
 	w->at = begin;

@@ -253,7 +253,6 @@ static const struct {
 	{502, FAILURE_PROTOCOL},
 	{503, FAILURE_PROTOCOL},
 	{504, FAILURE_PROTOCOL},
-	{521, FAILURE_NO_RECIPIENT}, /* a host that takes no mail (RFC 7504) */
 	{523, FAILURE_TOO_LARGE},
 	{530, FAILURE_AUTHENTICATION},
 	{534, FAILURE_AUTHENTICATION},
@@ -268,11 +267,14 @@ static const struct {
 static enum failure_class
 class_by_codes(const struct question *q, int code)
 {
+	bool at_mail = q->phase == FAILURE_AT_MAIL; /* who is unknown there is the sender */
 	for (size_t i = 0; i < sizeof(by_enhanced) / sizeof(by_enhanced[0]) && q->has_enhanced;
 		i++)
 		if (by_enhanced[i].subject == q->enhanced[1] &&
 			(by_enhanced[i].detail < 0 || by_enhanced[i].detail == q->enhanced[2]))
-			return by_enhanced[i].class;
+			return at_mail && by_enhanced[i].class == FAILURE_NO_RECIPIENT
+				       ? FAILURE_AUTHENTICATION
+				       : by_enhanced[i].class;
 	if (q->phase == FAILURE_AT_TLS)
 		return FAILURE_TLS;
 	if (q->phase == FAILURE_AT_AUTH)

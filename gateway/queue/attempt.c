@@ -291,6 +291,7 @@ tell_egress(struct mail *m, struct part *p, const struct delivery_result *r)
 		.unreachable = r->banner.n == 0 && r->at == FAILURE_AT_CONNECT,
 		.banner = r->banner,
 		.starttls = r->starttls,
+		.no_hello = r->at == FAILURE_AT_GREETING,
 		.certificate = r->certificate};
 	for (uint32_t i = 0; i < p->n_asked; i++)
 		v.listed = v.listed ||

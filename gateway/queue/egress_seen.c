@@ -182,7 +182,8 @@ seen_note(struct egress *e, struct seen *x, const struct egress_evidence *v, uin
 		x->had_starttls = true;
 		x->gone_ms = 0;
 		e->starttls_ms = now_ms;
-	} else if (!v->listed && x->banner != 0 && (x->had_starttls || x->owner != 0)) {
+	} else if (!v->no_hello && !v->listed && x->banner != 0 &&
+		   (x->had_starttls || x->owner != 0)) {
 		x->gone_ms = now_ms;
 	}
 }

@@ -381,11 +381,19 @@ schedule_site_retry(struct schedule *s, struct slice site, uint64_t now_ms)
 	site_place(s, i);
 }
 
-static void
+static bool
 count_one(void *arg, uint32_t part)
 {
 	(void)part;
 	++*(size_t *)arg;
+	return true;
+}
+
+static bool
+count_some(void *arg, uint32_t part)
+{
+	(void)part;
+	return ++*(size_t *)arg < SCHEDULE_BEFORE_MOST;
 }
 
 void
@@ -410,7 +418,7 @@ schedule_why(struct schedule *s, const struct custody_id *id, uint32_t part, uin
 	why_out->rate_until_ms = rate_ms > s->now_ms ? rate_ms : 0;
 	uint64_t limit_ms = p->node.key_ms - 1 < s->now_ms ? p->node.key_ms - 1 : s->now_ms;
 	if (!why_out->in_flight && p->node.key_ms != 0)
-		site_walk(s, site_of(s, i), limit_ms, count_one, &why_out->before);
+		site_walk(s, site_of(s, i), limit_ms, count_some, &why_out->before);
 }
 
 void

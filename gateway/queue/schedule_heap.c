@@ -102,16 +102,17 @@ heap_drop(struct schedule *s, struct pool *p, uint32_t *root, uint32_t i)
 	n->place = PLACE_NONE;
 }
 
-void
+bool
 heap_walk(const struct pool *p, uint32_t root, uint64_t limit_ms,
-	void (*fn)(void *arg, uint32_t i), void *arg)
+	bool (*fn)(void *arg, uint32_t i), void *arg)
 {
 	uint32_t from = 0;
 	for (uint32_t i = root; i != 0;) {
 		const struct node *n = node_at(p, i);
 		uint32_t next = n->up;
 		if (from == n->up && n->key_ms <= limit_ms) {
-			fn(arg, i);
+			if (!fn(arg, i))
+				return false;
 			if (n->left != 0)
 				next = n->left; /* without a left there is no right */
 		} else if (from != n->up && from == n->left && n->right != 0) {
@@ -120,6 +121,7 @@ heap_walk(const struct pool *p, uint32_t root, uint64_t limit_ms,
 		from = i;
 		i = next;
 	}
+	return true;
 }
 
 void

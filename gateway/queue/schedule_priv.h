@@ -89,9 +89,9 @@ enum place { PLACE_NONE, PLACE_HEAP, PLACE_RING };
 
 void heap_add(struct schedule *s, struct pool *p, uint32_t *root, uint32_t i);
 void heap_drop(struct schedule *s, struct pool *p, uint32_t *root, uint32_t i);
-/* Calls fn for all up to limit_ms, in no order; costs a step for each of them. */
-void heap_walk(const struct pool *p, uint32_t root, uint64_t limit_ms,
-	void (*fn)(void *arg, uint32_t i), void *arg);
+/* Calls fn for all up to limit_ms, in no order, until it returns false; then it does so too. */
+bool heap_walk(const struct pool *p, uint32_t root, uint64_t limit_ms,
+	bool (*fn)(void *arg, uint32_t i), void *arg);
 void ring_add(struct pool *p, uint32_t *first, uint32_t i); /* as the last */
 void ring_drop(struct pool *p, uint32_t *first, uint32_t i);
 
@@ -217,9 +217,9 @@ void site_place(struct schedule *s, uint32_t site);
 /* The part whose turn it is at the first site; that site and lane are last after it. 0: none.
  */
 uint32_t site_turn(struct schedule *s);
-/* fn for each part at the site that is due at limit_ms, those in flight not. */
+/* fn for each part at the site that is due at limit_ms, those in flight not; as heap_walk. */
 void site_walk(const struct schedule *s, uint32_t site, uint64_t limit_ms,
-	void (*fn)(void *arg, uint32_t part), void *arg);
+	bool (*fn)(void *arg, uint32_t part), void *arg);
 
 /* --- schedule_limit.c: of one site, who else has to be told is the caller's to know */
 

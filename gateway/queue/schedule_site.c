@@ -270,29 +270,29 @@ site_turn(struct schedule *s)
 struct walk {
 	const struct schedule *s;
 	uint64_t limit_ms;
-	void (*fn)(void *arg, uint32_t part);
+	bool (*fn)(void *arg, uint32_t part);
 	void *arg;
 };
 
-static void
+static bool
 walk_lane(void *arg, uint32_t lane)
 {
 	const struct walk *w = arg;
-	heap_walk(&w->s->parts, lane_at(w->s, lane)->parts, w->limit_ms, w->fn, w->arg);
+	return heap_walk(&w->s->parts, lane_at(w->s, lane)->parts, w->limit_ms, w->fn, w->arg);
 }
 
 void
 site_walk(const struct schedule *s, uint32_t site, uint64_t limit_ms,
-	void (*fn)(void *arg, uint32_t part), void *arg)
+	bool (*fn)(void *arg, uint32_t part), void *arg)
 {
 	const struct site *t = site_at(s, site);
 	struct walk w = {s, limit_ms, fn, arg};
-	heap_walk(&s->lanes, t->heap, limit_ms, walk_lane, &w);
-	uint32_t lane = t->ring;
-	if (lane == 0)
+	if (!heap_walk(&s->lanes, t->heap, limit_ms, walk_lane, &w) || t->ring == 0)
 		return;
+	uint32_t lane = t->ring;
 	do {
-		walk_lane(&w, lane);
+		if (!walk_lane(&w, lane))
+			return;
 		lane = lane_at(s, lane)->node.after;
 	} while (lane != t->ring);
 }

@@ -11,6 +11,19 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
+check_route(struct slice text, struct arena *a)
+{
+	struct hop_list list;
+	struct err err;
+	if (conf_hops_parse(text, a, &list, &err) < 0)
+		return;
+	must(list.n > 0);
+	for (size_t i = 0; i < list.n; i++)
+		must(list.hops[i].kind != HOP_BALANCED ? list.hops[i].host.n > 0
+						       : list.hops[i].n_items > 0);
+}
+
+static void
 check_mail(struct slice payload, struct arena *a)
 {
 	struct delivery_mail m;
@@ -22,6 +35,8 @@ check_mail(struct slice payload, struct arena *a)
 	struct ipc_out out;
 	int fd;
 	must((m.way == DELIVERY_BY_ROUTE) == (m.route.n > 0) && !slice_has(m.route, '\0'));
+	if (m.way == DELIVERY_BY_ROUTE)
+		check_route(m.route, a);
 	ipc_out_init(&out);
 	must(delivery_mail_pack(&m, &out, &fd) == 0);
 	ipc_out_fini(&out);

@@ -22,6 +22,8 @@ static const struct name rows[] = {
 	{"\4loop\4dest\7example", 0, DNS_MX, "\0\12\4host\4loop\4dest\7example", 26},
 	{"\4host\4loop\4dest\7example", 0, DNS_A, "\177\0\0\5", 4},
 	{"\5smart\4dest\7example", 0, DNS_A, "\177\0\0\1", 4},
+	{"\4pair\4dest\7example", 0, DNS_A, "\177\0\0\1", 4},
+	{"\4pair\4dest\7example", 0, DNS_A, "\177\0\0\2", 4},
 	{"\6broken\4dest\7example", 2, 0, NULL, 0},
 	{"\4gone\4dest\7example", 3, 0, NULL, 0},
 	{"\7nowhere\4dest\7example", 0, DNS_MX, "\0\12\4void\4dest\7example", 21},
@@ -171,6 +173,12 @@ expect_exit(void)
 void
 world_close(void)
 {
+	world_close_with(NULL);
+}
+
+void
+world_close_with(struct remote *more)
+{
 	(void)control_send_stop(w.control);
 	while (!w.gone)
 		run();
@@ -179,6 +187,8 @@ world_close(void)
 	ipc_free(&w.control);
 	remote_stop(&w.remote);
 	remote_stop(&w.other);
+	if (more != NULL)
+		remote_stop(more);
 	names_stop(&w.names);
 	loop_free(&w.loop);
 	arena_free(&w.arena);

@@ -51,6 +51,7 @@ void world_open(const char *smarthost);
 /* "declared.example" goes by LMTP to a socket of this machine. */
 void world_open_with(const char *smarthost, const char *lmtp_path);
 void world_close(void);
+void world_close_with(struct remote *more); /* and one that the test has started */
 void run_for(uint32_t ms);
 void run(void);          /* until w.wanted answers have come; ten seconds are a fault */
 void give_channel(void); /* a new client; the one before closes */

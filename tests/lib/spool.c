@@ -170,11 +170,8 @@ spool_put(struct spool *s, struct custody_id id, struct slice envelope, struct s
 	struct relay_body b;
 	relay_body_init(&b, a);
 	assert_int_equal(relay_body_add(&b, body), 0);
-	struct custody_change c = {.op = CUSTODY_PUT,
-		.id = id,
-		.envelope = envelope,
-		.note = note,
-		.body = &b};
+	struct custody_change c = {
+		.op = CUSTODY_PUT, .id = id, .envelope = envelope, .note = note, .body = &b};
 	enum custody_result r = spool_commit(s, &c, 1);
 	arena_free(&a);
 	return r;
@@ -204,8 +201,8 @@ on_body(void *arg, enum custody_result r, struct slice bytes)
 }
 
 enum custody_result
-spool_body(struct spool *s, struct custody_id id, uint64_t offset, size_t length,
-	struct buf *out)
+spool_body(
+	struct spool *s, struct custody_id id, uint64_t offset, size_t length, struct buf *out)
 {
 	struct wait w = {.s = s, .bytes = out};
 	custody_body_read(s->custody, &id, offset, length, on_body, &w);

@@ -33,7 +33,7 @@ struct spool_items {
 	size_t n;
 };
 
-void spool_folder(char path_out[64]); /* a new one */
+void spool_folder(char path_out[64]);                     /* a new one */
 void spool_make(struct spool *s, uint64_t segment_bytes); /* a new folder; opened */
 void spool_make_at(struct spool *s, const char *path, uint64_t segment_bytes);
 void spool_open(struct spool *s);
@@ -44,15 +44,15 @@ void spool_drop_all(struct spool *s); /* closes, removes the folder */
 void spool_wait(struct spool *s, const bool *done);
 void spool_run(struct spool *s, uint64_t ms);
 
-enum custody_result spool_commit(
-	struct spool *s, const struct custody_change *changes, size_t n);
+enum custody_result
+spool_commit(struct spool *s, const struct custody_change *changes, size_t n);
 enum custody_result spool_put(struct spool *s, struct custody_id id, struct slice envelope,
 	struct slice note, struct slice body);
 enum custody_result spool_note(struct spool *s, struct custody_id id, struct slice note);
 enum custody_result spool_drop(struct spool *s, struct custody_id id);
 /* The part is appended to out. */
-enum custody_result spool_body(struct spool *s, struct custody_id id, uint64_t offset,
-	size_t length, struct buf *out);
+enum custody_result spool_body(
+	struct spool *s, struct custody_id id, uint64_t offset, size_t length, struct buf *out);
 /* All of it, checked against what is wanted. */
 void spool_check_body(struct spool *s, struct custody_id id, struct slice wanted);
 /* 1: there, 0: not, -1: FAILED. */

@@ -1,7 +1,9 @@
-"""Python's email package and flufl.bounce (a list manager's reader) read our DSNs (OUT-09)."""
+"""Python's email package, flufl.bounce and Sisimai (readers of bounces) read our DSNs (OUT-09)."""
 import email
 import email.policy
+import json
 import random
+import subprocess
 
 import pytest
 
@@ -9,7 +11,8 @@ import dkim_differential as differential
 
 BIN = differential.ROOT / "build/dev/bin"
 FAILED, DELAYED, RELAYED, DELIVERED = range(4)
-NO_RECIPIENT, LISTED, ROUTE, ABOUT_RECIPIENT, ABOUT_US = 0, 5, 10, 0, 2
+NO_RECIPIENT, FULL, TOO_LARGE, LISTED, ROUTE = 0, 1, 2, 5, 10
+ABOUT_RECIPIENT, ABOUT_US = 0, 2
 HEADER = b"From: a@example.org\r\nSubject: Lunch\r\nMessage-ID: <1@example.org>\r\n"
 MAIL = HEADER + b"\r\nHello\r\n"
 
@@ -83,7 +86,8 @@ def test_fields(engine):
     assert case.fields[0] == {"Original-Envelope-Id": "Q+7", "Reporting-MTA": "dns; mx.example.org",
                               "Arrival-Date": "Sun, 22 Nov 2026 03:03:20 +0000"}
     assert case.fields[1] == {
-        "Original-Recipient": "rfc822; B+x@dest.example", "Final-Recipient": "rfc822; b@dest.example",
+        "Original-Recipient": "rfc822; B+x@dest.example",
+        "Final-Recipient": "rfc822; b@dest.example",
         "Action": "failed", "Status": "5.1.1", "Remote-MTA": "dns; mx.dest.example",
         "Diagnostic-Code": "smtp; 550 5.1.1 No such user here",
         "Last-Attempt-Date": "Sun, 22 Nov 2026 03:04:05 +0000"}
@@ -121,6 +125,43 @@ def test_flufl_bounce_sees_no_failure_in_success(engine):
     all_failures = pytest.importorskip("flufl.bounce").all_failures
     case = Case(engine, [rcpt(action=DELIVERED, code=250, enhanced=200, text=b"taken")])
     assert all_failures(email.message_from_bytes(case.bytes)) == (set(), set())
+
+
+def sisimai(case, path):
+    path.write_bytes(case.bytes)
+    done = subprocess.run(["perl", "-MSisimai", "-e", "print Sisimai->dump($ARGV[0])", path],
+                          capture_output=True, timeout=60, check=False)
+    if b"Can't locate Sisimai.pm" in done.stderr:
+        pytest.skip("libsisimai-perl is not installed: contrib/dependencies test")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("words, reason, status", [
+    ({}, "userunknown", "5.1.1"),
+    ({"enhanced": 0, "text": b"No"}, "userunknown", "5.1.1"),
+    ({"kind": FULL, "code": 552, "enhanced": 522, "text": b"Over quota"}, "mailboxfull", "5.2.2"),
+    ({"kind": TOO_LARGE, "code": 552, "enhanced": 0, "text": b"No"}, "mesgtoobig", "5.3.4"),
+    ({"kind": LISTED, "about": ABOUT_US, "code": 554, "enhanced": 571,
+      "text": b"blocked using zen.example.org"}, "blocked", "5.7.1"),
+    # The remote's enhanced code says "no such user", and means us; Sisimai reads its words first.
+    ({"kind": LISTED, "about": ABOUT_US, "text": b"blocked using zen.example.org"}, "blocked",
+     "5.7.1"),
+    ({"kind": ROUTE, "permanent": 0, "code": 0, "enhanced": 0, "hop": 0, "host": b"",
+      "text": b"Connection timed out"}, "expired", "4.4.7"),
+])
+def test_sisimai(engine, tmp_path, words, reason, status):
+    """A classifier that knows hundreds of MTAs reads of ours what we meant."""
+    case = Case(engine, [rcpt(**words), rcpt(b"c@other.example", **words)])
+    told = sisimai(case, tmp_path / "dsn.eml")
+    assert [t["recipient"] for t in told] == ["b@dest.example", "c@other.example"]
+    assert {f["Status"] for f in case.fields[1:]} == {status}
+    host = words.get("host", b"mx.dest.example") or b"mx.example.org"
+    for one in told:
+        assert one["reason"] == reason
+        assert one["deliverystatus"] in (status, "5.1.1" if "about" in words else status)
+        assert (one["action"], one["addresser"]) == ("failed", "a@example.org")
+        assert (one["subject"], one["rhost"]) == ("Lunch", host.decode())
 
 
 def test_utf8(engine):

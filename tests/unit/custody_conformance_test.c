@@ -112,7 +112,8 @@ test_changes(void **state)
 	struct spool *s = *state;
 	struct custody_id a = spool_id(1), b = spool_id(2), c = spool_id(3);
 	check_gone(s, a);
-	assert_int_equal(spool_put(s, a, SLICE("ea"), SLICE("n1"), SLICE("body a")), CUSTODY_OK);
+	assert_int_equal(
+		spool_put(s, a, SLICE("ea"), SLICE("n1"), SLICE("body a")), CUSTODY_OK);
 	assert_int_equal(spool_put(s, b, SLICE("eb"), SLICE(""), SLICE("")), CUSTODY_OK);
 	check_item(s, a, "ea", "n1", "body a");
 	check_item(s, b, "eb", "", "");
@@ -206,8 +207,7 @@ test_bodies(void **state)
 			for (size_t at = 0; at < all.n + 10; at += 1 + all.n / 7) {
 				struct buf part;
 				buf_init(&part, 70000);
-				assert_int_equal(
-					spool_body(s, spool_id(i), at, 70000, &part),
+				assert_int_equal(spool_body(s, spool_id(i), at, 70000, &part),
 					CUSTODY_OK);
 				struct slice wanted = slice_first(slice_from(all, at), 70000);
 				assert_true(slice_eq(buf_slice(&part), wanted));
@@ -242,8 +242,8 @@ test_unreadable_body(void **state)
 			{.op = CUSTODY_PUT, .id = spool_id(2 * i + 1), .body = &b}};
 		assert_int_equal(spool_commit(s, changes, 2), CUSTODY_FAILED);
 		arena_free(&a);
-		assert_int_equal(spool_put(s, spool_id(10 + i), SLICE("e"), SLICE("n"),
-					 SLICE("b")),
+		assert_int_equal(
+			spool_put(s, spool_id(10 + i), SLICE("e"), SLICE("n"), SLICE("b")),
 			CUSTODY_OK);
 	}
 	for (int round = 0; round < 2; round++) {
@@ -287,9 +287,8 @@ start_many(struct many *m, struct spool *s, size_t n)
 	spool_bytes(bytes, sizeof(bytes), 5);
 	*m = (struct many){.s = s, .open = n};
 	for (size_t i = 0; i < n; i++) {
-		struct custody_change c = {.op = CUSTODY_PUT,
-			.id = spool_id(i),
-			.envelope = {bytes, 1 + i}};
+		struct custody_change c = {
+			.op = CUSTODY_PUT, .id = spool_id(i), .envelope = {bytes, 1 + i}};
 		m->calls[i] = (struct many_call){m, i};
 		custody_commit(s->custody, &c, 1, on_many, &m->calls[i]);
 		/* The array was copied. */
@@ -388,7 +387,8 @@ test_large_texts(void **state)
 	struct spool *s = *state;
 	char *bytes = malloc(CUSTODY_NOTE_MOST);
 	spool_bytes(bytes, CUSTODY_NOTE_MOST, 11);
-	struct slice envelope = {bytes, CUSTODY_ENVELOPE_MOST}, note = {bytes, CUSTODY_NOTE_MOST};
+	struct slice envelope = {bytes, CUSTODY_ENVELOPE_MOST},
+		     note = {bytes, CUSTODY_NOTE_MOST};
 	struct spool_item item;
 	assert_int_equal(spool_put(s, spool_id(1), envelope, note, SLICE("b")), CUSTODY_OK);
 	assert_int_equal(spool_put(s, spool_id(2), SLICE("e"), SLICE("n"), SLICE("b")), 0);
@@ -396,7 +396,8 @@ test_large_texts(void **state)
 	reopen(s);
 	for (uint64_t i = 1; i <= 2; i++) {
 		assert_int_equal(spool_get(s, spool_id(i), &item), 1);
-		assert_true(slice_eq(buf_slice(&item.envelope), i == 1 ? envelope : SLICE("e")));
+		assert_true(
+			slice_eq(buf_slice(&item.envelope), i == 1 ? envelope : SLICE("e")));
 		assert_true(slice_eq(buf_slice(&item.note), note));
 		spool_item_fini(&item);
 		spool_check_body(s, spool_id(i), SLICE("b"));
@@ -447,8 +448,7 @@ model_step(struct spool *s, struct model *m, uint64_t i, unsigned long r, uint64
 	static char envelope[2000], body[20000], note[300];
 	if (r % 5 < 2) {
 		size_t n = r / 16 % 20000, note_n = r / 64 % 300;
-		assert_int_equal(spool_put(s, spool_id(i),
-					 spool_bytes(envelope, n / 10, seed),
+		assert_int_equal(spool_put(s, spool_id(i), spool_bytes(envelope, n / 10, seed),
 					 spool_bytes(note, note_n, seed + 2),
 					 spool_bytes(body, n, seed + 1)),
 			CUSTODY_OK);
@@ -494,15 +494,15 @@ test_random(void **state)
 	assert_true(collected > 0);
 }
 
-#define CASES(setup)                                                                           \
-	cmocka_unit_test_setup_teardown(test_changes, setup, drop),                            \
-		cmocka_unit_test_setup_teardown(test_one_commit, setup, drop),                 \
-		cmocka_unit_test_setup_teardown(test_bodies, setup, drop),                     \
-		cmocka_unit_test_setup_teardown(test_unreadable_body, setup, drop),            \
-		cmocka_unit_test_setup_teardown(test_many_commits, setup, drop),               \
-		cmocka_unit_test_setup_teardown(test_empty_commit, setup, drop),               \
-		cmocka_unit_test_setup_teardown(test_scan, setup, drop),                       \
-		cmocka_unit_test_setup_teardown(test_large_texts, setup, drop),                \
+#define CASES(setup)                                                                \
+	cmocka_unit_test_setup_teardown(test_changes, setup, drop),                 \
+		cmocka_unit_test_setup_teardown(test_one_commit, setup, drop),      \
+		cmocka_unit_test_setup_teardown(test_bodies, setup, drop),          \
+		cmocka_unit_test_setup_teardown(test_unreadable_body, setup, drop), \
+		cmocka_unit_test_setup_teardown(test_many_commits, setup, drop),    \
+		cmocka_unit_test_setup_teardown(test_empty_commit, setup, drop),    \
+		cmocka_unit_test_setup_teardown(test_scan, setup, drop),            \
+		cmocka_unit_test_setup_teardown(test_large_texts, setup, drop),     \
 		cmocka_unit_test_setup_teardown(test_random, setup, drop)
 
 int

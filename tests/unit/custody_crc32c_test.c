@@ -53,8 +53,7 @@ test_equal(void **state)
 			assert_int_equal(crc32c(0, bytes + offset, n), whole);
 			size_t cut = n * 3 / 7;
 			uint32_t first = crc32c(0, bytes + offset, cut);
-			assert_int_equal(
-				crc32c(first, bytes + offset + cut, n - cut), whole);
+			assert_int_equal(crc32c(first, bytes + offset + cut, n - cut), whole);
 			assert_int_equal(
 				crc32c_table(first, bytes + offset + cut, n - cut), whole);
 		}

@@ -157,8 +157,8 @@ tear(const struct spool *s, uint32_t sequence, uint64_t at, int how)
 	else if (how == 1)
 		assert_int_equal(pwrite(fd, zeros, SMALL - at, (off_t)at), SMALL - at);
 	else
-		assert_int_equal(pwrite(fd, spool_bytes(noise, SMALL - at, at).p, SMALL - at,
-					 (off_t)at),
+		assert_int_equal(
+			pwrite(fd, spool_bytes(noise, SMALL - at, at).p, SMALL - at, (off_t)at),
 			SMALL - at);
 	close(fd);
 }
@@ -301,9 +301,9 @@ test_bit_flips(void **state)
 			spool_open(&other);
 			for (uint64_t i = 0; i < 4; i++) {
 				uint64_t from = (uint64_t)w.list.p[i].at * RECORD_ALIGN;
-				uint64_t to = i < 3 ? (uint64_t)w.list.p[i + 1].at *
-							      RECORD_ALIGN
-						    : w.end;
+				uint64_t to =
+					i < 3 ? (uint64_t)w.list.p[i + 1].at * RECORD_ALIGN
+					      : w.end;
 				int there = look(&other, i);
 				if (at < from || at >= to)
 					assert_int_equal(there, 1);
@@ -512,8 +512,8 @@ test_kills(void **state)
 	struct spool s;
 	spool_make(&s, SMALL);
 	spool_close(&s);
-	struct told *told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct told *told = mmap(
+		NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(told != MAP_FAILED);
 	uint64_t before = 0;
 	for (int round = 0; round < KILLS; round++) {
@@ -532,7 +532,8 @@ test_kills(void **state)
 	for (uint64_t i = 0; i < told->next; i++)
 		before += told->put[i];
 	assert_true(before > 100);
-	printf("%u acknowledged puts in %u kills, all accounted for\n", (unsigned)before, KILLS);
+	printf("%u acknowledged puts in %u kills, all accounted for\n", (unsigned)before,
+		KILLS);
 	assert_int_equal(logged("state=damaged"), 0);
 	munmap(told, sizeof(*told));
 	spool_drop_all(&s);

@@ -191,6 +191,13 @@ static const struct reply_case replies[] = {
 	{"556 5.1.10 Domain takes no mail", FAILURE_AT_RCPT, FAILURE_NO_RECIPIENT, P},
 	{"521 mx.example.org does not accept mail", FAILURE_AT_GREETING, FAILURE_NO_RECIPIENT,
 		P},
+	{"521 5.3.2 No", FAILURE_AT_RCPT, FAILURE_LISTED, T},
+	{"554 5.7.1 refused by policy: spam", FAILURE_AT_GREETING, FAILURE_LISTED, T},
+	{"500 5.5.1 command unrecognized", FAILURE_AT_GREETING, FAILURE_PROTOCOL, P},
+	/* at MAIL it is the sender who does not exist */
+	{"550 5.1.1 User unknown", FAILURE_AT_MAIL, FAILURE_AUTHENTICATION, P},
+	{"550 5.1.1 No", FAILURE_AT_MAIL, FAILURE_AUTHENTICATION, P},
+	{"451 4.1.1 mailbox disabled", FAILURE_AT_MAIL, FAILURE_AUTHENTICATION, T},
 	/* the remote's own trouble */
 	{"450 4.2.1 The user you are trying to contact is receiving mail too quickly",
 		FAILURE_AT_RCPT, FAILURE_BUSY, T},

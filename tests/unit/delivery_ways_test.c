@@ -75,6 +75,29 @@ test_routes(void **state)
 	}
 }
 
+/* Greylisted there: the same address again, of several. */
+static void
+test_prefer(void **state)
+{
+	(void)state;
+	for (unsigned last_byte = 1; last_byte <= 2; last_byte++) {
+		char text[32];
+		world_open(NULL);
+		struct remote second = {.address = "127.0.0.2", .port = w.other.port};
+		remote_start(&second, w.loop);
+		struct delivery_mail m = mail_to("dest.example", "r@dest.example", NULL, NULL);
+		m.way = DELIVERY_BY_ROUTE;
+		m.route = arena_printf(w.arena, "pair.dest.example:%u", (unsigned)w.other.port);
+		snprintf(text, sizeof(text), "127.0.0.%u", last_byte);
+		assert_true(ip_parse(slice_of(text), &m.prefer));
+		post_and_wait(&m);
+		assert_int_equal(last()->rcpts[0].fate, RELAY_TAKEN);
+		assert_int_equal(w.other.mails, last_byte == 1);
+		assert_int_equal(second.mails, last_byte == 2);
+		world_close_with(&second);
+	}
+}
+
 static const struct {
 	enum delivery_way way;
 	const char *site, *route;
@@ -224,6 +247,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_prefer),
 		cmocka_unit_test(test_gone_ways),
 		cmocka_unit_test(test_mixed_recipients),
 		cmocka_unit_test(test_where_it_failed),

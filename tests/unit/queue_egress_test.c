@@ -14,7 +14,8 @@
 
 enum { MINUTE = 60 * 1000 };
 
-/* Evidence in letters: R reached, U unreachable, L listed, S STARTTLS on offer; none: DNS. */
+/* Evidence in letters: R reached, U unreachable, L listed, S STARTTLS on offer, G ended by its
+ * greeting; none: DNS. */
 struct row {
 	unsigned minute;
 	const char *site;
@@ -33,6 +34,7 @@ note(struct egress *e, const struct row *r)
 		.unreachable = strchr(r->what, 'U') != NULL,
 		.listed = strchr(r->what, 'L') != NULL,
 		.starttls = strchr(r->what, 'S') != NULL,
+		.no_hello = strchr(r->what, 'G') != NULL,
 		.banner = slice_of(r->banner),
 		.certificate = r->certificate};
 	return egress_note(e, &v, (uint64_t)r->minute * MINUTE);
@@ -66,12 +68,16 @@ static const struct scenario {
 			{20, "a.five", 5, "U", "", 0, OPEN},
 			{25, "a.six", 6, "U", "", 0, OPEN}}},
 	{"one that is reached shows the way",
-		{{0, "a.one", 1, "U", "", 0, OPEN}, {0, "a.two", 2, "U", "", 0, OPEN},
-			{1, "a.three", 3, "U", "", 0, OPEN}, {1, "a.four", 4, "U", "", 0, OPEN},
-			{2, "live.example", 9, "RS", "mx.live.example", 0, OPEN},
-			{2, "a.five", 5, "U", "", 0, OPEN}, {3, "a.six", 6, "U", "", 0, OPEN},
-			{3, "a.seven", 7, "U", "", 0, OPEN},
-			{3, "a.eight", 8, "U", "", 0, OPEN}}},
+		{{0, "a.one", 1, "RS", "mx.a.one ESMTP", 0, OPEN},
+			{0, "a.two", 2, "RS", "mx.a.two ESMTP", 0, OPEN},
+			{0, "a.three", 3, "RS", "mx.a.three ESMTP", 0, OPEN},
+			{0, "a.four", 4, "RS", "mx.a.four ESMTP", 0, OPEN},
+			{0, "a.five", 5, "RS", "mx.a.five ESMTP", 0, OPEN},
+			{20, "a.one", 1, "U", "", 0, OPEN}, {20, "a.two", 2, "U", "", 0, OPEN},
+			{21, "a.three", 3, "U", "", 0, OPEN},
+			{22, "live.example", 9, "RS", "mx.live.example", 0, OPEN},
+			{22, "a.four", 4, "U", "", 0, OPEN},
+			{23, "a.five", 5, "U", "", 0, OPEN}}},
 	{"the dead of the queue are tried in a quiet night",
 		{{0, "live.example", 99, "RS", "mx.live.example", 0, OPEN},
 			{600, "typo.one", 1, "U", "", 0, OPEN},
@@ -126,6 +132,13 @@ static const struct scenario {
 			{20, "a.two", 2, "L", "mx.a.two ESMTP", 0, OPEN},
 			{30, "ok.example", 9, "RS", "mx.ok.example ESMTP", 0, OPEN},
 			{59, "a.three", 3, "RL", "mx.a.three ESMTP", 0, LISTED}}},
+	{"they refuse before STARTTLS could be on offer, and it is not gone by that",
+		{{0, "a.one", 1, "RS", "mx.a.one ESMTP", 0, OPEN},
+			{0, "a.two", 2, "RS", "mx.a.two ESMTP", 0, OPEN},
+			{0, "a.three", 3, "RS", "mx.a.three ESMTP", 0, OPEN},
+			{1, "a.one", 1, "RL", "mx.a.one no", 0, OPEN},
+			{1, "a.two", 2, "RL", "mx.a.two no", 0, OPEN},
+			{1, "a.three", 3, "RL", "mx.a.three no", 0, LISTED}}},
 	{"one domain lists us, again and again",
 		{{0, "a.one", 1, "RLS", "mx.a.one ESMTP", 0, OPEN},
 			{1, "a.one", 1, "RLS", "mx.a.one ESMTP", 0, OPEN},
@@ -210,6 +223,13 @@ static const struct scenario {
 			{9, "a.two", 2, "R", "mx.a.two ESMTP", 0, OPEN},
 			{9, "a.four", 4, "RS", "mx.a.four ESMTP", 0, OPEN},
 			{9, "a.three", 3, "R", "mx.a.three ESMTP", 0, OPEN}}},
+	{"three that do not come to it, each with a greeting of its own",
+		{{0, "a.one", 1, "RS", "mx.a.one ESMTP", 0, OPEN},
+			{0, "a.two", 2, "RS", "mx.a.two ESMTP", 0, OPEN},
+			{0, "a.three", 3, "RS", "mx.a.three ESMTP", 0, OPEN},
+			{9, "a.one", 1, "RG", "mx.a.one too busy", 0, OPEN},
+			{9, "a.two", 2, "RG", "mx.a.two no service", 0, OPEN},
+			{9, "a.three", 3, "RG", "mx.a.three no service", 0, OPEN}}},
 	{"three that never had it",
 		{{0, "a.one", 1, "R", "mx.a.one ESMTP", 0, OPEN},
 			{0, "a.two", 2, "R", "mx.a.two ESMTP", 0, OPEN},
@@ -241,10 +261,10 @@ static const struct scenario {
 			{26, "a.two", 2, "R", "mx.a.two ESMTP", 0, INTERCEPTED},
 			{27, "a.three", 3, "RS", "mx.a.three ESMTP", 0, INTERCEPTED},
 			{27, "a.two", 2, "RS", "mx.a.two ESMTP", 0, OPEN},
-			/* and seen again when it comes back */
-			{30, "a.one", 1, "RS", "isp.example ESMTP", 0, OPEN},
-			{30, "a.two", 2, "RS", "isp.example ESMTP", 0, OPEN},
-			{31, "a.three", 3, "RS", "isp.example ESMTP", 0, INTERCEPTED}}},
+			/* and seen again when it comes back, hours later */
+			{150, "a.one", 1, "RS", "isp.example ESMTP", 0, OPEN},
+			{150, "a.two", 2, "RS", "isp.example ESMTP", 0, OPEN},
+			{151, "a.three", 3, "RS", "isp.example ESMTP", 0, INTERCEPTED}}},
 	{"listed: who never used the list proves nothing",
 		{{0, "a.one", 1, "RLS", "mx.a.one ESMTP", 0, OPEN},
 			{1, "a.two", 2, "RLS", "mx.a.two ESMTP", 0, OPEN},

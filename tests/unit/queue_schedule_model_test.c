@@ -421,11 +421,14 @@ do_result(struct model *m)
 static void
 do_by_hand(struct model *m)
 {
-	unsigned mail = chance(m, MAILS), what = chance(m, 3), domain = chance(m, DOMAINS);
+	unsigned mail = chance(m, MAILS), what = chance(m, 4), domain = chance(m, DOMAINS);
+	unsigned one = what == 3 ? chance(m, PARTS) : PARTS;
 	struct custody_id id = id_of(mail);
 	uint64_t due_ms = chance(m, 2) == 0 ? 0 : m->now_ms + chance(m, 3000);
 	if (what == 0) {
 		schedule_remove(m->s, &id);
+	} else if (what == 3) {
+		schedule_remove_part(m->s, &id, one);
 	} else if (what == 1) {
 		schedule_due(m->s, &id, due_ms, m->now_ms);
 	} else {
@@ -436,13 +439,14 @@ do_by_hand(struct model *m)
 			t->until_ms = 0;
 		}
 	}
-	for (unsigned i = 0; what < 2 && i < PARTS; i++) {
+	for (unsigned i = 0; what != 2 && i < PARTS; i++) {
 		struct m_part *p = &m->parts[mail][i];
-		if (what == 0 && p->flies)
+		bool remove = what == 0 || (what == 3 && i == one);
+		if (remove && p->flies)
 			p->removed = true;
-		else if (what == 0)
+		else if (remove)
 			*p = (struct m_part){0};
-		else if (p->there) {
+		else if (what == 1 && p->there) {
 			p->due_ms = due_ms != 0 ? due_ms : m->now_ms;
 			p->by_hand = p->flies;
 		}

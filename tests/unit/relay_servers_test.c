@@ -319,6 +319,15 @@ test_refused_before_the_mail(void **state)
 	assert_true(slice_eq(w.result.host, SLICE("mx1.dest.example")));
 	assert_true(slice_eq(w.result.banner, SLICE("you are listed")));
 	world_close();
+	/* The same of one that goes in the midst of the mail. */
+	world_open("dead.example");
+	fault(&w.a, "RCPT", "421 4.3.2 going");
+	send_and_wait();
+	assert_int_equal(w.rcpt.fate, RELAY_DEFERRED);
+	assert_int_equal(w.result.said.code, 421);
+	assert_int_equal(w.result.stage, RELAY_AT_RCPT);
+	assert_true(slice_eq(w.result.host, SLICE("mx1.dest.example")));
+	world_close();
 	world_open("broken.example");
 	send_and_wait();
 	assert_int_equal(w.result.stage, RELAY_AT_DNS);

@@ -333,9 +333,14 @@ test_policies_share_nothing(void **state)
 		assert_int_equal(w.rcpt.fate, RELAY_TAKEN);
 		assert_int_equal(w.remote.n_conns, 3); /* an equal one is shared */
 	}
+	w.way.tls.names = bad; /* other names: another policy */
+	w.way.tls.n_names = 1;
+	send_and_wait();
+	assert_int_equal(w.rcpt.fate, RELAY_DEFERRED);
+	assert_int_equal(w.remote.n_conns, 4);
 	w.way.tls = (struct tls_policy){0};
 	send_and_wait();
-	assert_int_equal(w.remote.n_conns, 3);
+	assert_int_equal(w.remote.n_conns, 4);
 	assert_int_equal(w.remote.mails, 4);
 	world_close();
 }
