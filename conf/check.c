@@ -244,6 +244,8 @@ check_domains(struct parser *p)
 			parse_fail(p, d->at, "a domain needs \"deliver to\"");
 		else if (d->deliver.n == 0 && d->recipients == RECIPIENTS_VERIFY)
 			parse_fail(p, d->at, "\"recipients verify\" needs \"deliver to\"");
+		else if (d->deliver.n == 0 && d->hold_when_unreachable)
+			parse_fail(p, d->at, "\"hold when unreachable\" needs \"deliver to\"");
 		check_hop_client(p, &d->deliver);
 	}
 	for (size_t i = 0; i < p->n_table_uses; i++) {
@@ -258,7 +260,7 @@ check_domains(struct parser *p)
 
 /*
  * `redirect to` and `copy to`: an MTA changes the recipients for its milter; the gateway itself
- * would have to send one mail two ways, which it cannot without a spool.
+ * would have to send one mail two ways, which comes with the split of mails.
  */
 static void
 check_recipients_of(struct parser *p, const struct rule_block *block, enum listen_kind smtp)
@@ -272,7 +274,8 @@ check_recipients_of(struct parser *p, const struct rule_block *block, enum liste
 			&domain);
 		if (listens(p->conf, smtp))
 			parse_fail(p, r->at,
-				"\"%s\" is not there yet but for milters: it needs the spool",
+				"\"%s\" is not there yet but for milters: one mail would go "
+				"two ways",
 				action_text(r->action));
 		else if (conf_domain_find(p->conf, domain) == NULL)
 			parse_fail(p, r->at,
@@ -281,6 +284,18 @@ check_recipients_of(struct parser *p, const struct rule_block *block, enum liste
 				"\"%.*s\"",
 				action_text(r->action), SLICE_ARG(domain), SLICE_ARG(domain));
 	}
+}
+
+/* Nothing is kept without a place to keep it. */
+static void
+check_spool(struct parser *p)
+{
+	if (stands(p, "spool"))
+		return;
+	for (size_t i = 0; i < p->n_spool_uses; i++)
+		parse_fail(p, p->spool_uses[i].at,
+			"\"%s\" needs the spool: add spool \"/var/spool/postern\"",
+			p->spool_uses[i].what);
 }
 
 static void
@@ -306,6 +321,7 @@ conf_cross_check(struct parser *p)
 	check_domains(p);
 	check_recipients_of(p, &p->conf->inbound, LISTEN_INBOUND);
 	check_recipients_of(p, &p->conf->outbound, LISTEN_OUTBOUND);
+	check_spool(p);
 	check_limits(p);
 	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)
 		parse_fail(p, p->conf->resolver.at,

@@ -9,6 +9,7 @@
 #define CONF_CONF_H
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "base/ip.h"
 #include "base/map.h"
 #include "conf/rules.h"
@@ -250,6 +251,13 @@ struct slice conf_report_text(const struct conf_report *r, struct arena *a);
 struct conf *conf_read(const char *path, struct conf_report *r);
 void conf_free(struct conf **c);
 
+/*
+ * One or more next hops from their text alone: as a configuration writes them (`"a:25" then mx
+ * "b"`), or a single one without its quotes, as struct next_hop has it. Neither names nor
+ * passwords. -1 and err: no next hop.
+ */
+int
+conf_hops_parse(struct slice text, struct arena *a, struct hop_list *list_out, struct err *err);
 /* Whether the listener has mail that is judged by this block; whether any has. */
 bool conf_listener_judges(const struct conf_listener *l, bool outbound);
 bool conf_uses_block(const struct conf *c, bool outbound);

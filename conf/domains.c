@@ -1,6 +1,7 @@
 /*
- * `domain`, `send` and the next hops of both: whom we guard, and where mail goes. Hops keep the
- * order in which they are written; which one is tried when is relay's affair.
+ * `domain` and next hops: whom we guard, and where mail goes; `send` and `queue` are in
+ * sending.c. Hops keep the order in which they are written; which one is tried when is relay's
+ * affair.
  */
 #include <string.h>
 
@@ -71,7 +72,9 @@ parse_hop(struct parser *p, struct next_hop *hop, bool inner)
 	}
 	if (!inner && parse_accept(p, "balanced")) {
 		hop->kind = HOP_BALANCED;
-		return parse_set(p, "next hops in { }", add_balanced, hop);
+		return parse_set(p, "next hops in { }", add_balanced, hop) &&
+		       (hop->n_items > 0 ||
+			       parse_fail(p, hop->at, "\"balanced\" stands before no hop"));
 	}
 	return parse_string(p, "a next hop (\"host:port\", \"lmtp:/path\", mx \"NAME\")",
 		       &hop->text) &&
@@ -115,6 +118,34 @@ parse_hops(struct parser *p, struct hop_list *list, bool auth)
 			return false;
 		list->n++;
 	} while (parse_accept(p, "then"));
+	return true;
+}
+
+/* As it was written, with one blank between the words, so that equal ways have equal texts. */
+static struct slice
+hop_written(const struct next_hop *hop, struct arena *a)
+{
+	if (hop->kind != HOP_BALANCED)
+		return hop->text;
+	struct slice text = SLICE("balanced {");
+	for (size_t i = 0; i < hop->n_items; i++) {
+		const char *quote = hop->items[i].kind == HOP_MX ? "" : "\"";
+		text = arena_printf(a, "%.*s %s%.*s%s", SLICE_ARG(text), quote,
+			SLICE_ARG(hop->items[i].text), quote);
+	}
+	return arena_printf(a, "%.*s }", SLICE_ARG(text));
+}
+
+bool
+parse_route(struct parser *p, struct hop_list **list_out, struct slice *text_out)
+{
+	struct hop_list *list = ARENA_NEW(p->arena, struct hop_list);
+	list->hops = ARENA_NEW(p->arena, struct next_hop);
+	list->n = 1;
+	if (!parse_hop(p, list->hops, false))
+		return false;
+	*list_out = list;
+	*text_out = hop_written(list->hops, p->arena);
 	return true;
 }
 
@@ -193,46 +224,4 @@ parse_domain_detail(struct parser *p, struct conf_at at, void *target)
 	(void)at;
 	((struct conf_domain *)target)->detail_significant = true;
 	return parse_word(p, "significant");
-}
-
-bool
-parse_send(struct parser *p, struct conf_at at, void *target)
-{
-	static const char *const ways[] = {"direct", "smarthost"};
-	struct conf_send *s = &((struct conf *)target)->send;
-	s->at = at;
-	if (parse_at(p, "queued"))
-		return parse_fail(
-			p, p->tok.at, "\"send queued\" is not there yet: it needs the spool");
-	int way = parse_choice(p, "\"direct\" or \"smarthost\"", ways, 2);
-	if (way < 0)
-		return false;
-	s->way = way == 0 ? SEND_DIRECT : SEND_SMARTHOST;
-	if (s->way == SEND_DIRECT && parse_at(p, "then"))
-		return parse_fail(p, p->tok.at,
-			"\"send direct then smarthost\" is not there yet: when to "
-			"turn to the smarthost is a rule of retries, which need the spool");
-	if (s->way == SEND_SMARTHOST && !parse_hops(p, &s->smarthosts, true))
-		return false;
-	return parse_options(p, "send", s);
-}
-
-/* `answer within 8s per mail` */
-bool
-parse_send_answer(struct parser *p, struct conf_at at, void *target)
-{
-	struct conf_send *s = target;
-	double ms;
-	struct conf_at ms_at = p->tok.at;
-	(void)at;
-	if (!parse_number(p, 'd', "a duration, as in 8s", &ms) || !parse_word(p, "per") ||
-		!parse_word(p, "mail"))
-		return false;
-	if (p->tok.kind == TOK_COMMA)
-		return parse_fail(p, p->tok.at,
-			"\"per connection\" is not there yet: each mail has its own time");
-	if (ms < 1000 || ms > 600000)
-		return parse_fail(p, ms_at, "\"answer within\" must be 1s to 10m");
-	s->wait_mail_ms = (uint64_t)ms;
-	return true;
 }

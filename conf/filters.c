@@ -24,7 +24,7 @@ static const struct {
 	{"client", NULL},
 	{"body", NULL},
 };
-enum { FILTERS = sizeof(filters) / sizeof(filters[0]) };
+enum { FILTERS = sizeof(filters) / sizeof(filters[0]), RATE_MOST = 1000000 };
 
 bool
 parse_filter(struct parser *p, struct conf_at at, void *target)
@@ -133,6 +133,22 @@ parse_destination(struct parser *p, struct conf_at at, void *target)
 		return false;
 	c->destinations = parse_room(p, c->destinations, c->n_destinations, sizeof(d));
 	c->destinations[c->n_destinations++] = d;
+	return true;
+}
+
+bool
+parse_destination_rate(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_destination *d = target;
+	(void)at;
+	if (p->tok.kind != TOK_RATE)
+		return parse_expected(p, "a rate, as in 3000/hour");
+	if (p->tok.number < 1 || p->tok.number > RATE_MOST)
+		return parse_fail(p, p->tok.at,
+			"\"rate\" must be from 1 to %d mails in its span of time", RATE_MOST);
+	d->rate = (uint64_t)p->tok.number;
+	d->rate_ms = p->tok.span_ms;
+	parse_next(p);
 	return true;
 }
 

@@ -1,8 +1,8 @@
 /*
  * The parser's insides, shared by its files: parse.c (tokens, statements, recovery),
- * settings.c, listeners.c, domains.c, tables.c, rules.c, conditions.c. A function that returns
- * bool has reported what is wrong when it returns false; the statement is then given up and the
- * next read.
+ * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, conditions.c. A function
+ * that returns bool has reported what is wrong when it returns false; the statement is then
+ * given up and the next read.
  */
 #ifndef CONF_PARSE_PRIV_H
 #define CONF_PARSE_PRIV_H
@@ -29,6 +29,12 @@ struct table_use {
 	struct conf_at at;
 };
 
+/* Something that needs the spool: looked at when all is read, `spool` may stand below it. */
+struct spool_use {
+	const char *what; /* "send queued" */
+	struct conf_at at;
+};
+
 struct parser {
 	struct conf *conf;
 	struct conf_report *report;
@@ -43,6 +49,8 @@ struct parser {
 	uint64_t bytes;
 	struct table_use *table_uses;
 	size_t n_table_uses;
+	struct spool_use *spool_uses;
+	size_t n_spool_uses;
 	unsigned terms; /* of the rule */
 };
 
@@ -80,6 +88,8 @@ bool parse_file(struct parser *p, struct slice path, struct conf_at at);
 /* --- settings.c: rows of the schema */
 /* A setting of the group stands next (one or more words): its row, or NULL with an error. */
 const struct schema_row *parse_row(struct parser *p, const char *group);
+/* Without `spool` what stands here is an error that names it. */
+void parse_needs_spool(struct parser *p, struct conf_at at, const char *what);
 /* Its value, by its type, into target + offset; or what its own function reads. */
 bool parse_row_value(
 	struct parser *p, const struct schema_row *row, struct conf_at at, void *target);
@@ -94,6 +104,8 @@ bool parse_domain(struct parser *p, const char *what, struct slice *out);
 bool parse_nets(struct parser *p, struct ip_net **nets, size_t *n);
 /* NEXTHOP [then NEXTHOP ...]; auth: each may have `auth ...` behind it. */
 bool parse_hops(struct parser *p, struct hop_list *list, bool auth);
+/* One NEXTHOP of a rule; text_out: what was written. */
+bool parse_route(struct parser *p, struct hop_list **list_out, struct slice *text_out);
 /* xclient, xforward or proxy, of `client by`. */
 bool parse_hop_client(struct parser *p, struct hop_list *list);
 /* "10.0.0.5:25", "[2001:db8::1]:25": false where it is none; port stays where none is written.

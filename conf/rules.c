@@ -1,7 +1,7 @@
 /*
  * The blocks `inbound { ... }` and `outbound { ... }`: one rule a line, an action and its
  * condition. What facts, words and texts mean is policy's affair. Actions that take custody of
- * a mail, or need what later issues bring, are refused by name.
+ * a mail need a spool; those that need what later issues bring are refused by name.
  */
 #include <string.h>
 
@@ -9,10 +9,13 @@
 
 enum { RULES_MOST = 10000 };
 
+static const double hold_ms_most = 30.0 * 86400000;
+
 struct action_row {
 	const char *words;
 	enum action action;
 	bool (*parse)(struct parser *p, struct rule *r); /* what may stand behind the words */
+	bool spool;                                      /* refused where there is no `spool` */
 	const char *later;
 };
 
@@ -70,22 +73,77 @@ log_words(struct parser *p, struct rule *r)
 	return parse_string(p, "the text", &r->text);
 }
 
+static bool
+quarantine_name(struct parser *p, struct rule *r)
+{
+	if (p->tok.kind != TOK_STRING && (p->tok.kind != TOK_WORD || parse_at(p, "if")))
+		return true;
+	return parse_string(p, "the quarantine's name or \"if\"", &r->text);
+}
+
+/* "HH:MM", of a day of 24 hours. */
+static bool
+clock_time(struct slice s, unsigned *minutes_out)
+{
+	uint64_t hours, minutes;
+	if (s.n != 5 || s.p[2] != ':' || !slice_u64(slice_first(s, 2), &hours) ||
+		!slice_u64(slice_from(s, 3), &minutes) || hours > 23 || minutes > 59)
+		return false;
+	*minutes_out = (unsigned)(hours * 60 + minutes);
+	return true;
+}
+
+/* `hold for 2h`, `hold until "22:00"` */
+static bool
+hold_time(struct parser *p, struct rule *r)
+{
+	static const char *const words[] = {"for", "until"};
+	int way = parse_choice(p, "\"for\" or \"until\"", words, 2);
+	struct conf_at at = p->tok.at;
+	struct slice text;
+	unsigned minutes;
+	double ms;
+	if (way < 0)
+		return false;
+	if (way == 0) {
+		if (!parse_number(p, 'd', "a duration, as in 2h", &ms))
+			return false;
+		if (ms < 1000 || ms > hold_ms_most)
+			return parse_fail(p, at, "\"hold for\" must be 1s to 30d");
+		r->hold_ms = (uint64_t)ms;
+		return true;
+	}
+	if (!parse_string(p, "a time of the day, as in \"22:00\"", &text))
+		return false;
+	if (!clock_time(text, &minutes))
+		return parse_fail(p, at, "\"%.*s\" is no time of the day, as in \"22:00\"",
+			SLICE_ARG(slice_first(text, 80)));
+	r->hold_until = minutes + 1;
+	return true;
+}
+
+static bool
+route_hop(struct parser *p, struct rule *r)
+{
+	return parse_route(p, &r->route, &r->text);
+}
+
 static const struct action_row actions[] = {
-	{"accept", ACTION_ACCEPT, NULL, NULL},
-	{"reject", ACTION_REJECT, reply_text, NULL},
-	{"defer", ACTION_DEFER, reply_text, NULL},
-	{"quarantine", ACTION_QUARANTINE, NULL, "it needs the spool"},
-	{"discard", ACTION_DISCARD, NULL, NULL},
-	{"hold", ACTION_HOLD, NULL, "it needs the spool"},
-	{"route to", ACTION_ROUTE, NULL, "it comes with the routes of the delivery"},
-	{"send from", ACTION_SEND_FROM, NULL, "it comes with the pools of addresses"},
-	{"tag", ACTION_TAG, tag_text, NULL},
-	{"remove header", ACTION_REMOVE_HEADER, remove_name, NULL},
-	{"sign", ACTION_SIGN, sign_domain, NULL},
-	{"redirect to", ACTION_REDIRECT, rcpt_address, NULL},
-	{"copy to", ACTION_COPY, rcpt_address, NULL},
-	{"score", ACTION_SCORE, score_number, NULL},
-	{"log", ACTION_LOG, log_words, NULL},
+	{"accept", ACTION_ACCEPT, NULL, false, NULL},
+	{"reject", ACTION_REJECT, reply_text, false, NULL},
+	{"defer", ACTION_DEFER, reply_text, false, NULL},
+	{"quarantine", ACTION_QUARANTINE, quarantine_name, true, NULL},
+	{"discard", ACTION_DISCARD, NULL, false, NULL},
+	{"hold", ACTION_HOLD, hold_time, true, NULL},
+	{"route to", ACTION_ROUTE, route_hop, true, NULL},
+	{"send from", ACTION_SEND_FROM, NULL, false, "it comes with the pools of addresses"},
+	{"tag", ACTION_TAG, tag_text, false, NULL},
+	{"remove header", ACTION_REMOVE_HEADER, remove_name, false, NULL},
+	{"sign", ACTION_SIGN, sign_domain, false, NULL},
+	{"redirect to", ACTION_REDIRECT, rcpt_address, false, NULL},
+	{"copy to", ACTION_COPY, rcpt_address, false, NULL},
+	{"score", ACTION_SCORE, score_number, false, NULL},
+	{"log", ACTION_LOG, log_words, false, NULL},
 };
 enum { ACTIONS = sizeof(actions) / sizeof(actions[0]) };
 
@@ -113,6 +171,8 @@ parse_action(struct parser *p)
 				actions[i].words, actions[i].later);
 			return NULL;
 		}
+		if (actions[i].spool)
+			parse_needs_spool(p, p->tok.at, actions[i].words);
 		parse_next(p);
 		return !two || parse_word(p, second.p) ? &actions[i] : NULL;
 	}

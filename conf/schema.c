@@ -14,12 +14,15 @@
 #define SECOND ((uint64_t)1000)
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 
 #define IN_CONF(field)     offsetof(struct conf, field)
 #define IN_LIMITS(field)   offsetof(struct conf_limits, field)
 #define IN_FILTER(field)   offsetof(struct conf_filter, field)
 #define IN_LISTENER(field) offsetof(struct conf_listener, field)
 #define IN_SITE(field)     offsetof(struct conf_destination, field)
+#define IN_SEND(field)     offsetof(struct conf_send, field)
+#define IN_QUEUE(field)    offsetof(struct conf_queue, field)
 
 /* clang-format off */
 const struct schema_row schema_rows[] = {
@@ -34,9 +37,10 @@ const struct schema_row schema_rows[] = {
 	{"", "log to", SCHEMA_OWN, .parse = parse_log_to, .syntax = "stderr | syslog",
 		.initial_text = "stderr", .text = "Where events are written, one a line.",
 		.example = "log to stderr"},
-	{"", "spool", SCHEMA_FILE, .restart = true, .syntax = "\"FOLDER\"",
-		.later = "nothing is stored until there is a keeper",
-		.text = "Where mail in custody, the quarantine, records and state live."},
+	{"", "spool", SCHEMA_OWN, .parse = parse_spool, .restart = true, .syntax = "\"/FOLDER\"",
+		.text = "Where mail in custody, the quarantine and the control socket live: made at the start where "
+			"it is not there. Without it no mail is kept.",
+		.example = "spool \"/var/spool/postern\""},
 	{"", "include", SCHEMA_OWN, .parse = parse_include, .many = true, .syntax = "\"FILE\"",
 		.text = "Reads the statements of another file; at most 16 deep, never itself.",
 		.example = "include \"domains.conf\""},
@@ -139,20 +143,50 @@ const struct schema_row schema_rows[] = {
 	{"domain", "detail", SCHEMA_OWN, .parse = parse_domain_detail, .syntax = "significant",
 		.initial_text = "passed over",
 		.text = "user+detail is another recipient than user."},
-	{"domain", "hold when unreachable", SCHEMA_FLAG, .later = "it needs the spool",
+	{"domain", "hold when unreachable", SCHEMA_FLAG,
+		offsetof(struct conf_domain, hold_when_unreachable), .spool = true,
 		.text = "Mail is stored while no next hop answers."},
 	{"", "send", SCHEMA_OWN, .parse = parse_send,
-		.syntax = "direct | smarthost NEXTHOP [auth \"USER\" password \"FILE\"] [then NEXTHOP ...] OPTION ...",
-		.text = "How outbound mail leaves: to the MX of its domain, or by a smarthost.",
+		.syntax = "[queued] [direct | smarthost NEXTHOP [auth \"USER\" password \"FILE\"] [then NEXTHOP ...] | "
+			"direct then smarthost NEXTHOP ...] OPTION ...",
+		.text = "How outbound mail leaves: to the MX of its domain, by a smarthost, or by MX first and by the "
+			"smarthost where that fails. The client gets the far side's answer; with queued the mail is "
+			"stored, answered at once and sent afterwards, by MX where nothing else is said. queued and "
+			"direct then smarthost need the spool.",
 		.example = "send smarthost \"relay.isp.example:587\" auth \"us\" password \"relay.password\" tls required"},
 	{"send", "tls required", SCHEMA_FLAG, offsetof(struct conf_send, smarthosts) +
 		offsetof(struct hop_list, tls_required),
 		.text = "The smarthost must offer STARTTLS with a valid certificate."},
+	{"send", "after", SCHEMA_OWN, .parse = parse_send_after, .spool = true,
+		.syntax = "CAUSE[, CAUSE ...]", .initial_text = "listed, 2 failures",
+		.text = "When direct then smarthost turns to the smarthost: at once after a failure of that kind "
+			"(listed: our address is refused; connect; tls; dns; 4xx: any temporary refusal), or after so "
+			"many temporary failures (N failures, 1 to 100). A bad way out always counts."},
 	{"send", "answer within", SCHEMA_OWN, .parse = parse_send_answer,
-		.syntax = "DURATION per mail", .initial_text = "8s per mail",
-		.text = "How long a client waits for the far side's answer before it gets 451."},
-	{"send", "answer at rcpt", SCHEMA_FLAG, .later = "it comes with the spool",
+		.syntax = "DURATION per mail[, DURATION per connection]",
+		.initial_text = "8s per mail, 30s per connection",
+		.text = "How long a client waits for the far side's answer, for one mail and for all mails of its "
+			"connection (1s to 10m each): then the mail is queued, and without a spool the client gets 451. "
+			"per connection needs the spool."},
+	{"send", "answer at rcpt", SCHEMA_FLAG, IN_SEND(answer_at_rcpt), .spool = true,
 		.text = "The far side is asked about recipients at RCPT TO."},
+	{"", "queue", SCHEMA_OWN, .parse = parse_queue, .spool = true, .syntax = "{ SETTING ... }",
+		.text = "How what is stored is tried again and how long it is kept.",
+		.example = "queue { retry after 5m, up to 4h lifetime 5d }"},
+	{"queue", "retry after", SCHEMA_OWN, .parse = parse_queue_retry,
+		.syntax = "DURATION[, up to DURATION]", .initial_text = "5m, up to 4h",
+		.text = "When a mail is tried again, the wait doubling each time up to the second one (1s to 1d, 1s to "
+			"2d)."},
+	{"queue", "lifetime", SCHEMA_DURATION, IN_QUEUE(lifetime_ms), 10 * SECOND, 30 * DAY, 5 * DAY,
+		.text = "How long a mail is tried before its sender gets it back."},
+	{"queue", "delay notice", SCHEMA_DURATION, IN_QUEUE(delay_notice_ms), 1 * SECOND, 30 * DAY, 4 * HOUR,
+		.text = "When a sender that asked for it by NOTIFY=DELAY hears that the mail is still on its way."},
+	{"queue", "attempts", SCHEMA_NUMBER, IN_QUEUE(attempts), 1, 10000, 200,
+		.text = "Transactions at once, to all sites together."},
+	{"queue", "quarantine", SCHEMA_DURATION, IN_QUEUE(quarantine_ms), 1 * MINUTE, 3650 * DAY, 14 * DAY,
+		.text = "How long a mail in quarantine is kept."},
+	{"queue", "failure rules", SCHEMA_FILE, IN_QUEUE(failure_rules), .initial_text = "the built-in ones alone",
+		.text = "Rules of what replies of others mean, looked at before the built-in ones."},
 	{"", "destination", SCHEMA_OWN, .parse = parse_destination, .many = true,
 		.syntax = "\"DOMAIN\" { SETTING ... }", .text = "How one far site is treated.",
 		.example = "destination \"partner.example\" { connections 5 tls required }"},
@@ -160,8 +194,9 @@ const struct schema_row schema_rows[] = {
 		.text = "Connections at once to the site."},
 	{"destination", "per connection", SCHEMA_NUMBER, IN_SITE(per_connection), 1, 100000, 100,
 		.text = "Mails over one connection."},
-	{"destination", "rate", SCHEMA_NUMBER, .later = "it needs the store of state", .syntax = "N/hour",
-		.text = "Mails to the site in a span of time."},
+	{"destination", "rate", SCHEMA_OWN, .parse = parse_destination_rate, .spool = true,
+		.syntax = "N/second | N/minute | N/hour | N/day", .initial_text = "no limit",
+		.text = "Mails to the site in a span of time, 1 to 1000000; the rest waits in the queue."},
 	{"destination", "tls required", SCHEMA_FLAG, IN_SITE(tls_required),
 		.text = "The site must offer STARTTLS with a valid certificate."},
 	{"", "sign", SCHEMA_OWN, .parse = parse_sign, .many = true,
@@ -221,6 +256,9 @@ void
 schema_defaults(struct conf *c)
 {
 	schema_group_defaults("limits", &c->limits);
+	schema_group_defaults("queue", &c->queue);
+	c->queue.retry_ms = 5 * MINUTE;
+	c->queue.retry_most_ms = 4 * HOUR;
 	c->send.wait_mail_ms = 8 * SECOND;
 	c->send.wait_connection_ms = 30 * SECOND;
 }

@@ -36,6 +36,7 @@ struct schema_row {
 	const char *later;        /* refused by name: "is not there yet: ..." */
 	bool many;                /* may stand more than once */
 	bool restart;             /* a reload does not take it up */
+	bool spool;               /* refused where there is no `spool` */
 	const char *text;         /* one sentence */
 	const char *example;      /* a line for the sample, or NULL */
 };
@@ -60,12 +61,14 @@ struct slice schema_manual(struct arena *a);
 #define SCHEMA_PARSE(name) bool name(struct parser *p, struct conf_at at, void *target)
 SCHEMA_PARSE(parse_include);
 SCHEMA_PARSE(parse_log_to);
+SCHEMA_PARSE(parse_spool);
 SCHEMA_PARSE(parse_user);
 SCHEMA_PARSE(parse_resolver);
 SCHEMA_PARSE(parse_sign);
 SCHEMA_PARSE(parse_limits);
 SCHEMA_PARSE(parse_filter);
 SCHEMA_PARSE(parse_destination);
+SCHEMA_PARSE(parse_destination_rate);
 SCHEMA_PARSE(parse_on_failure);
 SCHEMA_PARSE(parse_engine);
 SCHEMA_PARSE(parse_compare);
@@ -87,7 +90,10 @@ SCHEMA_PARSE(parse_domain_client);
 SCHEMA_PARSE(parse_domain_recipients);
 SCHEMA_PARSE(parse_domain_detail);
 SCHEMA_PARSE(parse_send);
+SCHEMA_PARSE(parse_send_after);
 SCHEMA_PARSE(parse_send_answer);
+SCHEMA_PARSE(parse_queue);
+SCHEMA_PARSE(parse_queue_retry);
 SCHEMA_PARSE(parse_table);
 SCHEMA_PARSE(parse_pattern);
 SCHEMA_PARSE(parse_inbound);

@@ -105,10 +105,10 @@ sample_option(struct buf *b, const struct schema_row *row, struct arena *a)
 		struct slice most = value_text(row, row->most, a);
 		bounds = arena_printf(a, " (%.*s to %.*s)", SLICE_ARG(least), SLICE_ARG(most));
 	}
-	struct slice head = arena_printf(a, "%s%s%.*s%.*s: %s%s%.*s%s", row->name,
+	struct slice head = arena_printf(a, "%s%s%.*s%.*s: %s%s%s%.*s%s", row->name,
 		syntax.n != 0 ? " " : "", SLICE_ARG(syntax), SLICE_ARG(bounds), row->text,
-		initial.n != 0 ? " Default: " : "", SLICE_ARG(initial),
-		initial.n != 0 ? "." : "");
+		row->spool ? " It needs the spool." : "", initial.n != 0 ? " Default: " : "",
+		SLICE_ARG(initial), initial.n != 0 ? "." : "");
 	comment(b, "#     ", head);
 }
 
@@ -123,6 +123,8 @@ sample_statement(struct buf *b, const struct schema_row *row, struct arena *a)
 		comment(b, "# ", arena_printf(a, "Default: %.*s.", SLICE_ARG(initial)));
 	if (row->restart)
 		comment(b, "# ", SLICE("A reload does not take it up."));
+	if (row->spool)
+		comment(b, "# ", SLICE("It needs the spool."));
 	for (size_t i = 0; i < schema_n_rows; i++)
 		if (strcmp(schema_rows[i].group, row->name) == 0 &&
 			schema_rows[i].later == NULL)
@@ -201,6 +203,8 @@ manual_row(struct buf *b, const struct schema_row *row, struct arena *a)
 		roff(b, initial);
 		buf_add_text(b, ".\n");
 	}
+	if (row->spool)
+		buf_add_text(b, "It needs the spool.\n");
 	if (row->group[0] == '\0' && row->restart)
 		buf_add_text(b, "A reload does not take it up.\n");
 }

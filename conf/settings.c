@@ -4,10 +4,13 @@
  * limits, filter, destination).
  */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "conf/file.h"
 #include "conf/parse_priv.h"
 #include "conf/words.h"
+
+enum { SPOOL_PATH_MOST = 80 };
 
 /* A row of the group whose name goes on with these words. */
 static bool
@@ -106,7 +109,16 @@ parse_row(struct parser *p, const char *group)
 		parse_fail(p, at, "\"%s\" is not there yet: %s", row->name, row->later);
 		return NULL;
 	}
+	if (row->spool)
+		parse_needs_spool(p, at, row->name);
 	return row;
+}
+
+void
+parse_needs_spool(struct parser *p, struct conf_at at, const char *what)
+{
+	p->spool_uses = parse_room(p, p->spool_uses, p->n_spool_uses, sizeof(*p->spool_uses));
+	p->spool_uses[p->n_spool_uses++] = (struct spool_use){what, at};
 }
 
 static bool
@@ -214,6 +226,34 @@ parse_domain(struct parser *p, const char *what, struct slice *out)
 	if (ip_parse(name, &ip) || !domain_parse(name, true, false, p->arena, out))
 		parse_fail(
 			p, at, "\"%.*s\" is no domain name", SLICE_ARG(slice_first(name, 80)));
+	return true;
+}
+
+/* It need not be there: the parent makes it, with rights that whoever checks may not have. */
+bool
+parse_spool(struct parser *p, struct conf_at at, void *target)
+{
+	struct conf_at path_at = p->tok.at;
+	struct slice path;
+	struct stat st;
+	(void)at;
+	if (!parse_string(p, "the folder of the spool", &path))
+		return false;
+	while (path.n > 1 && slice_ends(path, SLICE("/")))
+		path.n--;
+	if (!slice_starts(path, SLICE("/")) || path.n == 1)
+		return parse_fail(p, path_at,
+			"\"%.*s\" is no folder for the spool: write its whole path, as in "
+			"\"/var/spool/postern\"",
+			SLICE_ARG(slice_first(path, 80)));
+	/* sun_path holds 108 bytes, and the control socket stands in the spool. */
+	if (path.n > SPOOL_PATH_MOST)
+		return parse_fail(p, path_at, "the spool's path is longer than %d bytes",
+			SPOOL_PATH_MOST);
+	const char *folder = arena_text(p->arena, path);
+	if (stat(folder, &st) == 0 && !S_ISDIR(st.st_mode))
+		return parse_fail(p, path_at, "%s is no folder", folder);
+	((struct conf *)target)->spool = slice_of(folder);
 	return true;
 }
 

@@ -239,7 +239,7 @@ bare(struct tokens *t, struct token *tok)
 		t->at++;
 	struct slice s = slice_first(slice_from(t->text, start), t->at - start);
 	tok->text = s;
-	if (is_word(s))
+	if (is_word(s) || slice_eq(s, SLICE("4xx"))) /* a class of replies */
 		return TOK_WORD;
 	if (number_parse(s, &tok->number, &tok->unit))
 		return TOK_NUMBER;

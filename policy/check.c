@@ -2,7 +2,7 @@
  * What `postern check` says of a policy that compiles: for each rule when it can be known and
  * at what cost, which later rules wait for it, whether it can match at all; and warnings where
  * a rule never does, or can split one mail's recipients, which nothing can carry out without a
- * spool.
+ * spool, and no milter with one.
  */
 #include "base/buf.h"
 #include "policy/policy_priv.h"
@@ -377,7 +377,10 @@ milter_of(const struct policy *p)
 	return NULL;
 }
 
-/* An MTA has one header for all recipients of a mail (POLICY.md, "Many recipients"). */
+/*
+ * An MTA has one header for all recipients of a mail (POLICY.md, "Many recipients"), and the
+ * mail is its own: it is not taken from it.
+ */
 static void
 check_for_milter(const struct policy *p, size_t i, const struct conf_listener *milter,
 	struct conf_report *report)
@@ -390,6 +393,37 @@ check_for_milter(const struct policy *p, size_t i, const struct conf_listener *m
 			"\"%s\" must not depend on the recipient here: the milter in line %u "
 			"edits one header for all of them",
 			action_text(r->action), milter->at.line);
+	if (r->action == ACTION_HOLD || r->action == ACTION_ROUTE)
+		conf_error(report, r->at,
+			"\"%s\" is not for milters, and the one in line %u has mail of this "
+			"block: "
+			"when and where it goes on is the MTA's affair",
+			action_text(r->action), milter->at.line);
+	if (r->action == ACTION_QUARANTINE)
+		conf_error(report, r->at,
+			"\"quarantine\" is not there yet for milters, and the one in line %u "
+			"has "
+			"mail of this block: the MTA keeps what it has",
+			milter->at.line);
+}
+
+/* With a spool each recipient of ours has a decision of its own; a milter answers once. */
+static void
+check_split(const struct policy *p, size_t i, const struct conf_listener *milter,
+	struct conf_report *report)
+{
+	const struct rule *r = p->rules[i].rule;
+	if (!can_split(p, i))
+		return;
+	if (p->conf->spool.n == 0)
+		conf_warn(report, r->at,
+			"the rule can decide otherwise for another recipient of the same mail: "
+			"without a spool that one gets 452 and is sent again");
+	else if (milter != NULL)
+		conf_warn(report, r->at,
+			"the rule can decide otherwise for another recipient of the same mail: "
+			"by the milter in line %u that one gets 452 and is sent again",
+			milter->at.line);
 }
 
 void
@@ -412,10 +446,6 @@ policy_check(const struct policy *p, struct conf_report *report)
 		}
 		if (milter != NULL)
 			check_for_milter(p, i, milter, report);
-		if (can_split(p, i))
-			conf_warn(report, r->at,
-				"the rule can decide otherwise for another recipient of the "
-				"same mail: "
-				"without a spool that one gets 452 and is sent again");
+		check_split(p, i, milter, report);
 	}
 }

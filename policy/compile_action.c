@@ -8,6 +8,7 @@
 enum {
 	REPLY_MOST = 400,
 	HEADER_NAME_MOST = 70,
+	QUARANTINE_NAME_MOST = 64,
 	HEADER_MOST = 900, /* RFC 5322 2.1.1: a line has at most 998 bytes */
 };
 
@@ -76,6 +77,24 @@ check_sign(struct compile *c, const struct rule *r)
 			"key \"FILE\"");
 }
 
+/* It names a place that people look into and commands ask for. */
+static void
+check_quarantine(struct compile *c, const struct rule *r)
+{
+	bool right = r->text.n <= QUARANTINE_NAME_MOST;
+	for (size_t i = 0; i < r->text.n; i++) {
+		char b = r->text.p[i];
+		right = right && (ascii_alpha(b) || ascii_digit(b) || b == '-' || b == '_' ||
+					 (b == '.' && i != 0));
+	}
+	if (!right)
+		conf_error(c->report, r->at,
+			"\"%.*s\" is no name of a quarantine: letters, digits, \"-\", \"_\" "
+			"and "
+			"\".\", at most %d, not \".\" first",
+			SLICE_ARG(slice_first(r->text, 80)), QUARANTINE_NAME_MOST);
+}
+
 void
 compile_action(struct compile *c, const struct rule *r)
 {
@@ -89,9 +108,9 @@ compile_action(struct compile *c, const struct rule *r)
 				"a header's name is printable ASCII without space and colon");
 		break;
 	case ACTION_SIGN: check_sign(c, r); break;
+	case ACTION_QUARANTINE: check_quarantine(c, r); break;
 	/* the parser has checked these, or refuses them by name until they are there */
 	case ACTION_ACCEPT:
-	case ACTION_QUARANTINE:
 	case ACTION_DISCARD:
 	case ACTION_HOLD:
 	case ACTION_ROUTE:

@@ -74,7 +74,9 @@ bool policy_same_open(const struct policy *p, const struct verdict *a, const str
 
 /* For `postern check`: one line a rule (stage, cost, what it delays, whether it can match). */
 struct slice policy_check_text(const struct policy *p, struct arena *a);
-/* Warnings of `check`: rules that can split a mail without a spool, rules that never match, ...
+/*
+ * Warnings of `check`: rules that can split a mail without a spool, rules that never match, ...
+ * and errors: what a milter that has mail of this block cannot carry out.
  */
 void policy_check(const struct policy *p, struct conf_report *report);
 

@@ -1,5 +1,5 @@
 # What is installed beside the programs: manual pages, a first configuration and the sample, the
-# systemd unit with its account and folders.
+# rules of failures, the systemd unit with its account and folders.
 
 # Pages are printed by the program whose tables they show.
 add_custom_command(OUTPUT postern.conf.5 VERBATIM DEPENDS postern
@@ -11,6 +11,7 @@ add_custom_target(manual ALL DEPENDS postern.conf.5 posternd.8)
 install(FILES gateway/main/postern.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 install(FILES "${CMAKE_BINARY_DIR}/postern.conf.5" DESTINATION "${CMAKE_INSTALL_MANDIR}/man5")
 install(FILES "${CMAKE_BINARY_DIR}/posternd.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
+install(FILES gateway/delivery/failure.rules DESTINATION "${CMAKE_INSTALL_DATADIR}/postern")
 install(FILES conf/sample.conf contrib/first.conf DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 # systemd looks below /usr/local/lib as below /usr/lib; the unit names posternd by its full path.

@@ -21,6 +21,10 @@ function(postern_library name folder)
 		postern_filter_table(table)
 		list(APPEND sources ${table})
 	endif()
+	if(name STREQUAL "delivery")
+		postern_failure_rules(rules)
+		list(APPEND sources ${rules})
+	endif()
 	if(sources)
 		add_library(postern_${name} STATIC ${sources})
 		target_include_directories(postern_${name} PUBLIC "${root}")
@@ -51,6 +55,25 @@ ${declarations}
 const struct filter *const filter_table[] = {
 ${rows}\tNULL,
 };
+")
+	set(${out} "${path}" PARENT_SCOPE)
+endfunction()
+
+# The rules for failed attempts are built in, byte by byte, so that no file has to be found at start.
+function(postern_failure_rules out)
+	set(rules "${CMAKE_SOURCE_DIR}/gateway/delivery/failure.rules")
+	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${rules}")
+	file(READ "${rules}" bytes HEX)
+	string(REGEX REPLACE "(................................)" "\\1\n\t" bytes "${bytes}")
+	string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+	set(path "${CMAKE_BINARY_DIR}/generated/failure_builtin.c")
+	file(CONFIGURE OUTPUT "${path}" @ONLY CONTENT "/* Made by contrib/cmake/PosternTargets.cmake from gateway/delivery/failure.rules. */
+#include \"delivery/failure_priv.h\"
+
+const char failure_builtin[] = {
+	${bytes}
+};
+const size_t failure_builtin_bytes = sizeof(failure_builtin);
 ")
 	set(${out} "${path}" PARENT_SCOPE)
 endfunction()

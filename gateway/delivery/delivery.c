@@ -16,9 +16,13 @@ on_message(void *arg, struct service_client *from, struct ipc_msg *m)
 	struct err err;
 	switch (m->type) {
 	case DELIVERY_MSG_MAIL: delivery_job_start(d, from, m); break;
-	case DELIVERY_MSG_CANCEL: delivery_job_cancel(d, from, m->id); break;
+	case DELIVERY_MSG_RCPT: delivery_question_start(d, from, m); break;
+	case DELIVERY_MSG_CANCEL:
+		delivery_job_cancel(d, from, m->id);
+		delivery_question_cancel(d, from, m->id);
+		break;
 	default:
-		err_set(&err, "a session sent a message of unknown type %u", (unsigned)m->type);
+		err_set(&err, "a client sent a message of unknown type %u", (unsigned)m->type);
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 	}
 }
@@ -27,6 +31,7 @@ static void
 on_gone(void *arg, struct service_client *client)
 {
 	delivery_jobs_orphan(arg, client);
+	delivery_questions_orphan(arg, client);
 }
 
 static int
@@ -61,6 +66,7 @@ delivery_open(struct delivery *d, const struct delivery_start *start, struct err
 {
 	d->conf = start->conf;
 	TAILQ_INIT(&d->jobs);
+	TAILQ_INIT(&d->questions);
 	d->loop = loop_new(err);
 	if (d->loop == NULL || open_dns(d, err) < 0)
 		return -1;
@@ -87,6 +93,7 @@ delivery_run(struct delivery *d, struct err *err)
 	int result = loop_run(d->loop, err);
 	if (result == 0)
 		delivery_jobs_stop(d);
+	delivery_questions_stop(d);
 	while (result == 0 && d->n_jobs > 0)
 		result = loop_run(d->loop, err);
 	return result;

@@ -1,5 +1,5 @@
 /* What the files of the delivery process share: delivery.c (the process), job.c (one mail),
- * route.c. */
+ * question.c (one recipient), route.c. */
 #ifndef DELIVERY_PRIV_H
 #define DELIVERY_PRIV_H
 
@@ -11,15 +11,18 @@
 
 enum { DELIVERY_CONNECTIONS = 20 /* to one site, where nothing is said of it */ };
 
-/* Where a site's mail goes; the hops live in it or in the configuration. */
+/* Where a mail goes; the hops live in it, in the configuration or in the mail's arena. */
 struct delivery_route {
 	struct next_hop hop;
 	struct hop_list list;
 	struct relay_way way;
+	const struct relay_times *times;
 };
 
 struct delivery_job;
 TAILQ_HEAD(delivery_jobs, delivery_job);
+struct delivery_question;
+TAILQ_HEAD(delivery_questions, delivery_question);
 
 struct delivery {
 	const struct conf *conf;
@@ -32,14 +35,21 @@ struct delivery {
 	struct service *service;
 	struct delivery_jobs jobs;
 	size_t n_jobs;
+	struct delivery_questions questions;
+	size_t n_questions;
 	bool stopping; /* the loop ends with the last job */
 };
 
 /*
- * False: the site is nothing that mail can be sent to, *reply_out says so. The route borrows
- * from the site's text and must not move.
+ * The way of a mail. One that is gone from the configuration is told in the log, and the mail
+ * goes as `send` says. False: nothing that mail can be sent to, *reply_out says so. The route
+ * borrows from the mail and must not move; a is the mail's arena.
  */
-bool delivery_route(const struct conf *conf, struct slice site,
+bool delivery_route(const struct conf *conf, const struct delivery_mail *m, struct arena *a,
+	const struct log_context *log, struct delivery_route *route_out,
+	struct smtp_reply *reply_out);
+/* To the outside, as `send` says first. */
+bool delivery_route_send(const struct conf *conf, struct slice site,
 	struct delivery_route *route_out, struct smtp_reply *reply_out);
 /* Networks that an MX of others must not lead to; n_out of them, on the heap. */
 struct ip_net *delivery_own_networks(const struct conf *conf, size_t *n_out);
@@ -49,5 +59,12 @@ void delivery_job_start(struct delivery *d, struct service_client *client, struc
 void delivery_job_cancel(struct delivery *d, struct service_client *client, uint32_t id);
 void delivery_jobs_orphan(struct delivery *d, struct service_client *client);
 void delivery_jobs_stop(struct delivery *d);
+
+/* `answer at rcpt`. Answered once, unless its client is gone or the process stops. */
+void
+delivery_question_start(struct delivery *d, struct service_client *client, struct ipc_msg *m);
+void delivery_question_cancel(struct delivery *d, struct service_client *client, uint32_t id);
+void delivery_questions_orphan(struct delivery *d, struct service_client *client);
+void delivery_questions_stop(struct delivery *d);
 
 #endif

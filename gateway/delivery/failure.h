@@ -51,7 +51,7 @@ struct failure_input {
 
 struct failure {
 	enum failure_class class;
-	bool permanent;
+	bool permanent; /* FAILURE_LISTED: not even with a 5xx, unless a rule says so */
 	enum failure_about about;
 	const char *rule; /* its name in the file; NULL: by the codes */
 };
@@ -65,12 +65,15 @@ bool failure_class_parse(struct slice word, enum failure_class *class_out);
 const char *failure_phase_text(enum failure_phase p);
 
 /*
- * The rules of `text` in front of those of `more` (NULL: only the first). NULL and err with
+ * The rules of `text`; the head of failure.rules tells their language. NULL and err with
  * "NAME:LINE: what is wrong". name: for messages. Live until freed.
  */
 struct failure_rules *failure_rules_parse(struct slice text, const char *name, struct err *err);
 /* Reads a file and adds its rules in front of those that are there. */
 int failure_rules_add(struct failure_rules *r, const char *path, struct err *err);
+/* The same from memory; name: for messages. */
+int failure_rules_add_text(
+	struct failure_rules *r, struct slice text, const char *name, struct err *err);
 void failure_rules_free(struct failure_rules **r);
 /* The rules that are built into the program (from gateway/delivery/failure.rules). */
 struct failure_rules *failure_rules_new(struct err *err);

@@ -6,8 +6,8 @@
  *   client  --DELIVERY_MSG_MAIL-->    delivery     [the mail; its spill file as descriptor 0]
  *   client  --DELIVERY_MSG_CANCEL-->  delivery     [empty: nothing waits for it any more]
  *   client  <--DELIVERY_MSG_RESULT--  delivery     exactly once for each mail, cancelled or not
- *   client  --DELIVERY_MSG_RCPT-->    delivery     [`answer at rcpt`: one recipient]
- *   client  <--DELIVERY_MSG_RCPT_SAYS-- delivery   [the remote's reply to it]
+ *   client  --DELIVERY_MSG_RCPT-->    delivery     [`answer at rcpt`: one recipient; CANCEL
+ * too] client  <--DELIVERY_MSG_RCPT_SAYS-- delivery   [the remote's reply to it]
  *
  * After CANCEL, or when the channel closes, no final dot is started; one that is out is not
  * cut, and the result tells what became of it. Delivery does not trust what it unpacks, nor
@@ -43,6 +43,7 @@ enum {
 	DELIVERY_RCPTS_MOST = 1000,
 	DELIVERY_ROUTE_MOST = 512,
 	DELIVERY_LOG_BYTES = 24,
+	DELIVERY_BANNER_BYTES = 128,
 };
 
 struct delivery_mail {
@@ -65,8 +66,9 @@ struct delivery_mail {
  */
 
 /*
- * Packs m. -1: it does not fit (recipients, or more memory than the payload holds; see
- * delivery_body_to_file): nothing to send. *fd_out: the descriptor to send along, or -1.
+ * Packs m. -1: it does not fit (recipients, or more memory than the payload holds:
+ * DELIVERY_INLINE_BYTES of memory parts do): nothing to send. *fd_out: the descriptor to send
+ * along, or -1.
  */
 int delivery_mail_pack(const struct delivery_mail *m, struct ipc_out *out, int *fd_out);
 /*
@@ -76,13 +78,6 @@ int delivery_mail_pack(const struct delivery_mail *m, struct ipc_out *out, int *
  */
 bool delivery_mail_unpack(
 	struct slice payload, int fd, struct arena *a, struct delivery_mail *m_out);
-/*
- * Where the memory parts of a body are too much for a message: writes all parts longer than 4
- * KiB to fd from offset `at` on, and lets the body point there. 0, or -1 and err (full disk).
- * File parts that are there must be of the same fd.
- */
-int delivery_body_to_file(struct relay_body *b, int fd, uint64_t at, struct err *err);
-
 struct delivery_result {
 	struct smtp_reply reply; /* for all recipients together, as in struct relay_result */
 	enum smtp_client_phase phase;
@@ -102,6 +97,9 @@ struct delivery_result {
 	size_t n_rcpts;
 };
 
+/* Where that recipient failed: by its own reply, else as all. */
+enum failure_phase delivery_rcpt_at(const struct delivery_result *r, size_t rcpt);
+
 /* Words of replies are cut so that it always fits. */
 void delivery_result_pack(const struct delivery_result *r, struct ipc_out *out);
 bool
@@ -119,7 +117,11 @@ struct delivery_rcpt_question {
 void delivery_rcpt_question_pack(const struct delivery_rcpt_question *q, struct ipc_out *out);
 bool delivery_rcpt_question_unpack(
 	struct slice payload, struct arena *a, struct delivery_rcpt_question *q_out);
-/* code 0: nobody was reached in time: nothing is known. */
+/*
+ * The remote's reply to the recipient, or its refusal of the sender; or 5yz of ours where the
+ * DNS says that the domain takes no mail. code 0: nobody was reached in time: nothing is known.
+ * Exactly one for each question, cancelled or not.
+ */
 void delivery_rcpt_answer_pack(const struct smtp_reply *r, struct ipc_out *out);
 bool
 delivery_rcpt_answer_unpack(struct slice payload, struct arena *a, struct smtp_reply *r_out);

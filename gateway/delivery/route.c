@@ -1,6 +1,8 @@
 /*
- * From a destination site to the way there: smarthosts where the configuration says so, else
- * the site's own mail servers; with the site's settings (POLICY.md `send`, `destination`).
+ * From a mail's destination to the way there: what `send` says (smarthosts, or the site's own
+ * mail servers, with the site's settings), the servers of a declared domain, or the next hop
+ * that a rule named (POLICY.md `send`, `destination`, `domain`, `route to`). What the mail's
+ * client knew by an older configuration may be gone: then it goes as `send` says.
  */
 #include "base/mem.h"
 #include "delivery/delivery_priv.h"
@@ -46,12 +48,18 @@ route_direct(struct slice site, struct delivery_route *r, struct smtp_reply *rep
 	return true;
 }
 
+static void
+route_begin(struct delivery_route *r, const struct relay_times *times)
+{
+	*r = (struct delivery_route){.way = {.hops = &r->list}, .times = times};
+}
+
 bool
-delivery_route(const struct conf *conf, struct slice site, struct delivery_route *r,
+delivery_route_send(const struct conf *conf, struct slice site, struct delivery_route *r,
 	struct smtp_reply *reply_out)
 {
 	const struct conf_destination *d = find_destination(conf, site);
-	*r = (struct delivery_route){.way = {.hops = &r->list}};
+	route_begin(r, &relay_times_outbound);
 	switch (conf->send.way) {
 	case SEND_NONE:
 		*reply_out = smtp_reply_of("451 4.3.5 No way to the outside is configured");
@@ -65,8 +73,74 @@ delivery_route(const struct conf *conf, struct slice site, struct delivery_route
 		r->way.connections = (unsigned)d->connections;
 		r->way.mails = (unsigned)d->per_connection;
 	}
-	r->way.tls = d != NULL && d->tls_required ? RELAY_TLS_NAME : RELAY_TLS_MAY;
+	if (d != NULL && d->tls_required)
+		r->way.tls = (struct tls_policy){
+			.level = TLS_LEVEL_VERIFIED, .source = "tls required"};
 	return route_direct(site, r, reply_out);
+}
+
+static bool
+by_smarthost(const struct conf *conf, struct delivery_route *r, struct err *err)
+{
+	route_begin(r, &relay_times_outbound);
+	r->list = conf->send.smarthosts;
+	if (r->list.n > 0)
+		return true;
+	err_set(err, "there is no smarthost");
+	return false;
+}
+
+static bool
+by_domain(const struct conf *conf, struct slice site, struct delivery_route *r, struct err *err)
+{
+	const struct conf_domain *d = conf_domain_find(conf, site);
+	route_begin(r, &relay_times_inbound);
+	r->way.connections = DELIVERY_CONNECTIONS;
+	if (d == NULL) {
+		err_set(err, "there is no domain \"%.*s\"", SLICE_ARG(site));
+		return false;
+	}
+	r->list = d->deliver;
+	return true;
+}
+
+static bool
+by_route(struct slice text, struct arena *a, struct delivery_route *r, struct err *err)
+{
+	route_begin(r, &relay_times_outbound);
+	r->way.connections = DELIVERY_CONNECTIONS;
+	return conf_hops_parse(text, a, &r->list, err) == 0;
+}
+
+static void
+log_gone(const struct log_context *log, const struct delivery_mail *m, const struct err *err)
+{
+	struct log_line l;
+	log_begin(&l, EV_ROUTE_GONE, log);
+	log_slice(&l, "site", m->site);
+	if (m->way == DELIVERY_BY_ROUTE)
+		log_slice(&l, "route", m->route);
+	log_text(&l, "why", err->text);
+	log_end(&l);
+}
+
+bool
+delivery_route(const struct conf *conf, const struct delivery_mail *m, struct arena *a,
+	const struct log_context *log, struct delivery_route *r, struct smtp_reply *reply_out)
+{
+	struct err err;
+	bool found = false;
+	switch (m->way) {
+	case DELIVERY_BY_SMARTHOST: found = by_smarthost(conf, r, &err); break;
+	case DELIVERY_BY_DOMAIN: found = by_domain(conf, m->site, r, &err); break;
+	case DELIVERY_BY_ROUTE: found = by_route(m->route, a, r, &err); break;
+	case DELIVERY_BY_SEND:
+	case DELIVERY_WAYS: return delivery_route_send(conf, m->site, r, reply_out);
+	}
+	if (found)
+		return true;
+	log_gone(log, m, &err);
+	return delivery_route_send(conf, m->site, r, reply_out);
 }
 
 static bool

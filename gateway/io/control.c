@@ -22,8 +22,8 @@ struct control {
 const char *
 process_kind_text(enum process_kind k)
 {
-	static const char *const text[PROCESS_KINDS] = {
-		"session", "delivery", "scanner", "signer", "auth", "engine", "milter"};
+	static const char *const text[PROCESS_KINDS] = {"session", "delivery", "scanner",
+		"signer", "auth", "engine", "milter", "keeper"};
 	return text[k];
 }
 
@@ -35,6 +35,12 @@ control_message(void *arg, struct ipc_msg *m)
 	ipc_in_init(&in, m->payload);
 	if (m->type == CONTROL_STOP) {
 		c->calls->on_stop(c->arg);
+		return;
+	}
+	if (m->type == CONTROL_SETTINGS) {
+		int settings = ipc_take_fd(m, 0);
+		must(settings >= 0 && c->calls->on_settings != NULL);
+		c->calls->on_settings(c->arg, settings);
 		return;
 	}
 	must(m->type == CONTROL_PEER); /* the parent is ours */
@@ -89,6 +95,12 @@ control_send_peer(struct ipc *to, enum process_kind kind, unsigned index, int fd
 }
 
 int
+control_send_settings(struct ipc *to, int fd)
+{
+	return ipc_send_fds(to, CONTROL_SETTINGS, 0, SLICE_NONE, &fd, 1);
+}
+
+int
 control_send_stop(struct ipc *to)
 {
 	return ipc_send(to, CONTROL_STOP, 0, SLICE_NONE);
@@ -105,6 +117,8 @@ struct service {
 	struct control *control;
 	service_fn *fn;
 	service_gone_fn *gone;
+	service_peer_fn *peer;
+	service_settings_fn *settings;
 	void *arg;
 	LIST_HEAD(, service_client) clients;
 };
@@ -139,12 +153,22 @@ service_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 	static const struct ipc_calls calls = {
 		.on_message = client_message, .on_gone = client_gone};
 	struct service *s = arg;
-	(void)kind;
-	(void)index;
+	if (s->peer != NULL && s->peer(s->arg, kind, index, fd))
+		return;
 	struct service_client *c = MEM_NEW(struct service_client);
 	c->service = s;
 	c->ipc = ipc_new(s->loop, fd, CLIENT_QUEUE_BYTES, &calls, c);
 	LIST_INSERT_HEAD(&s->clients, c, link);
+}
+
+static void
+service_settings(void *arg, int fd)
+{
+	struct service *s = arg;
+	if (s->settings != NULL)
+		s->settings(s->arg, fd);
+	else
+		close(fd);
 }
 
 static void
@@ -157,8 +181,9 @@ service_stop(void *arg)
 struct service *
 service_new(struct loop *l, int control_fd, service_fn *fn, service_gone_fn *gone, void *arg)
 {
-	static const struct control_calls calls = {
-		.on_peer = service_peer, .on_stop = service_stop};
+	static const struct control_calls calls = {.on_peer = service_peer,
+		.on_stop = service_stop,
+		.on_settings = service_settings};
 	struct service *s = MEM_NEW(struct service);
 	*s = (struct service){.loop = l, .fn = fn, .gone = gone, .arg = arg};
 	LIST_INIT(&s->clients);
@@ -177,6 +202,18 @@ service_free(struct service **s)
 	control_free(&(*s)->control);
 	mem_free(*s);
 	*s = NULL;
+}
+
+void
+service_on_peer(struct service *s, service_peer_fn *fn)
+{
+	s->peer = fn;
+}
+
+void
+service_on_settings(struct service *s, service_settings_fn *fn)
+{
+	s->settings = fn;
 }
 
 void

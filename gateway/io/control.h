@@ -4,8 +4,9 @@
  * tells it; when that closes, the parent is gone and the child ends.
  *
  * parent -> child: PEER (a kind, a number among them below 256, a descriptor: a channel to it;
- * for a process that serves, the kind of its new client), STOP (end when the work in hand is
- * done). child -> parent: READY once, when it can do its work.
+ * for a process that serves, the kind of its new client), SETTINGS (a descriptor: for a process
+ * that outlives a reload), STOP (end when the work in hand is done). child -> parent: READY
+ * once, when it can do its work.
  */
 #ifndef IO_CONTROL_H
 #define IO_CONTROL_H
@@ -21,11 +22,12 @@ enum process_kind {
 	PROCESS_AUTH,
 	PROCESS_ENGINE,
 	PROCESS_MILTER, /* one for each listener through libmilter */
+	PROCESS_KEEPER, /* one, where there is a spool */
 	PROCESS_KINDS
 };
 const char *process_kind_text(enum process_kind k); /* "session": as ps shows it */
 
-enum control_type { CONTROL_PEER = 1, CONTROL_STOP, CONTROL_READY };
+enum control_type { CONTROL_PEER = 1, CONTROL_STOP, CONTROL_READY, CONTROL_SETTINGS };
 
 struct control;
 
@@ -33,6 +35,7 @@ struct control_calls {
 	void (*on_peer)(void *arg, enum process_kind kind, unsigned index,
 		int fd); /* fd is the callee's */
 	void (*on_stop)(void *arg);
+	void (*on_settings)(void *arg, int fd); /* fd is the callee's; NULL: none come */
 };
 
 /* Owns fd. The loop is stopped when the parent is gone. */
@@ -43,6 +46,7 @@ void control_ready(struct control *c);
 
 /* The parent's side: sends a channel's end (which stays the parent's to close), or STOP. */
 int control_send_peer(struct ipc *to, enum process_kind kind, unsigned index, int fd);
+int control_send_settings(struct ipc *to, int fd);
 int control_send_stop(struct ipc *to);
 
 /*
@@ -61,6 +65,12 @@ typedef void service_gone_fn(void *arg, struct service_client *client);
 struct service *
 service_new(struct loop *l, int control_fd, service_fn *fn, service_gone_fn *gone, void *arg);
 void service_free(struct service **s);
+/* Asked first about each channel that comes: true: it was taken, and is no client. */
+typedef bool service_peer_fn(void *arg, enum process_kind kind, unsigned index, int fd);
+typedef void service_settings_fn(void *arg, int fd);
+/* For a process that asks others too, and outlives reloads. Before its loop runs. */
+void service_on_peer(struct service *s, service_peer_fn *fn);
+void service_on_settings(struct service *s, service_settings_fn *fn);
 void service_ready(struct service *s);
 int service_answer(struct service_client *c, uint16_t type, uint32_t id, struct slice payload);
 

@@ -42,6 +42,15 @@ struct ipc_calls {
 };
 
 int ipc_pair(int fds_out[2], struct err *err); /* close-on-exec, non-blocking */
+/*
+ * By a path, for programs that are not our children. ipc_listen: a descriptor for listener_new
+ * (listen.h); a dead socket at the path is replaced. ipc_connect: blocking; err->code is ENOENT
+ * or ECONNREFUSED where nobody listens. ipc_peer_uid: whose process the other end was opened
+ * by, as the kernel says.
+ */
+int ipc_listen(const char *path, unsigned mode, struct err *err);
+int ipc_connect(const char *path, struct err *err);
+int ipc_peer_uid(int fd, uint32_t *uid_out, struct err *err);
 /* Owns fd. queue_max: bytes of payload that may wait for a slow reader. */
 struct ipc *
 ipc_new(struct loop *l, int fd, size_t queue_max, const struct ipc_calls *calls, void *arg);
@@ -76,6 +85,8 @@ struct ipc_out {
 };
 
 void ipc_out_init(struct ipc_out *o); /* at most IPC_PAYLOAD_BYTES */
+/* Another bound: for what is packed in this way and kept, not sent. */
+void ipc_out_init_most(struct ipc_out *o, size_t most);
 void ipc_out_fini(struct ipc_out *o);
 bool ipc_out_ok(const struct ipc_out *o, struct slice *payload_out); /* false: did not fit */
 void ipc_put_u8(struct ipc_out *o, uint8_t v);

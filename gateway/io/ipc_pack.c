@@ -9,7 +9,14 @@
 void
 ipc_out_init(struct ipc_out *o)
 {
-	buf_init(&o->buf, IPC_PAYLOAD_BYTES);
+	ipc_out_init_most(o, IPC_PAYLOAD_BYTES);
+}
+
+void
+ipc_out_init_most(struct ipc_out *o, size_t most)
+{
+	must(most <= UINT32_MAX);
+	buf_init(&o->buf, most);
 	o->full = false;
 }
 
@@ -75,7 +82,7 @@ ipc_put_bool(struct ipc_out *o, bool v)
 void
 ipc_put_slice(struct ipc_out *o, struct slice s)
 {
-	if (s.n > IPC_PAYLOAD_BYTES) {
+	if (s.n > o->buf.max) { /* and its length fits */
 		o->full = true;
 		return;
 	}

@@ -28,6 +28,7 @@ enum sandbox_kind {
 	SANDBOX_SIGNER,   /* nothing but its channel */
 	SANDBOX_AUTH,     /* nothing but its channel and one file to read again */
 	SANDBOX_ENGINE,   /* libspf2, libopendkim: as SIGNER, with a larger heap */
+	SANDBOX_KEEPER,   /* channels, what connects to its socket, the spool; threads */
 	SANDBOX_MILTER,   /* libmilter: accepts on what listens, channels of its own; threads */
 	SANDBOX_KINDS
 };

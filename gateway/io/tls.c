@@ -417,6 +417,17 @@ tls_first_name(X509 *leaf, char to[TLS_NAME_BYTES])
 			X509_get_subject_name(leaf), NID_commonName, to, TLS_NAME_BYTES);
 }
 
+static uint64_t
+tls_fingerprint(const X509 *leaf)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	uint64_t first = 0;
+	must(X509_digest(leaf, EVP_sha256(), digest, NULL) == 1);
+	for (size_t i = 0; i < sizeof(first); i++)
+		first = first << 8 | digest[i];
+	return first;
+}
+
 void
 tls_session_info(SSL *ssl, struct tls_info *info_out)
 {
@@ -438,8 +449,10 @@ tls_session_info(SSL *ssl, struct tls_info *info_out)
 	info_out->verified = leaf != NULL && result == X509_V_OK &&
 			     (address != NULL || SSL_get0_peername(ssl) != NULL);
 	OPENSSL_free(address);
-	if (leaf != NULL)
+	if (leaf != NULL) {
 		tls_first_name(leaf, info_out->peer_name);
+		info_out->certificate = tls_fingerprint(leaf);
+	}
 	if (!info_out->verified)
 		snprintf(info_out->problem, sizeof(info_out->problem), "%s",
 			result != X509_V_OK ? X509_verify_cert_error_string(result)

@@ -54,6 +54,16 @@ int tls_server_add(struct tls_server *t, struct slice cert_pem, const char *cert
 	struct slice key_pem, const char *key_path, struct err *err);
 int64_t
 tls_server_expiry(const struct tls_server *t); /* of the leaf that ends first, s since 1970 */
+/* What a certificate (PEM, the leaf first) shows to others, for people who look after it. */
+struct tls_looks {
+	int64_t from_s, until_s; /* of the leaf, s since 1970 */
+	bool named;              /* it bears the name asked for */
+	bool trusted;      /* with what stands behind it, the system's roots are reached */
+	char problem[128]; /* where not: OpenSSL's words */
+	char name[TLS_NAME_BYTES]; /* the first one of the leaf */
+};
+int
+tls_look(struct slice cert_pem, const char *name, struct tls_looks *looks_out, struct err *err);
 /*
  * Session tickets sealed by `now`, opened by both; the same keys in all session processes.
  * `before` is the key of the period before, or NULL. Without a call there are no tickets.
@@ -75,6 +85,8 @@ enum tls_verify {
 struct tls_peer {
 	const char *name; /* SNI and the name to verify; NULL or an address: no SNI */
 	enum tls_verify verify;
+	const char *const *names; /* NAME: the leaf bears one of these instead; NULL: name */
+	size_t n_names;
 };
 
 struct tls_info {
@@ -86,6 +98,7 @@ struct tls_info {
 	char sni[TLS_NAME_BYTES];       /* server: what the client asked for, lower case */
 	char peer_name[TLS_NAME_BYTES]; /* client: first name of the peer's leaf */
 	char problem[128];              /* client: why it is not verified, OpenSSL's words */
+	uint64_t certificate; /* client: the first 8 bytes of the SHA-256 of the peer's leaf */
 };
 
 #endif

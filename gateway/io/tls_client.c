@@ -92,7 +92,7 @@ tls_client_session(const struct tls_client *t, const struct tls_peer *peer, stru
 {
 	struct ip ip;
 	bool address = peer->name == NULL || ip_parse(slice_of(peer->name), &ip);
-	if (peer->verify == TLS_VERIFY_NAME && peer->name == NULL) {
+	if (peer->verify == TLS_VERIFY_NAME && peer->name == NULL && peer->n_names == 0) {
 		err_set(err, "verified TLS needs a name");
 		return NULL;
 	}
@@ -110,8 +110,17 @@ tls_client_session(const struct tls_client *t, const struct tls_peer *peer, stru
 		SSL_free(ssl);
 		return NULL;
 	}
+	for (size_t i = 0; i < peer->n_names; i++) {
+		int set = i == 0 ? SSL_set1_host(ssl, peer->names[i])
+				 : SSL_add1_host(ssl, peer->names[i]);
+		if (set != 1) {
+			tls_error(err, "TLS with %s", peer->names[i]);
+			SSL_free(ssl);
+			return NULL;
+		}
+	}
 	/* A next hop that is an address stands as one in the certificate (RFC 5280 4.2.1.6). */
-	if (address && peer->name != NULL)
+	if (address && peer->name != NULL && peer->n_names == 0)
 		must(X509_VERIFY_PARAM_set1_ip(
 			     SSL_get0_param(ssl), ip.bytes, ip.family == 4 ? 4 : 16) == 1);
 	/* Without SSL_VERIFY_PEER the handshake goes on, and the result is there to be told. */

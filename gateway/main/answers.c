@@ -5,6 +5,7 @@
 #include "main/answers.h"
 
 #include "base/mem.h"
+#include "base/must.h"
 #include "io/dns.h"
 #include "main/answers_file.h"
 #include "main/runner.h"
@@ -124,6 +125,23 @@ answers_give(struct answers *a, struct facts *f)
 					a->runner, q->name, q->input, a->mail, scope->arena));
 			break;
 		}
+	}
+	if (a->waiting != 0)
+		loop_run(a->loop, &err);
+	return any;
+}
+
+bool
+answers_dns(struct answers *a, struct questions *scope)
+{
+	struct question *q;
+	struct err err;
+	bool any = false;
+	while ((q = questions_new(scope)) != NULL) {
+		must(q->kind == QUESTION_DNS);
+		any = true;
+		q->state = QUESTION_ASKED;
+		ask_dns(a, scope, q);
 	}
 	if (a->waiting != 0)
 		loop_run(a->loop, &err);

@@ -33,6 +33,8 @@ void answers_free(struct answers **a);
 void answers_mail(struct answers *a, struct slice mail);
 /* Asks all that is open in f, waits, and puts the answers in. False: nothing was open. */
 bool answers_give(struct answers *a, struct facts *f);
+/* The same for questions to the DNS that stand in a scope of the caller's. */
+bool answers_dns(struct answers *a, struct questions *scope);
 unsigned answers_dns_count(const struct answers *a);
 
 #endif

@@ -172,17 +172,31 @@ connect_pair(struct member *session, struct member *server)
 	close(fds[1]);
 }
 
-/* A session has one channel to each kind of server; of several of a kind, its own by number. */
+/*
+ * Who asks whom: a session has one channel to each kind of server of its generation (of several
+ * of a kind, one to each) and to the keeper, which serves all generations; the keeper asks the
+ * newest generation's delivery processes and signer.
+ */
+static bool
+asks(const struct member *m, const struct member *o)
+{
+	if (m->kind == PROCESS_SESSION)
+		return o->kind == PROCESS_KEEPER ||
+		       (o->kind != PROCESS_SESSION && o->generation == m->generation);
+	return m->kind == PROCESS_KEEPER && o->generation == m->generation &&
+	       (o->kind == PROCESS_DELIVERY || o->kind == PROCESS_SIGNER);
+}
+
 static void
 connect_member(struct member *m)
 {
 	struct member *o;
 	TAILQ_FOREACH (o, &m->family->members, link) {
-		if (o == m || o->generation != m->generation)
+		if (o == m || m->stopping || o->stopping)
 			continue;
-		if (m->kind == PROCESS_SESSION && o->kind != PROCESS_SESSION)
+		if (asks(m, o))
 			connect_pair(m, o);
-		else if (m->kind != PROCESS_SESSION && o->kind == PROCESS_SESSION)
+		else if (asks(o, m))
 			connect_pair(o, m);
 	}
 }
@@ -245,15 +259,19 @@ family_has_room(const struct family *f, const struct generation *g)
 }
 
 /*
- * A process of libmilter has its listener's socket, which no second one can open: it goes over
- * from one generation to the next that has the listener, when that one is ready.
+ * A process of libmilter has its listener's socket, the keeper has the spool, which no second
+ * one can open: they go over from one generation to the next that has the listener, the spool,
+ * when that one is ready.
  */
 static bool
 fits(const struct member *m, const struct generation *g, unsigned index)
 {
-	return m->kind == PROCESS_MILTER && m->generation != g && !m->stopping &&
-	       generation_same_address(
-		       kind_listener(m->generation, m->index), kind_listener(g, index));
+	if (m->generation == g || m->stopping)
+		return false;
+	return m->kind == PROCESS_KEEPER ||
+	       (m->kind == PROCESS_MILTER &&
+		       generation_same_address(kind_listener(m->generation, m->index),
+			       kind_listener(g, index)));
 }
 
 static bool
@@ -262,9 +280,35 @@ will_adopt(const struct family *f, const struct generation *g, enum process_kind
 {
 	const struct member *m;
 	TAILQ_FOREACH (m, &f->members, link)
-		if (kind == PROCESS_MILTER && fits(m, g, index))
+		if (m->kind == kind && fits(m, g, index))
 			return true;
 	return false;
+}
+
+/* The sessions of all generations have their channels to it already. */
+static void
+reconnect_keeper(struct member *keeper)
+{
+	struct member *o;
+	TAILQ_FOREACH (o, &keeper->family->members, link)
+		if (asks(keeper, o) && !o->stopping)
+			connect_pair(keeper, o);
+}
+
+/* A keeper that does not get them goes on with those that it has. */
+static void
+send_settings(struct member *keeper)
+{
+	struct err err;
+	int fd = kind_settings(keeper->generation, &err);
+	if (fd < 0 || keeper->control == NULL ||
+		control_send_settings(keeper->control, fd) < 0) {
+		if (fd >= 0)
+			err_set(&err, "the keeper does not take its new settings now");
+		log_error(EV_SYSTEM_ERROR, NULL, &err);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Sessions of the MTA that are open stay with the session processes that they have. */
@@ -273,12 +317,18 @@ adopt(struct family *f)
 {
 	struct member *m;
 	TAILQ_FOREACH (m, &f->members, link) {
-		for (unsigned i = 0; i < kind_count(PROCESS_MILTER, f->current); i++) {
+		for (unsigned i = 0; i < kind_count(m->kind, f->current); i++) {
 			if (!fits(m, f->current, i))
 				continue;
 			m->generation = f->current;
 			m->index = i;
-			connect_member(m);
+			if (m->kind == PROCESS_KEEPER) {
+				if (m->pid != 0)
+					send_settings(m);
+				reconnect_keeper(m);
+			} else {
+				connect_member(m);
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -17,8 +18,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "delivery/failure.h"
 #include "filters/facts.h"
 #include "io/dns.h"
+#include "io/ipc.h"
 #include "io/listen.h"
 #include "io/tls.h"
 
@@ -170,11 +173,30 @@ check_resolver(const struct conf *c, struct conf_report *report)
 	loop_free(&loop);
 }
 
+/* Read and parsed here: a wrong rule is named before anything starts. */
+static void
+read_failure_rules(struct generation *g, struct conf_report *report)
+{
+	struct err err;
+	struct tls_file file;
+	struct conf_at at = {.file = g->conf->file};
+	if (g->conf->queue.failure_rules.n == 0)
+		return;
+	size_t errors = report->n_errors;
+	read_pem(g, g->conf->queue.failure_rules, at, report, &g->failure_rules, &file);
+	struct failure_rules *rules =
+		report->n_errors == errors ? failure_rules_new(&err) : NULL;
+	if (rules != NULL &&
+		failure_rules_add_text(rules, g->failure_rules, file.path, &err) < 0)
+		conf_error(report, at, "%s", err.text);
+	failure_rules_free(&rules);
+}
+
 struct generation *
 generation_read(const char *path, struct conf_report *report)
 {
 	struct generation *g = MEM_NEW(struct generation);
-	g->spill_dir = -1;
+	g->spill_dir = g->spool = g->hand = -1;
 	for (size_t i = 0; i < SESSION_LISTENERS_MOST; i++)
 		g->listen_fds[i] = -1;
 	g->arena = arena_new(GENERATION_ARENA_MOST);
@@ -194,6 +216,7 @@ generation_read(const char *path, struct conf_report *report)
 		read_sign_keys(g, report);
 		check_resolver(g->conf, report);
 		stamp_users(g);
+		read_failure_rules(g, report);
 	}
 	if (report->n_errors != 0)
 		generation_free(&g, NULL);
@@ -285,20 +308,91 @@ open_spill(struct generation *g, struct err *err)
 				 : err_sys(err, "open the spill directory %s", g->spill_path);
 }
 
+/* As the account that the children run as; 0, or -1 and err. Nothing happens where we are not
+ * root. */
+static int
+become(const struct generation *g, struct err *err)
+{
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	if (pw != NULL && (setegid(pw->pw_gid) < 0 || seteuid(pw->pw_uid) < 0))
+		return err_sys(err, "look at files as %s", g->user);
+	return 0;
+}
+
+static void
+be_root(const struct generation *g)
+{
+	if (g->user != NULL)
+		must(seteuid(0) == 0 && setegid(getgid()) == 0);
+}
+
+/* By us, else by the account: its folder may be where only it may write. */
+static int
+make_folder(const struct generation *g, const char *path, struct err *err)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	if (become(g, err) < 0)
+		return -1;
+	int result = mkdir(path, 0700);
+	if (result < 0)
+		err_sys(err, "make the spool %s", path);
+	be_root(g);
+	return result;
+}
+
+/* The keeper's socket in it: made by the account, since without CAP_DAC_OVERRIDE it alone may,
+ * through the open folder, since it may not be able to walk there. */
+static int
+open_hand(struct generation *g, struct err *err)
+{
+	char path[64];
+	if (become(g, err) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/control", g->spool);
+	g->hand = ipc_listen(path, 0660, err);
+	be_root(g);
+	return g->hand >= 0 ? 0 : -1;
+}
+
+/*
+ * The spool is made here and given to the account that the keeper runs as. One keeper has it
+ * through all generations: `spool` cannot be changed by a reload.
+ */
+static int
+open_spool(struct generation *g, const struct generation *old, struct err *err)
+{
+	if (g->conf->spool.n == 0 && (old == NULL || old->conf->spool.n == 0))
+		return 0;
+	if (old != NULL && !slice_eq(old->conf->spool, g->conf->spool))
+		return err_set(err, "the spool cannot be changed by a reload: restart");
+	if (old != NULL) {
+		g->spool = fcntl(old->spool, F_DUPFD_CLOEXEC, 0);
+		g->hand = fcntl(old->hand, F_DUPFD_CLOEXEC, 0);
+		return g->spool >= 0 && g->hand >= 0 ? 0 : err_sys(err, "open the spool");
+	}
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	const char *path = arena_text(g->arena, g->conf->spool);
+	if (make_folder(g, path, err) < 0)
+		return -1;
+	g->spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (g->spool < 0 || (pw != NULL && fchown(g->spool, pw->pw_uid, pw->pw_gid) < 0))
+		return err_sys(err, "open the spool %s", path);
+	return open_hand(g, err);
+}
+
 /* Whether the account that the children run as may read it: found out as that account. */
 static int
 check_readable(const struct generation *g, struct slice path, struct err *err)
 {
-	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
-	gid_t group = getegid();
-	if (pw == NULL || path.n == 0)
+	if (g->user == NULL || path.n == 0)
 		return 0;
-	if (setegid(pw->pw_gid) < 0 || seteuid(pw->pw_uid) < 0)
-		return err_sys(err, "look at files as %s", g->user);
+	if (become(g, err) < 0)
+		return -1;
 	int result = faccessat(AT_FDCWD, arena_text(g->arena, path), R_OK, AT_EACCESS);
 	if (result < 0)
 		err_sys(err, "%.*s cannot be read by %s", SLICE_ARG(path), g->user);
-	must(seteuid(0) == 0 && setegid(group) == 0);
+	be_root(g);
 	return result;
 }
 
@@ -311,7 +405,7 @@ generation_open(struct generation *g, const struct generation *old, struct err *
 		must(getrandom(g->ticket_key, sizeof(g->ticket_key), 0) ==
 			(ssize_t)sizeof(g->ticket_key));
 	if (find_user(g, err) < 0 || check_readable(g, g->conf->resolver.trust, err) < 0 ||
-		open_spill(g, err) < 0)
+		open_spill(g, err) < 0 || open_spool(g, old, err) < 0)
 		return -1;
 	return open_listeners(g, old, err);
 }
@@ -338,6 +432,10 @@ generation_free(struct generation **g, const struct generation *others)
 			close((*g)->listen_fds[i]);
 	if ((*g)->spill_dir >= 0)
 		close((*g)->spill_dir);
+	if ((*g)->spool >= 0)
+		close((*g)->spool);
+	if ((*g)->hand >= 0)
+		close((*g)->hand);
 	if ((*g)->conf != NULL)
 		generation_forget_keys(*g, true, true);
 	conf_free(&(*g)->conf);

@@ -23,6 +23,8 @@ struct generation {
 	size_t n_users;
 	struct slice *sign_pems; /* private keys of DKIM, by the order of conf->signs */
 	struct sign_key *sign_keys;
+	int spool, hand; /* the spool's folder and the socket in it; -1: there is none */
+	struct slice failure_rules; /* the text of `failure rules` */
 	int spill_dir;
 	const char *spill_path;
 	const char *user; /* to run as; NULL: as we are */

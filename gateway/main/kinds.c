@@ -13,6 +13,7 @@
 #include "delivery/delivery.h"
 #include "delivery/signer.h"
 #include "io/child.h"
+#include "queue/keeper.h"
 #include "session/authenticator.h"
 
 /* What a child runs first: down from root, its name, no way back. */
@@ -101,9 +102,11 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_SIGNER: return g->conf->n_signs != 0;
 	case PROCESS_AUTH: return uses_auth(g);
 	case PROCESS_SCANNER: return uses_scanner(g);
-	case PROCESS_DELIVERY: return g->conf->send.way != SEND_NONE ? some : 0;
+	case PROCESS_DELIVERY:
+		return g->conf->send.way != SEND_NONE || g->conf->spool.n != 0 ? some : 0;
 	case PROCESS_ENGINE: return uses_engine(g);
 	case PROCESS_MILTER: return count_through(g);
+	case PROCESS_KEEPER: return g->conf->spool.n != 0;
 	case PROCESS_KINDS: break;
 	}
 	return 0;
@@ -132,6 +135,40 @@ run_session(const struct kind_start *s)
 	for (size_t i = 0; i < sizeof(start.ticket_key); i++)
 		start.ticket_key[i] = g->ticket_key[i];
 	return session_main(&start);
+}
+
+static void
+settings_of(const struct generation *g, struct arena *a, struct queue_settings *s_out)
+{
+	enum dkim_algorithm *algorithms = arena_array(a, g->conf->n_signs, sizeof(*algorithms));
+	for (size_t i = 0; i < g->conf->n_signs; i++)
+		algorithms[i] = g->sign_keys[i].algorithm;
+	queue_settings_of(g->conf, algorithms, g->failure_rules,
+		kind_count(PROCESS_DELIVERY, g), a, s_out);
+}
+
+int
+kind_settings(const struct generation *g, struct err *err)
+{
+	struct arena *a = arena_new(QUEUE_SETTINGS_MOST);
+	struct queue_settings s;
+	settings_of(g, a, &s);
+	int fd = queue_settings_send(&s, err);
+	arena_free(&a);
+	return fd;
+}
+
+static int
+run_keeper(const struct kind_start *s)
+{
+	struct queue_settings settings;
+	struct keeper_start start = {.settings = &settings,
+		.open = segments_open,
+		.spool = s->generation->spool,
+		.hand = s->generation->hand,
+		.control_fd = s->control_fd};
+	settings_of(s->generation, s->generation->arena, &settings);
+	return keeper_main(&start);
 }
 
 static int
@@ -185,6 +222,8 @@ run_child(void *arg)
 		return authenticator_main(authenticator, r->start->control_fd);
 	if (r->kind == PROCESS_SIGNER)
 		return run_signer(r->start);
+	if (r->kind == PROCESS_KEEPER)
+		return run_keeper(r->start);
 	if (r->kind == PROCESS_DELIVERY)
 		return delivery_main(
 			&(struct delivery_start){.conf = r->start->generation->conf,
@@ -323,6 +362,10 @@ kind_fork(enum process_kind k, const struct kind_start *start, struct err *err)
 	int keep[SESSION_LISTENERS_MOST + 2];
 	size_t n = 0;
 	keep[n++] = start->control_fd;
+	if (k == PROCESS_KEEPER) {
+		keep[n++] = g->spool;
+		keep[n++] = g->hand;
+	}
 	if (k == PROCESS_SESSION) {
 		keep[n++] = g->spill_dir;
 		for (size_t i = 0; i < g->conf->n_listeners; i++)

@@ -23,6 +23,8 @@ unsigned kind_count(enum process_kind k, const struct generation *g); /* 0: not 
 const struct conf_listener *kind_listener(const struct generation *g, unsigned index);
 /* `filter virus { database PATH }`, or where freshclam puts it. */
 struct slice virus_database(const struct conf *conf);
+/* What the keeper is to know of a generation: a memfd, the caller's. -1 and err. */
+int kind_settings(const struct generation *g, struct err *err);
 pid_t kind_fork(enum process_kind k, const struct kind_start *start, struct err *err);
 
 #endif

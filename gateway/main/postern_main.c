@@ -23,6 +23,16 @@ static const struct {
 		"keygen DOMAIN SELECTOR [ed25519 | rsa2048] [FILE]    a key and its DNS record",
 		tool_dkim},
 	{"passwd", "USER [FILE]           sets the password of an account", tool_passwd},
+	{"doctor",
+		"[--json] [--listen] [--address ADDRESS ...]    is the gateway well, as the "
+		"world "
+		"sees it",
+		tool_doctor},
+	{"queue",
+		"[list | show | why | body | hold | release | retry | expire | drop] ...   "
+		"what "
+		"waits",
+		tool_queue},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -39,7 +39,14 @@ struct dsn {
 	bool eightbit, smtputf8; /* what the next hop must take */
 };
 
-/* Whether this recipient's sender is told of that, by NOTIFY; never where the sender is <>. */
+/* All that dsn_make takes of its arena for so many recipients, and all that it makes. */
+#define DSN_ROOM(n_rcpts) ((size_t)(n_rcpts)*2560 + (size_t)4 * 1024 * 1024)
+
+/*
+ * Whether this recipient's sender is told of that, by NOTIFY: a failure unless he wants none, a
+ * delay and a success where he asks for them. Never where the sender is <> or not ours: the
+ * gateway sends no backscatter.
+ */
 bool dsn_is_due(const struct stored_mail *m, const struct stored_rcpt *r, enum dsn_action a);
 void dsn_make(const struct dsn_input *in, struct arena *a, struct dsn *dsn_out);
 

@@ -24,13 +24,14 @@ struct egress;
 
 /* What one attempt by MX (never by a smarthost) has shown. */
 struct egress_evidence {
-	struct slice site;   /* the destination domain */
-	uint64_t mx_set;     /* 0: not known; unrelated means: other sets, other domains */
-	bool reached;        /* a greeting came */
-	bool unreachable;    /* connections timed out or were refused; no DNS failure */
-	bool listed;         /* the remote refused our address (FAILURE_LISTED) */
-	struct slice banner; /* empty: none */
-	bool starttls;
+	struct slice site;    /* the destination domain */
+	uint64_t mx_set;      /* 0: not known; unrelated means: other sets, other domains */
+	bool reached;         /* a greeting came */
+	bool unreachable;     /* connections timed out or were refused; no DNS failure */
+	bool listed;          /* the remote refused our address (FAILURE_LISTED) */
+	struct slice banner;  /* empty: none */
+	bool starttls;        /* it was on offer */
+	bool no_hello;        /* EHLO was not answered: starttls says nothing */
 	uint64_t certificate; /* 0: none seen */
 };
 

@@ -90,23 +90,28 @@ void schedule_site_is(struct schedule *s, struct slice domain, uint64_t mx_set);
 
 /* By hand. A part in flight is only marked, its result still comes. */
 void schedule_remove(struct schedule *s, const struct custody_id *id); /* all parts of a mail */
+/* One part, which may then be added again for another site. */
+void schedule_remove_part(struct schedule *s, const struct custody_id *id, uint32_t part);
 void
 schedule_due(struct schedule *s, const struct custody_id *id, uint64_t due_ms, uint64_t now_ms);
 /* The site's back-off is over: somebody has mended it. */
 void schedule_site_retry(struct schedule *s, struct slice site, uint64_t now_ms);
 
+enum { SCHEDULE_BEFORE_MOST = 1000 };
 struct schedule_why { /* what holds a part back, for people */
 	bool known, in_flight;
 	uint64_t due_ms;        /* of the part */
 	uint64_t site_until_ms; /* the site backs off until; 0: it does not */
 	unsigned site_in_flight, site_window, site_failures;
 	uint64_t rate_until_ms; /* the rate is used up until; 0: it is not */
-	size_t before;          /* parts that are due and stand before it at its site */
+	size_t before;          /* parts that are due before it at its site, and now; counted
+				   up to SCHEDULE_BEFORE_MOST: it is asked of every part */
 	bool all_taken;         /* all attempts of the gateway are taken */
 };
 void schedule_why(struct schedule *s, const struct custody_id *id, uint32_t part,
 	uint64_t now_ms, struct schedule_why *why_out);
 
+/* As of the last time told. Costs a step for each part that is due, and for each site. */
 struct schedule_counts {
 	size_t mails, parts, due, in_flight, sites, sites_backing_off;
 	size_t memory_bytes;

@@ -31,7 +31,7 @@ static const struct stream_calls calls = {.on_connected = on_connected,
 	.on_lost = on_lost};
 
 static struct smtp_client *
-make_client(const struct relay_transfer *t, enum relay_tls tls)
+make_client(const struct relay_transfer *t, enum tls_level tls)
 {
 	const struct next_hop *n = t->next_hop;
 	struct smtp_client_config config = {.hostname = t->pool->config.hostname,
@@ -39,13 +39,13 @@ make_client(const struct relay_transfer *t, enum relay_tls tls)
 		.user = n->user,
 		.password = n->password};
 	switch (tls) {
-	case RELAY_TLS_NEVER: config.tls = SMTP_TLS_NEVER; break;
-	case RELAY_TLS_MAY:
+	case TLS_LEVEL_NEVER: config.tls = SMTP_TLS_NEVER; break;
+	case TLS_LEVEL_OPPORTUNISTIC:
 		config.tls = t->pool->config.tls != NULL && !t->in_clear ? SMTP_TLS_MAY
 									 : SMTP_TLS_NEVER;
 		break;
-	case RELAY_TLS_MUST:
-	case RELAY_TLS_NAME: config.tls = SMTP_TLS_MUST; break;
+	case TLS_LEVEL_REQUIRED:
+	case TLS_LEVEL_VERIFIED: config.tls = SMTP_TLS_MUST; break;
 	}
 	return smtp_client_new(&config);
 }
@@ -69,23 +69,42 @@ proxy_header(const struct relay_transfer *t, char to[PROXY_WRITTEN_MOST])
 	return (struct slice){to, proxy_write(&h, to)};
 }
 
+/* Equal for policies that demand the same. */
+static const char *
+policy_text(const struct tls_policy *tls, char text[TLS_POLICY_KEY_BYTES])
+{
+	must(tls->n_names <= TLS_POLICY_NAMES_MOST);
+	int n = snprintf(text, TLS_POLICY_KEY_BYTES, "%d", (int)tls->level);
+	for (size_t i = 0; i < tls->n_names; i++) {
+		n += snprintf(text + n, TLS_POLICY_KEY_BYTES - (size_t)n, " %s", tls->names[i]);
+		must(n < TLS_POLICY_KEY_BYTES);
+	}
+	return text;
+}
+
 /* An idle connection that this transfer may go over. */
 static bool
-is_for(const struct relay_conn *c, const struct relay_transfer *t, enum relay_tls tls)
+is_for(const struct relay_conn *c, const struct relay_transfer *t, const char *policy)
 {
 	char bytes[PROXY_WRITTEN_MOST];
-	return c->tls == tls && c->probe == (t->kind == RELAY_PROBE) &&
+	const struct ip *prefer = t->mail != NULL ? &t->mail->prefer : NULL;
+	if (prefer != NULL && prefer->family != 0 && !ip_eq(prefer, &c->to.ip))
+		return false; /* maybe the hop has it: the addresses will tell */
+	return strcmp(c->policy, policy) == 0 && c->probe == (t->kind == RELAY_PROBE) &&
 	       c->named == t->way.hops->client && slice_eq(c->header, proxy_header(t, bytes));
 }
 
 struct relay_conn *
-relay_conn_open(struct relay_transfer *t, const struct relay_address *a, enum relay_tls tls,
-	struct err *err)
+relay_conn_open(struct relay_transfer *t, const struct relay_address *a, struct err *err)
 {
+	char policy[TLS_POLICY_KEY_BYTES];
+	enum tls_level level = a->tls.level;
 	struct relay_pool *p = t->pool;
 	const struct relay_times *times =
 		t->mail != NULL ? t->mail->times : &relay_times_inbound;
-	if ((tls == RELAY_TLS_MUST || tls == RELAY_TLS_NAME) && p->config.tls == NULL) {
+	if ((level == TLS_LEVEL_REQUIRED || level == TLS_LEVEL_VERIFIED) &&
+		p->config.tls == NULL) {
+		t->result.stage = RELAY_AT_TLS;
 		err_set(err, "TLS is demanded, and this process has none");
 		return NULL;
 	}
@@ -93,6 +112,7 @@ relay_conn_open(struct relay_transfer *t, const struct relay_address *a, enum re
 	c->stream = stream_connect(
 		p->config.loop, &a->to, NULL, times->connect, RELAY_OUT_BYTES, &calls, c, err);
 	if (c->stream == NULL) {
+		t->result.stage = RELAY_AT_CONNECT;
 		mem_free(c);
 		return NULL;
 	}
@@ -104,10 +124,12 @@ relay_conn_open(struct relay_transfer *t, const struct relay_address *a, enum re
 	c->host = mem_new(a->host.n + 1);
 	if (a->host.n > 0)
 		memcpy(c->host, a->host.p, a->host.n);
-	c->tls = tls;
+	c->tls = a->tls;
+	c->policy = mem_text(policy_text(&a->tls, policy));
+	c->mx_set = t->mx_set;
 	c->probe = t->kind == RELAY_PROBE;
 	c->mails_most = t->way.mails != 0 ? t->way.mails : p->config.mails;
-	c->client = make_client(t, tls);
+	c->client = make_client(t, level);
 	c->named = t->way.hops->client;
 	c->header = proxy_header(t, c->proxy);
 	loop_timer_init(&c->timer, p->config.loop, on_timer, c);
@@ -144,6 +166,7 @@ relay_conn_drop(struct relay_conn *c)
 	smtp_client_free(&c->client);
 	stream_free(&c->stream);
 	relay_hop_wake(c->hop);
+	mem_free(c->policy);
 	mem_free(c->host);
 	mem_free(c);
 }
@@ -193,12 +216,14 @@ go_idle(struct relay_conn *c)
 }
 
 struct relay_conn *
-relay_conn_take(struct relay_transfer *t, enum relay_tls tls)
+relay_conn_take(struct relay_transfer *t, const struct tls_policy *tls)
 {
 	struct relay_conn *next;
+	char text[TLS_POLICY_KEY_BYTES];
+	const char *policy = policy_text(tls, text);
 	for (struct relay_conn *c = TAILQ_FIRST(&t->hop->idle); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, of_hop_idle);
-		if (!is_for(c, t, tls))
+		if (!is_for(c, t, policy))
 			continue;
 		if (stream_peer_gone(c->stream)) {
 			relay_conn_drop(c);
@@ -244,11 +269,25 @@ phase_ms(const struct relay_conn *c, enum smtp_client_phase phase)
 	return c->times->command;
 }
 
+enum relay_stage
+relay_conn_stage(const struct relay_conn *c)
+{
+	enum smtp_client_phase phase = smtp_client_phase(c->client);
+	if (!c->connected)
+		return RELAY_AT_CONNECT;
+	if (phase == SMTP_CL_CLOSED)
+		phase = smtp_client_failed_in(c->client);
+	return relay_stage_of(phase);
+}
+
 static void
 start_tls(struct relay_conn *c)
 {
+	bool verified = c->tls.level == TLS_LEVEL_VERIFIED;
 	struct tls_peer peer = {.name = c->host,
-		.verify = c->tls == RELAY_TLS_NAME ? TLS_VERIFY_NAME : TLS_VERIFY_NONE};
+		.verify = verified ? TLS_VERIFY_NAME : TLS_VERIFY_NONE,
+		.names = c->tls.names,
+		.n_names = verified ? c->tls.n_names : 0};
 	struct err err;
 	if (stream_start_tls_client(
 		    c->stream, c->pool->config.tls, &peer, c->times->command, &err) == 0)
@@ -272,6 +311,7 @@ void
 relay_conn_run(struct relay_conn *c)
 {
 	flush(c);
+	c->starttls = c->starttls || smtp_client_offer(c->client)->tls;
 	while (smtp_client_wants_body(c->client) > 0 && !c->lost &&
 		stream_room(c->stream) > 0) {
 		if (!relay_transfer_fill(c->transfer))
@@ -293,6 +333,8 @@ relay_conn_run(struct relay_conn *c)
 	}
 	if (phase == SMTP_CL_READY && !c->was_ready) {
 		c->was_ready = true;
+		c->tls.names = NULL; /* its transfer's */
+		c->tls.n_names = 0;
 		c->hop->offer = *smtp_client_offer(c->client);
 		c->hop->offer.auth = NULL;
 		c->hop->offer_ms = loop_now(c->pool->config.loop);
@@ -353,6 +395,7 @@ static void
 on_connected(void *arg)
 {
 	struct relay_conn *c = arg;
+	c->connected = true;
 	loop_timer_set(&c->timer, c->times->greeting);
 	if (c->header.n > 0)
 		(void)stream_write(c->stream, c->header); /* what fails here on_lost tells */
@@ -364,7 +407,10 @@ on_secure(void *arg)
 	struct relay_conn *c = arg;
 	struct tls_info info;
 	c->secure = true;
-	c->verified = stream_tls_info(c->stream, &info) && info.verified;
+	if (stream_tls_info(c->stream, &info)) {
+		c->verified = info.verified;
+		c->certificate = info.certificate;
+	}
 	smtp_client_tls_started(c->client);
 	relay_conn_run(c);
 }

@@ -115,6 +115,40 @@ mx_hosts(struct slice domain, const struct dns_answer *mx, struct slice own_name
 	return choose(all, n, own_name, list_out);
 }
 
+static int
+compare_names(const void *left, const void *right)
+{
+	const struct slice *a = left, *b = right;
+	return slice_cmp(*a, *b);
+}
+
+uint64_t
+mx_set_hash(struct slice domain, const struct dns_answer *mx, struct arena *a)
+{
+	const uint64_t prime = UINT64_C(0x100000001b3);
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	size_t n = mx->status == DNS_OK ? mx->n : 0;
+	struct slice *names = arena_array(a, n + 1, sizeof(*names));
+	for (size_t i = 0; i < n; i++)
+		names[i] = mx->rr[i].text;
+	if (n == 0)
+		names[n++] = domain;
+	for (size_t i = 0; i < n; i++) {
+		if (slice_ends(names[i], SLICE(".")))
+			names[i].n--;
+		names[i] = arena_lower(a, names[i]);
+	}
+	qsort(names, n, sizeof(*names), compare_names);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && slice_eq(names[i], names[i - 1]))
+			continue;
+		for (size_t k = 0; k < names[i].n; k++)
+			hash = (hash ^ (unsigned char)names[i].p[k]) * prime;
+		hash = (hash ^ ' ') * prime; /* which no name has */
+	}
+	return hash != 0 ? hash : 1;
+}
+
 static bool
 is_own(const struct ip *ip, const struct ip_net *own, size_t n_own)
 {

@@ -39,6 +39,13 @@ struct mx_list {
 enum mx_verdict mx_hosts(struct slice domain, const struct dns_answer *mx,
 	struct slice own_name, uint64_t seed, struct arena *a, struct mx_list *list_out);
 
+/*
+ * One number for the set of all names of an answer, in any order and case: who shares it shares
+ * the servers. Equal in all processes and for ever (FNV-1a); never 0. No MX record: the domain
+ * itself.
+ */
+uint64_t mx_set_hash(struct slice domain, const struct dns_answer *mx, struct arena *a);
+
 struct mx_lookup { /* of one host; copied out of the callbacks */
 	struct dns_answer v4, v6;
 };

@@ -210,16 +210,22 @@ relay_hop_wake(struct relay_hop *h)
 	loop_task_queue(&t->task);
 }
 
-enum relay_tls
+struct tls_policy
 relay_way_tls(const struct relay_way *w, const struct next_hop *n)
 {
-	if (w->hops->tls_required && w->tls == RELAY_TLS_MAY)
-		return RELAY_TLS_NAME;
-	if (w->tls == RELAY_TLS_MAY && n->user.n > 0)
-		return RELAY_TLS_MUST; /* a password never goes in clear */
-	if (w->tls == RELAY_TLS_MAY && n->kind == HOP_LMTP_PATH)
-		return RELAY_TLS_NEVER; /* a socket of this machine */
-	return w->tls;
+	struct tls_policy p = w->tls;
+	if (p.level != TLS_LEVEL_OPPORTUNISTIC)
+		return p;
+	if (w->hops->tls_required) {
+		p.level = TLS_LEVEL_VERIFIED;
+		p.source = "tls required";
+	} else if (n->user.n > 0) {
+		p.level = TLS_LEVEL_REQUIRED; /* a password never goes in clear */
+		p.source = "auth";
+	} else if (n->kind == HOP_LMTP_PATH) {
+		p.level = TLS_LEVEL_NEVER;
+	}
+	return p;
 }
 
 /* Asks in the background; what it has on offer is kept by the EHLO. */

@@ -7,8 +7,8 @@
  * A way is `A then B`: hops in order, each a host (name or address), an LMTP socket, `mx
  * "NAME"` or balanced { ... }. A hop that does not answer is marked down (10 s, doubling to 5
  * min) and passed over while another is up; a failure before the final dot goes on to the next
- * address and hop. What a hop *says* about the mail or a recipient (4yz, 5yz to MAIL, RCPT,
- * DATA, dot) is the answer.
+ * address and hop, and so does a 4yz to MAIL, to one more server of the hop. What a hop *says*
+ * about the mail or a recipient (5yz to MAIL; 4yz, 5yz to RCPT, DATA, dot) is the answer.
  *
  * After the final dot nothing is tried again: a connection lost there leaves its recipients in
  * doubt (RELAY_DOUBT, RFC 1047). A kept connection that dies before it is replaced by a fresh
@@ -24,6 +24,7 @@
 #include "io/stream.h"
 #include "io/tls.h"
 #include "relay/body.h"
+#include "relay/tls_policy.h"
 #include "smtp/client.h"
 
 struct relay_pool;
@@ -62,16 +63,9 @@ struct relay_pool *relay_pool_new(const struct relay_config *c);
 /* Transfers and probes must be gone or cancelled. Idle connections get QUIT. Takes NULL. */
 void relay_pool_free(struct relay_pool **p);
 
-enum relay_tls {
-	RELAY_TLS_MAY,  /* opportunistic: as good as can be, in clear where a handshake fails */
-	RELAY_TLS_MUST, /* encrypted, any certificate */
-	RELAY_TLS_NAME, /* chain and name are verified */
-	RELAY_TLS_NEVER,
-};
-
 struct relay_way {
-	const struct hop_list *hops; /* tls_required makes MAY to NAME */
-	enum relay_tls tls;
+	const struct hop_list *hops; /* tls_required makes OPPORTUNISTIC to VERIFIED */
+	struct tls_policy tls;       /* its names live as long as the transfer */
 	unsigned connections; /* to one hop at once; 0: no limit. Others wait their turn */
 	unsigned mails;       /* over one connection; 0: the pool's */
 	bool direct;          /* hops are the domain itself: MX rules with their replies */
@@ -102,6 +96,7 @@ struct relay_mail {
 			     then RELAY_DEFERRED with phase SMTP_CL_RCPT */
 	const struct relay_body *body;
 	uint64_t deadline_ms; /* loop_now: no final dot starts later; 0: none */
+	struct ip prefer;     /* this address first, where a hop has it; family 0: any */
 	const struct relay_times *times;
 	struct arena *arena; /* replies and words are put here */
 	/* Who has brought it, for hops that are told (`client by`); NULL: nobody to tell of.
@@ -110,8 +105,29 @@ struct relay_mail {
 	const struct log_context *log; /* EV_ATTEMPT lines; may be NULL */
 };
 
+enum relay_stage { /* where a transfer ended */
+	RELAY_AT_DNS,
+	RELAY_AT_CONNECT,  /* also while it waited for its turn */
+	RELAY_AT_GREETING, /* and EHLO */
+	RELAY_AT_TLS,
+	RELAY_AT_AUTH,
+	RELAY_AT_MAIL,
+	RELAY_AT_RCPT,
+	RELAY_AT_DATA, /* and the body */
+	RELAY_AT_DOT,
+	RELAY_STAGES
+};
+
+/*
+ * Where several were tried without an answer, it is of the last one that had words for us: a
+ * 4yz to MAIL (which is then the reply), or a refusal before MAIL (`said`); else of the last.
+ */
 struct relay_result {
 	struct smtp_reply reply; /* for all: that of the dot, or what decided before it */
+	enum relay_stage stage;
+	struct smtp_reply
+		said; /* by a session that did not come about (to the connection, EHLO,
+			 STARTTLS, AUTH) or was ended (421); code 0: nothing was */
 	enum smtp_client_phase phase;
 	bool from_hop;              /* the hop's words; false: ours (unreachable, TLS, DNS) */
 	struct slice why;           /* what failed, in words for the log; empty: nothing did */
@@ -121,6 +137,11 @@ struct relay_result {
 	struct smtp_offer offer;    /* what it has on offer (auth is NULL) */
 	bool tls, tls_verified;
 	unsigned attempts; /* connections tried, kept ones too */
+	/* Of the last connection: who has answered there */
+	struct slice banner;  /* the greeting's first line, cut to SMTP_GREETING_MOST */
+	bool starttls;        /* was on offer */
+	uint64_t certificate; /* see struct tls_info; 0: none seen */
+	uint64_t mx_set;      /* mx_set_hash; 0: not by MX, or not known */
 };
 
 typedef void relay_fn(void *arg, const struct relay_result *r);
@@ -128,6 +149,14 @@ typedef void relay_fn(void *arg, const struct relay_result *r);
 /* m, its body, w->hops are borrowed until fn or a cancel that returns true; w itself is copied.
  */
 struct relay_transfer *relay_send(struct relay_pool *p, const struct relay_way *w,
+	struct relay_mail *m, relay_fn *fn, void *arg);
+/*
+ * What the hop says of m's first recipient, as with the mail itself: MAIL with its sender and
+ * parameters, RCPT, RSET, over a connection as mails have them, which is kept for the mail. m
+ * has no body; the answer is in its recipient and in the result, with phase SMTP_CL_RCPT (or
+ * MAIL, where that was refused).
+ */
+struct relay_transfer *relay_ask(struct relay_pool *p, const struct relay_way *w,
 	struct relay_mail *m, relay_fn *fn, void *arg);
 /*
  * The client is gone. True: ended, nothing was delivered, fn is not called; *t is cleared.

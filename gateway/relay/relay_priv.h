@@ -21,6 +21,7 @@ enum {
 		256 * 1024, /* unsent bytes of a connection: the body waits for the rest */
 	RELAY_PIECE_BYTES = 64 * 1024,
 	RELAY_ATTEMPTS_MOST = 16, /* connections for one mail */
+	RELAY_PUT_OFFS_MOST = 2,  /* servers of a hop that are asked to take MAIL, after 4yz */
 	RELAY_PROBES_MOST = 4,    /* connections for probes to one hop */
 	RELAY_HOPS_KEPT = 4096,   /* beyond, hops that nothing is known of are forgotten */
 	RELAY_DOWN_FIRST_MS = 10 * 1000,
@@ -35,7 +36,8 @@ struct relay_verify;
 
 struct relay_address {
 	struct stream_addr to;
-	struct slice host; /* for SNI and the log */
+	struct slice host;     /* for SNI and the log */
+	struct tls_policy tls; /* lives as long as the transfer */
 };
 
 TAILQ_HEAD(relay_conn_list, relay_conn);
@@ -84,9 +86,11 @@ struct relay_conn {
 	const struct relay_times *times;
 	struct stream_addr to;
 	char *host;
-	enum relay_tls tls;
-	bool probe, was_ready, is_idle, lost, tls_failed;
-	bool secure, verified;
+	struct tls_policy tls; /* its names only until the session has come about */
+	char *policy;          /* tls as text, to be compared */
+	bool probe, was_ready, is_idle, lost, tls_failed, connected;
+	bool secure, verified, starttls;
+	uint64_t certificate, mx_set;
 	enum hop_client named; /* how it is told the client */
 	struct slice header;   /* PROXY: what is said first */
 	char proxy[PROXY_WRITTEN_MOST];
@@ -109,7 +113,12 @@ struct relay_resolve {
 	size_t open; /* questions without an answer */
 };
 
-enum relay_kind { RELAY_MAIL, RELAY_PROBE, RELAY_LEARN };
+enum relay_kind {
+	RELAY_MAIL,
+	RELAY_ASK,   /* RCPT without a mail, where mails go */
+	RELAY_PROBE, /* the call-out, on connections of its own */
+	RELAY_LEARN
+};
 
 struct relay_transfer {
 	TAILQ_ENTRY(relay_transfer) of_pool, of_waiting;
@@ -129,6 +138,7 @@ struct relay_transfer {
 	struct relay_resolve resolve;
 	struct relay_address addresses[MX_ADDRESSES_MOST];
 	size_t n_addresses, address_at;
+	uint64_t mx_set; /* of the hop; 0: not known */
 	struct relay_conn *conn;
 	bool waiting;  /* for its turn at the hop */
 	bool waited;   /* it was woken once, and stays the first */
@@ -138,10 +148,15 @@ struct relay_transfer {
 	bool in_clear; /* the handshake failed at this address, TLS may be missing */
 	bool final;    /* the dot is out */
 	bool started;
+	unsigned put_offs; /* servers of this hop that had 4yz to MAIL; the last: */
+	struct stream_addr declined;
+	struct slice declined_host;
 	struct smtp_client_mail send;
 	struct relay_reader reader;
 	struct buf scratch;
 	struct relay_result result;
+	bool spoken;               /* somebody had words for us, without an answer */
+	struct relay_result words; /* as it was then */
 };
 
 /* pool.c */
@@ -154,14 +169,16 @@ void relay_hop_up(struct relay_pool *p, struct relay_hop *h, const struct next_h
 /* Its hop was told the client of a mail, or could not be: one warning until that changes. */
 void relay_hop_unnamed(struct relay_transfer *t, bool unnamed);
 void relay_hop_wake(struct relay_hop *h); /* a waiting transfer may try again */
-enum relay_tls relay_way_tls(const struct relay_way *w, const struct next_hop *n);
+struct tls_policy relay_way_tls(const struct relay_way *w, const struct next_hop *n);
 
 /* conn.c */
 /* NULL and err: failed at once. */
-struct relay_conn *relay_conn_open(struct relay_transfer *t, const struct relay_address *a,
-	enum relay_tls tls, struct err *err);
+struct relay_conn *
+relay_conn_open(struct relay_transfer *t, const struct relay_address *a, struct err *err);
 /* An idle one that is alive, now the transfer's; NULL: none. */
-struct relay_conn *relay_conn_take(struct relay_transfer *t, enum relay_tls tls);
+struct relay_conn *relay_conn_take(struct relay_transfer *t, const struct tls_policy *tls);
+/* Where it is, or where it failed. */
+enum relay_stage relay_conn_stage(const struct relay_conn *c);
 void relay_conn_send(struct relay_conn *c, struct smtp_client_mail *m);
 void relay_conn_run(struct relay_conn *c); /* after the client machine was given something */
 void relay_conn_release(struct relay_conn *c); /* the transfer has done with it */
@@ -189,9 +206,16 @@ bool relay_transfer_fill(struct relay_transfer *t);
 struct slice relay_keep_words(struct relay_transfer *t, struct slice words);
 void relay_note_why(struct relay_transfer *t, struct slice why); /* for the log */
 void relay_log_attempt(struct relay_transfer *t);
-/* Both end the transfer and call the caller's fn. For all: nobody was delivered to, by our
+enum relay_stage relay_stage_of(enum smtp_client_phase phase);
+/* Who has answered at this connection, whatever it was. */
+void relay_note_conn(struct relay_transfer *t, const struct relay_conn *c);
+/* What this attempt came to is told in the end, if none of the others has an answer. */
+void relay_note_words(struct relay_transfer *t);
+/* All three end the transfer and call the caller's fn. For all: nobody was delivered to, by our
  * words. */
 void relay_finish_for_all(struct relay_transfer *t, struct smtp_reply reply);
+/* The same, by the words that somebody had for us, if there are any. */
+void relay_finish_unanswered(struct relay_transfer *t, struct smtp_reply reply);
 void
 relay_finish_answered(struct relay_transfer *t); /* or the dot went out without an answer */
 

@@ -20,7 +20,7 @@ add_address(struct relay_transfer *t, const struct ip *ip, struct slice host)
 {
 	must(t->n_addresses < MX_ADDRESSES_MOST);
 	struct relay_address *a = &t->addresses[t->n_addresses++];
-	*a = (struct relay_address){.host = host};
+	*a = (struct relay_address){.host = host, .tls = relay_way_tls(&t->way, t->next_hop)};
 	a->to.ip = *ip;
 	a->to.port = port_of(t->next_hop);
 }
@@ -30,7 +30,7 @@ take_path(struct relay_transfer *t)
 {
 	struct relay_address *a = &t->addresses[t->n_addresses++];
 	struct slice path = t->next_hop->host;
-	*a = (struct relay_address){.host = path};
+	*a = (struct relay_address){.host = path, .tls = relay_way_tls(&t->way, t->next_hop)};
 	must(path.n < sizeof(a->to.path)); /* the configuration sees to it */
 	memcpy(a->to.path, path.p, path.n);
 	return MX_GOOD;
@@ -59,6 +59,22 @@ keep_answer(struct relay_transfer *t, const struct dns_answer *from, struct dns_
 		to->rr[i].ip = from->rr[i].ip;
 }
 
+/* The address that the caller wants first, the others behind it in their order. */
+static void
+prefer(struct relay_transfer *t)
+{
+	if (t->mail == NULL || t->mail->prefer.family == 0)
+		return;
+	for (size_t i = 0; i < t->n_addresses; i++) {
+		struct relay_address first = t->addresses[i];
+		if (!ip_eq(&first.to.ip, &t->mail->prefer))
+			continue;
+		memmove(&t->addresses[1], &t->addresses[0], i * sizeof(first));
+		t->addresses[0] = first;
+		return;
+	}
+}
+
 static enum mx_verdict
 choose_addresses(struct relay_transfer *t)
 {
@@ -71,6 +87,7 @@ choose_addresses(struct relay_transfer *t)
 		mx_addresses(&r->list, r->lookups, c->own, may_loop ? c->n_own : 0, &found);
 	for (size_t i = 0; i < found.n; i++)
 		add_address(t, &found.at[i].ip, found.at[i].host);
+	prefer(t);
 	return v;
 }
 
@@ -113,6 +130,10 @@ on_mx(void *arg, const struct dns_answer *answer)
 	struct relay_resolve *r = arg;
 	struct relay_transfer *t = r->transfer;
 	r->mx = NULL;
+	t->mx_set = mx_set_hash(t->next_hop->host, answer, t->arena);
+	if (answer->status != DNS_OK && answer->status != DNS_NODATA)
+		t->mx_set = 0;
+	t->result.mx_set = t->mx_set;
 	enum mx_verdict v = mx_hosts(t->next_hop->host, answer, t->pool->config.hostname,
 		t->pool->turn++, t->arena, &r->list);
 	if (v == MX_GOOD)
@@ -128,6 +149,7 @@ relay_resolve_start(struct relay_transfer *t, enum mx_verdict *verdict_out)
 	struct relay_resolve *r = &t->resolve;
 	*r = (struct relay_resolve){.transfer = t, .direct = t->way.direct};
 	t->n_addresses = t->address_at = 0;
+	t->mx_set = 0;
 	*verdict_out = MX_LATER;
 	if (n->kind == HOP_LMTP_PATH) {
 		*verdict_out = take_path(t);

@@ -36,6 +36,8 @@ relay_log_attempt(struct relay_transfer *t)
 	log_begin(&l, EV_ATTEMPT, t->mail->log);
 	if (t->kind == RELAY_PROBE)
 		log_text(&l, "for", "call-out");
+	if (t->kind == RELAY_ASK)
+		log_text(&l, "for", "recipient");
 	log_slice(&l, "hop", t->next_hop != NULL ? t->next_hop->text : SLICE("none"));
 	if (r->host.n > 0 && !slice_eq(r->host, t->next_hop->host))
 		log_slice(&l, "host", r->host);
@@ -48,6 +50,47 @@ relay_log_attempt(struct relay_transfer *t)
 	if (r->why.n > 0)
 		log_slice(&l, "why", r->why);
 	log_end(&l);
+}
+
+enum relay_stage
+relay_stage_of(enum smtp_client_phase phase)
+{
+	switch (phase) {
+	case SMTP_CL_GREETING:
+	case SMTP_CL_EHLO: return RELAY_AT_GREETING;
+	case SMTP_CL_STARTTLS:
+	case SMTP_CL_TLS: return RELAY_AT_TLS;
+	case SMTP_CL_AUTH: return RELAY_AT_AUTH;
+	case SMTP_CL_RCPT: return RELAY_AT_RCPT;
+	case SMTP_CL_DATA:
+	case SMTP_CL_BODY: return RELAY_AT_DATA;
+	case SMTP_CL_DOT: return RELAY_AT_DOT;
+	case SMTP_CL_READY:
+	case SMTP_CL_XCLIENT:
+	case SMTP_CL_MAIL:
+	case SMTP_CL_RSET:
+	case SMTP_CL_QUIT:
+	case SMTP_CL_CLOSED: break;
+	}
+	return RELAY_AT_MAIL;
+}
+
+void
+relay_note_conn(struct relay_transfer *t, const struct relay_conn *c)
+{
+	struct relay_result *r = &t->result;
+	r->tls = c->secure;
+	r->tls_verified = c->verified;
+	r->banner = relay_keep_words(t, smtp_client_greeting(c->client));
+	r->starttls = c->starttls;
+	r->certificate = c->certificate;
+}
+
+void
+relay_note_words(struct relay_transfer *t)
+{
+	t->spoken = true;
+	t->words = t->result;
 }
 
 /* All that had to be said is in the result and in the recipients. */
@@ -72,19 +115,47 @@ fate_of(const struct smtp_reply *r)
 	}
 }
 
+static void
+tell_all(struct relay_transfer *t)
+{
+	const struct relay_result *r = &t->result;
+	for (size_t i = 0; t->mail != NULL && i < t->mail->n_rcpts; i++) {
+		t->mail->rcpts[i].reply = r->reply;
+		t->mail->rcpts[i].fate = fate_of(&r->reply);
+		t->mail->rcpts[i].phase = r->phase;
+	}
+}
+
 /* Nobody was delivered to, for a reason of ours. */
 void
 relay_finish_for_all(struct relay_transfer *t, struct smtp_reply reply)
 {
+	if (t->conn != NULL)
+		relay_note_conn(t, t->conn);
 	t->result.reply = reply;
 	t->result.from_hop = false;
 	t->result.phase = SMTP_CL_GREETING;
-	for (size_t i = 0; t->mail != NULL && i < t->mail->n_rcpts; i++) {
-		t->mail->rcpts[i].reply = reply;
-		t->mail->rcpts[i].fate = fate_of(&reply);
-		t->mail->rcpts[i].phase = SMTP_CL_GREETING;
-	}
+	tell_all(t);
 	relay_log_attempt(t);
+	finish(t);
+}
+
+void
+relay_finish_unanswered(struct relay_transfer *t, struct smtp_reply reply)
+{
+	unsigned attempts = t->result.attempts;
+	if (!t->spoken) {
+		relay_finish_for_all(t, reply);
+		return;
+	}
+	bool told = t->words.reply.code != 0 && t->words.attempts == attempts;
+	t->result = t->words;
+	t->result.attempts = attempts;
+	if (t->result.reply.code == 0)
+		t->result.reply = reply;
+	tell_all(t);
+	if (!told)
+		relay_log_attempt(t);
 	finish(t);
 }
 
@@ -118,6 +189,8 @@ relay_finish_answered(struct relay_transfer *t)
 		judge_rcpt(m, &m->rcpts[i], &t->mail->rcpts[i]);
 	t->result.reply = m->reply.code != 0 ? m->reply : smtp_reply_of(in_doubt);
 	t->result.phase = m->phase;
+	t->result.stage = relay_stage_of(m->phase);
+	t->result.said = (struct smtp_reply){0};
 	t->result.from_hop = m->reply.code != 0 && m->asked;
 	relay_log_attempt(t);
 	finish(t);

@@ -3,9 +3,12 @@
  * at the start: hops that are up, then those that are down, each as the administrator wrote
  * them.
  *
- * What may be tried again is decided in one place, relay_transfer_settled: before the final dot
- * the next address and hop follow, after it nothing does (OUT-04).
+ * What may be tried again is decided in one place, relay_transfer_settled: what broke before
+ * the final dot, and a 4yz to MAIL, goes on to the next address and hop; after the dot nothing
+ * does (OUT-04). Where none of them has an answer, the last that had words for us is told.
  */
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/must.h"
 #include "relay/relay_priv.h"
@@ -109,7 +112,12 @@ on_deadline(void *arg)
 {
 	struct relay_transfer *t = arg;
 	must(!t->final);
-	relay_finish_for_all(t, smtp_reply_of(too_late));
+	bool asks = t->resolve.mx != NULL || t->resolve.open > 0;
+	if (t->conn != NULL)
+		t->result.stage = relay_conn_stage(t->conn);
+	else
+		t->result.stage = asks ? RELAY_AT_DNS : RELAY_AT_CONNECT;
+	relay_finish_unanswered(t, smtp_reply_of(too_late));
 }
 
 /* ---- from hop to hop ---- */
@@ -124,8 +132,9 @@ use(struct relay_transfer *t, struct relay_conn *c, bool kept)
 	r->hop = t->next_hop->text;
 	r->address = c->to;
 	r->host = relay_keep_words(t, slice_of(c->host));
-	r->tls = r->tls_verified = false;
 	r->why = SLICE_NONE;
+	r->mx_set = c->mx_set;
+	relay_note_conn(t, c);
 }
 
 static void
@@ -136,15 +145,14 @@ send_mail(struct relay_transfer *t)
 	t->met = true;
 	r->offer = *smtp_client_offer(c->client);
 	r->offer.auth = NULL;
-	r->tls = c->secure;
-	r->tls_verified = c->verified;
+	relay_note_conn(t, c);
 	struct smtp_client_mail *m = &t->send;
 	*m = (struct smtp_client_mail){.sender = t->mail->sender,
 		.params = t->mail->params,
 		.rcpts = m->rcpts,
 		.n_rcpts = t->mail->n_rcpts,
 		.all_or_none = t->mail->all_or_none,
-		.probe = t->kind == RELAY_PROBE,
+		.probe = t->kind != RELAY_MAIL,
 		.arena = t->mail->arena};
 	if (t->way.hops->client == HOP_CLIENT_XCLIENT)
 		m->xclient = t->mail->client;
@@ -199,24 +207,41 @@ is_at_limit(struct relay_transfer *t)
 	return (probe ? t->hop->probes : t->hop->conns) >= limit;
 }
 
+/* This address, or this server by another of its addresses, puts us off. */
+static bool
+has_declined(const struct relay_transfer *t, const struct relay_address *a)
+{
+	const struct stream_addr *no = &t->declined;
+	if (t->put_offs == 0)
+		return false;
+	if (t->next_hop->kind == HOP_MX && slice_eq_nocase(a->host, t->declined_host))
+		return true;
+	return ip_eq(&a->to.ip, &no->ip) && a->to.port == no->port &&
+	       strcmp(a->to.path, no->path) == 0;
+}
+
 static void
 next_address(struct relay_transfer *t)
 {
-	enum relay_tls tls = relay_way_tls(&t->way, t->next_hop);
 	if (is_at_limit(t)) { /* others came first while we asked the DNS */
 		wait_turn(t);
 		return;
 	}
-	while (t->address_at < t->n_addresses && t->result.attempts < RELAY_ATTEMPTS_MOST) {
+	while (t->address_at < t->n_addresses && t->result.attempts < RELAY_ATTEMPTS_MOST &&
+		t->put_offs < RELAY_PUT_OFFS_MOST) {
 		const struct relay_address *a = &t->addresses[t->address_at++];
 		struct err err = {0};
-		struct relay_conn *c = relay_conn_open(t, a, tls, &err);
+		if (has_declined(t, a))
+			continue;
+		struct relay_conn *c = relay_conn_open(t, a, &err);
 		if (c != NULL) {
 			use(t, c, false);
 			return;
 		}
 		t->result.attempts++;
 		t->result.address = a->to;
+		t->result.hop = t->next_hop->text;
+		t->result.host = relay_keep_words(t, a->host);
 		relay_note_why(t, slice_of(err.text));
 	}
 	hop_failed(t);
@@ -230,10 +255,11 @@ relay_transfer_resolved(struct relay_transfer *t, enum mx_verdict verdict)
 		return;
 	}
 	struct smtp_reply reply = mx_reply(verdict);
+	t->result.stage = RELAY_AT_DNS;
 	relay_note_why(t, reply.text);
 	if (t->way.direct) { /* the domain itself has said so, or could not be asked */
 		t->result.hop = t->next_hop->text;
-		relay_finish_for_all(t, reply);
+		relay_finish_unanswered(t, reply);
 	} else {
 		hop_failed(t);
 	}
@@ -244,8 +270,9 @@ try_hop(struct relay_transfer *t)
 {
 	struct relay_conn *c = NULL;
 	enum mx_verdict verdict;
+	struct tls_policy tls = relay_way_tls(&t->way, t->next_hop);
 	if (!t->fresh && t->kind != RELAY_LEARN)
-		c = relay_conn_take(t, relay_way_tls(&t->way, t->next_hop));
+		c = relay_conn_take(t, &tls);
 	if (c != NULL) {
 		use(t, c, true);
 		send_mail(t);
@@ -260,7 +287,7 @@ static void
 next_hop(struct relay_transfer *t)
 {
 	if (t->at == t->n_order || t->result.attempts >= RELAY_ATTEMPTS_MOST) {
-		relay_finish_for_all(t, smtp_reply_of(unreachable));
+		relay_finish_unanswered(t, smtp_reply_of(unreachable));
 		return;
 	}
 	leave_hop(t);
@@ -268,6 +295,7 @@ next_hop(struct relay_transfer *t)
 	t->hop = relay_hop_find(t->pool, t->next_hop);
 	t->hop->transfers++;
 	t->fresh = t->in_clear = t->waited = t->met = false;
+	t->put_offs = 0;
 	try_hop(t);
 }
 
@@ -278,6 +306,7 @@ start(struct relay_transfer *t)
 	uint64_t now = loop_now(t->pool->config.loop);
 	if (t->mail != NULL && t->mail->deadline_ms != 0) {
 		if (t->mail->deadline_ms <= now) {
+			t->result.stage = RELAY_AT_CONNECT;
 			relay_finish_for_all(t, smtp_reply_of(too_late));
 			return;
 		}
@@ -321,12 +350,27 @@ relay_transfer_ready(struct relay_transfer *t)
 static void
 note_failure(struct relay_transfer *t)
 {
-	struct smtp_reply r;
+	struct relay_conn *c = t->conn;
+	struct smtp_reply r = {0};
 	const char *why = "";
-	if (smtp_client_failed(t->conn->client, &r, &why) && r.code != 0)
-		relay_note_why(t, smtp_reply_line(&r, t->arena));
-	else
-		relay_note_why(t, slice_of(t->conn->why[0] != '\0' ? t->conn->why : why));
+	relay_note_conn(t, c);
+	t->result.stage = relay_conn_stage(c);
+	t->result.said = (struct smtp_reply){0};
+	if (!smtp_client_failed(c->client, &r, &why) || r.code == 0) {
+		relay_note_why(t, slice_of(c->why[0] != '\0' ? c->why : why));
+		return;
+	}
+	relay_note_why(t, smtp_reply_line(&r, t->arena));
+	t->result.said = smtp_reply_text(r, SLICE_NONE, t->arena);
+	t->result.said.text = relay_keep_words(t, r.text);
+	t->result.phase = SMTP_CL_GREETING;
+}
+
+static void
+keep_said(struct relay_transfer *t)
+{
+	if (t->result.said.code != 0)
+		relay_note_words(t);
 }
 
 static void
@@ -340,8 +384,10 @@ drop_conn(struct relay_transfer *t)
 void
 relay_transfer_failed(struct relay_transfer *t)
 {
-	bool again = t->conn->tls_failed && t->conn->tls == RELAY_TLS_MAY && !t->in_clear;
+	bool again = t->conn->tls_failed && t->conn->tls.level == TLS_LEVEL_OPPORTUNISTIC &&
+		     !t->in_clear;
 	note_failure(t);
+	keep_said(t);
 	relay_log_attempt(t);
 	drop_conn(t);
 	t->in_clear = again;
@@ -359,6 +405,7 @@ try_elsewhere(struct relay_transfer *t)
 	relay_log_attempt(t);
 	drop_conn(t);
 	if (!kept) {
+		keep_said(t);
 		next_address(t);
 		return;
 	}
@@ -376,6 +423,39 @@ is_sent(const struct smtp_client_mail *m)
 	return false;
 }
 
+/* 4yz to MAIL: it would be the same for any mail of this sender now, at this server. */
+static bool
+is_put_off(const struct smtp_client_mail *m)
+{
+	return m->phase == SMTP_CL_MAIL && m->asked && smtp_reply_class(&m->reply) == 4;
+}
+
+static void
+try_another(struct relay_transfer *t)
+{
+	struct relay_conn *c = t->conn;
+	t->result.reply = t->send.reply;
+	t->result.phase = SMTP_CL_MAIL;
+	t->result.stage = RELAY_AT_MAIL;
+	t->result.from_hop = true;
+	t->result.said = (struct smtp_reply){0};
+	relay_log_attempt(t);
+	relay_note_words(t);
+	t->result.reply = (struct smtp_reply){0};
+	t->result.from_hop = false;
+	t->conn = NULL;
+	bool kept = t->kept;
+	t->fresh = true; /* not this one again, should we have to wait for our turn */
+	t->put_offs++;
+	t->declined = c->to;
+	t->declined_host = arena_slice(t->arena, slice_of(c->host));
+	relay_conn_release(c);
+	if (kept)
+		try_hop(t);
+	else
+		next_address(t);
+}
+
 void
 relay_transfer_settled(struct relay_transfer *t)
 {
@@ -383,6 +463,10 @@ relay_transfer_settled(struct relay_transfer *t)
 	bool no_answer = m->reply.code == 0 || m->reply.code == 421;
 	if (no_answer && !is_sent(m)) {
 		try_elsewhere(t);
+		return;
+	}
+	if (is_put_off(m)) {
+		try_another(t);
 		return;
 	}
 	if (no_answer)
@@ -425,6 +509,14 @@ relay_send(struct relay_pool *p, const struct relay_way *w, struct relay_mail *m
 {
 	must(m->n_rcpts > 0 && m->body != NULL && m->times != NULL);
 	return relay_transfer_new(p, RELAY_MAIL, w, m, fn, arg);
+}
+
+struct relay_transfer *
+relay_ask(struct relay_pool *p, const struct relay_way *w, struct relay_mail *m, relay_fn *fn,
+	void *arg)
+{
+	must(m->n_rcpts > 0 && m->body == NULL && m->times != NULL);
+	return relay_transfer_new(p, RELAY_ASK, w, m, fn, arg);
 }
 
 bool

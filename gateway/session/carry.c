@@ -1,6 +1,7 @@
 /*
  * A mail on its way to its next hop: to a declared domain's servers over connections of this
- * process, to the outside through a delivery process.
+ * process, to the outside through a delivery process or, with a spool, the keeper
+ * (carry_keeper.c).
  */
 #include "delivery/messages.h"
 #include "session/process_priv.h"
@@ -8,12 +9,26 @@
 /* A delivery process answers within its own budgets; this is for one that hangs. */
 enum { DELIVERY_HANGS_MS = 20 * 60 * 1000 };
 
+/* No server was reached, or none that could be spoken to: nobody has said anything of it. */
+static bool
+is_unreachable(const struct gate_transfer *t, const struct relay_result *r)
+{
+	for (size_t i = 0; i < t->mail.n_rcpts; i++)
+		if (t->mail.rcpts[i].fate != RELAY_DEFERRED)
+			return false;
+	return !r->from_hop;
+}
+
 static void
 on_relayed(void *arg, const struct relay_result *r)
 {
 	struct connection *c = arg;
 	struct gate_transfer *t = gate_transfer(c->gate);
 	c->transfer = NULL;
+	if (is_unreachable(t, r) && gate_unreachable(c->gate)) {
+		carry_to_keeper(c);
+		return;
+	}
 	t->reply = r->reply;
 	t->from_hop = r->from_hop;
 	t->hop = arena_slice(t->mail.arena, r->hop);
@@ -45,7 +60,7 @@ on_delivered(void *arg, struct ipc_msg *m)
 	struct connection *c = arg;
 	struct gate_transfer *t = gate_transfer(c->gate);
 	struct delivery_result r;
-	c->delivery = NULL;
+	c->carrier = NULL;
 	if (m == NULL) { /* it died, maybe behind a final dot */
 		carry_fail(c, RELAY_DOUBT,
 			"451 4.3.0 The delivery was interrupted, try again later");
@@ -111,13 +126,14 @@ carry_outside(struct connection *c)
 		.n_rcpts = t->mail.n_rcpts,
 		.body = t->body};
 	ipc_out_init(&out);
-	c->delivery = p->peers[PROCESS_DELIVERY][delivery_index(t->site, n)];
+	c->carrier = p->peers[PROCESS_DELIVERY][delivery_index(t->site, n)];
+	c->cancel = DELIVERY_MSG_CANCEL;
 	if (delivery_mail_pack(&m, &out, &fd) == 0 && ipc_out_ok(&out, &payload))
-		c->delivery_id = peer_ask(c->delivery, DELIVERY_MSG_MAIL, payload, &fd,
+		c->carrier_id = peer_ask(c->carrier, DELIVERY_MSG_MAIL, payload, &fd,
 			fd >= 0 ? 1 : 0, DELIVERY_HANGS_MS, on_delivered, c);
 	ipc_out_fini(&out);
-	if (c->delivery_id == 0) {
-		c->delivery = NULL;
+	if (c->carrier_id == 0) {
+		c->carrier = NULL;
 		carry_fail(c, RELAY_DEFERRED,
 			"451 4.3.2 No delivery process is free, try again later");
 	}
@@ -127,7 +143,11 @@ void
 carry_begin(struct connection *c)
 {
 	struct gate_transfer *t = gate_transfer(c->gate);
-	c->delivery_id = 0;
+	c->carrier_id = 0;
+	if (t->n_parcels != 0) {
+		carry_to_keeper(c);
+		return;
+	}
 	if (t->hops == NULL) {
 		carry_outside(c);
 		return;
@@ -140,9 +160,8 @@ carry_begin(struct connection *c)
 bool
 carry_cancel(struct connection *c)
 {
-	if (c->delivery !=
-		NULL) { /* its result still comes: it tells what became of a final dot */
-		(void)peer_tell(c->delivery, DELIVERY_MSG_CANCEL, c->delivery_id, SLICE_NONE);
+	if (c->carrier != NULL) { /* its result still comes: what became of a final dot */
+		(void)peer_tell(c->carrier, c->cancel, c->carrier_id, SLICE_NONE);
 		return false;
 	}
 	return c->transfer == NULL || relay_cancel(&c->transfer);

@@ -29,6 +29,7 @@ connection_destroy(struct connection *c)
 	stream_free(&c->stream);
 	gate_free(&c->gate);
 	signing_cancel(&c->signing);
+	rcpt_cancel(c);
 	loop_timer_clear(&c->timer);
 	loop_task_clear(&c->task);
 	buf_fini(&c->proxy);
@@ -55,6 +56,7 @@ connection_end(struct connection *c)
 	c->phase = CONNECTION_ENDING;
 	loop_timer_clear(&c->timer);
 	signing_cancel(&c->signing);
+	rcpt_cancel(c);
 	if (c->front->gate.listener->auth_file.n != 0)
 		authenticate_cancel(c);
 	if (c->gate != NULL) {
@@ -154,6 +156,7 @@ serve_wants(struct connection *c)
 	case GATE_WANT_NOTHING: break;
 	case GATE_WANT_TRANSFER: carry_begin(c); break;
 	case GATE_WANT_SIGN: sign_mail(c); break;
+	case GATE_WANT_RCPT: rcpt_ask(c); break;
 	case GATE_WANT_AUTH: authenticate(c); break;
 	case GATE_WANT_TLS: stream_start_tls_server(c->stream, c->front->tls, TLS_MS); break;
 	case GATE_WANT_CLOSE: close_politely(c); return false;
@@ -192,7 +195,7 @@ on_task(void *arg)
 {
 	struct connection *c = arg;
 	if (c->phase == CONNECTION_ENDING) {
-		if (c->transfer == NULL && c->delivery == NULL)
+		if (c->transfer == NULL && c->carrier == NULL)
 			connection_destroy(c);
 		return;
 	}

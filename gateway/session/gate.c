@@ -249,7 +249,8 @@ gate_wants(struct gate *g)
 {
 	static const enum gate_want wants[] = {[GATE_SIGN] = GATE_WANT_SIGN,
 		[GATE_TRANSFER] = GATE_WANT_TRANSFER,
-		[GATE_AUTH] = GATE_WANT_AUTH};
+		[GATE_AUTH] = GATE_WANT_AUTH,
+		[GATE_RCPT] = GATE_WANT_RCPT};
 	if (g->wait >= GATE_SIGN && !g->wait_told) {
 		g->wait_told = true;
 		return wants[g->wait];

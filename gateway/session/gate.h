@@ -12,6 +12,7 @@
 #ifndef SESSION_GATE_H
 #define SESSION_GATE_H
 
+#include "queue/messages.h"
 #include "relay/relay.h"
 #include "session/pipeline.h"
 #include "session/sign.h"
@@ -28,23 +29,43 @@ struct gate_client {
 enum gate_want {
 	GATE_WANT_NOTHING,
 	GATE_WANT_TRANSFER, /* carry the mail on: gate_transfer, then gate_transferred */
+	GATE_WANT_RCPT,     /* ask a recipient's server: gate_rcpt, then gate_rcpt_answered */
 	GATE_WANT_AUTH,     /* one step of AUTH: gate_auth, then gate_auth_... */
 	GATE_WANT_SIGN,     /* have the digests signed: gate_signs, then gate_signed */
 	GATE_WANT_TLS,      /* the output is written: shake hands, then gate_tls_started */
 	GATE_WANT_CLOSE,    /* write the output, then close */
 };
 
-/* A mail to be carried on. Everything is borrowed from the gate until gate_transferred. */
+/*
+ * A mail to be carried on: to one next hop, or in parcels to the keeper. Everything is borrowed
+ * from the gate until gate_transferred.
+ */
 struct gate_transfer {
+	struct queue_parcel *parcels; /* with a spool, n_parcels != 0: to the keeper */
+	size_t n_parcels;
+	uint32_t budget_ms; /* how long the client may wait for the remotes */
+	/* else: */
 	const struct hop_list *hops; /* a declared domain's servers; NULL: to the outside */
 	struct slice
 		site; /* outside: the domain (A-label) or address literal of all recipients */
 	struct relay_mail mail; /* the driver, or relay_send, fills in what became of it */
 	struct relay_body body;
 	/* filled by the driver, in mail.arena */
-	struct smtp_reply reply; /* for all: to the dot, or what decided before it */
+	struct smtp_reply reply; /* for all: to the dot, or what decided before it; of parcels:
+				    our own reply */
 	bool from_hop;           /* the hop's words, not ours */
 	struct slice hop;        /* the next hop that was tried last */
+	const struct queue_result *result; /* of the keeper; NULL: it gave none */
+};
+
+/* `answer at rcpt`: the recipient's server is asked before its RCPT is answered. */
+struct gate_rcpt {
+	struct slice site; /* its domain (A-label) or address literal */
+	struct address sender, rcpt;
+	struct smtp_mail_params params;
+	struct smtp_rcpt_params rcpt_params;
+	const struct log_context *log;
+	uint32_t budget_ms;
 };
 
 struct gate_auth_step {
@@ -78,8 +99,20 @@ struct spill *gate_spill(struct gate *g);
 /* The transfer's body again, now with the mail in its spill file. -1, err: a full disk. */
 int gate_body_to_file(struct gate *g, struct err *err);
 void gate_transferred(struct gate *g);
+/*
+ * No server of the next hop could be reached, nothing was said or sent. True: its domain holds
+ * its mail then, and the transfer is one to the keeper now. False: as it is.
+ */
+bool gate_unreachable(struct gate *g);
+/* Time that the client has waited for remotes: it is bounded for each connection. */
+void gate_waited(struct gate *g, uint64_t ms);
 
-/* In their order; NULL: nobody could sign. The mail then waits at its sender, never unsigned.
+const struct gate_rcpt *gate_rcpt(const struct gate *g);
+/* r: the server's reply; NULL: nobody was reached in time. */
+void gate_rcpt_answered(struct gate *g, const struct smtp_reply *r);
+
+/* One set of them at a time, as often as it is wanted. In their order; NULL: nobody could sign.
+ * The mail then waits at its sender, never unsigned.
  */
 const struct sign_request *gate_signs(const struct gate *g, size_t *n_out);
 void gate_signed(struct gate *g, const struct slice *signatures);

@@ -1,12 +1,13 @@
 /*
  * A transaction at the gate: who may send (no open relay by construction), one next hop for
- * each transaction while there is no spool, and the pipeline's decisions as replies.
+ * each transaction where there is no spool, and the pipeline's decisions as replies.
  */
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/must.h"
 #include "session/gate_priv.h"
+#include "session/parcels.h"
 #include "session/refusals.h"
 #include "session/rights.h"
 #include "session/told.h"
@@ -19,7 +20,7 @@ gate_reset(struct gate *g)
 {
 	if (g->wait == GATE_TRANSFER)
 		return; /* it holds the mail; gate_transferred comes here again */
-	if (g->wait == GATE_FACTS || g->wait == GATE_SIGN)
+	if (g->wait == GATE_FACTS || g->wait == GATE_SIGN || g->wait == GATE_RCPT)
 		g->wait = GATE_IDLE;
 	g->in_mail = g->in_body = false;
 	g->hops = NULL;
@@ -28,7 +29,8 @@ gate_reset(struct gate *g)
 	g->rcpt_room = 0;
 	g->outside_bytes = 0;
 	g->transfer = (struct gate_transfer){0};
-	g->signatures = SLICE_NONE;
+	g->signatures = NULL;
+	g->sign_set = 0;
 	pipeline_mail_end(g->pipeline);
 	gate_forward_end(g);
 }
@@ -76,8 +78,8 @@ gate_on_mail(struct gate *g, const struct smtp_event *ev)
 	gate_reply(g, smtp_reply_of("250 2.1.0 Sender ok"));
 }
 
-static void
-refuse_rcpt(struct gate *g, struct smtp_reply r, const char *builtin)
+void
+gate_refuse_rcpt(struct gate *g, struct smtp_reply r, const char *builtin)
 {
 	struct outcome o = {.builtin = builtin};
 	g->rcpts_refused++;
@@ -85,60 +87,16 @@ refuse_rcpt(struct gate *g, struct smtp_reply r, const char *builtin)
 	gate_reply(g, r);
 }
 
-static bool
-same_hop(const struct next_hop *a, const struct next_hop *b)
-{
-	if (a->kind != b->kind || !slice_eq(a->host, b->host) || a->port != b->port ||
-		a->lmtp != b->lmtp || !slice_eq(a->text, b->text) || a->n_items != b->n_items)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (!same_hop(&a->items[i], &b->items[i]))
-			return false;
-	return true;
-}
-
-static bool
-same_hops(const struct hop_list *a, const struct hop_list *b)
-{
-	if (a == b)
-		return true;
-	if (a == NULL || b == NULL || a->n != b->n || a->tls_required != b->tls_required)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (!same_hop(&a->hops[i], &b->hops[i]))
-			return false;
-	return true;
-}
-
-static bool
-has_lmtp(const struct hop_list *l)
-{
-	for (size_t i = 0; l != NULL && i < l->n; i++)
-		if (l->hops[i].lmtp || l->hops[i].kind == HOP_LMTP_PATH)
-			return true;
-	return false;
-}
-
 /* Without a spool a transaction has one next hop, and LMTP, which answers for each recipient,
  * one recipient (POLICY.md). */
 static bool
 fits_transaction(const struct gate *g, const struct hop_list *hops, struct slice site)
 {
-	if (pipeline_the_mail(g->pipeline)->n_recipients == 0)
+	if (pipeline_splits(g->pipeline) || pipeline_the_mail(g->pipeline)->n_recipients == 0)
 		return true;
-	if (has_lmtp(g->hops) || has_lmtp(hops))
+	if (hops_have_lmtp(g->hops) || hops_have_lmtp(hops))
 		return false;
-	return same_hops(g->hops, hops) && slice_eq(g->site, site);
-}
-
-/* Where the recipient goes; NULL: to the outside. A filter has one way for all. */
-static const struct hop_list *
-hops_of_rcpt(const struct gate *g)
-{
-	const struct hop_list *filter = &g->config->listener->filter;
-	if (filter->n != 0)
-		return filter;
-	return g->rcpt_domain != NULL ? &g->rcpt_domain->deliver : NULL;
+	return hops_same(g->hops, hops) && slice_eq(g->site, site);
 }
 
 /* Its server has refused it not long ago, after we had accepted it: now it hears that at once.
@@ -148,11 +106,11 @@ was_refused(struct gate *g)
 {
 	struct arena *a = pipeline_arena(g->pipeline);
 	struct smtp_reply r;
-	if (g->config->refusals == NULL || hops_of_rcpt(g) == NULL ||
+	if (g->config->refusals == NULL || hops_of(g->config, g->rcpt_domain) == NULL ||
 		!refusals_find(g->config->refusals, &pipeline_the_mail(g->pipeline)->sender,
 			&g->rcpt, clock_ms(), a, &r))
 		return false;
-	refuse_rcpt(g,
+	gate_refuse_rcpt(g,
 		smtp_reply_text(r,
 			arena_printf(a, "The destination refuses the recipient: %.*s",
 				SLICE_ARG(r.text)),
@@ -176,28 +134,30 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 	g->rcpt_param = ev->rcpt;
 	pipeline_postmaster(g->pipeline, &g->rcpt);
 	g->rcpt_domain = conf_domain_find(conf, g->rcpt.domain);
-	const struct hop_list *hops = hops_of_rcpt(g);
+	const struct hop_list *hops = hops_of(g->config, g->rcpt_domain);
 	if (hops == NULL && g->config->direction == INBOUND) {
-		refuse_rcpt(g,
+		gate_refuse_rcpt(g,
 			smtp_reply_of(
 				"550 5.7.1 Relaying denied: this domain is not served here"),
 			"relay");
 		return;
 	}
 	if (hops == NULL && conf->send.way == SEND_NONE) {
-		refuse_rcpt(g, smtp_reply_of("550 5.7.1 No way out is configured"), "relay");
+		gate_refuse_rcpt(
+			g, smtp_reply_of("550 5.7.1 No way out is configured"), "relay");
 		return;
 	}
 	struct slice site = hops != NULL ? SLICE_NONE : g->rcpt.domain;
 	if (!fits_transaction(g, hops, site)) {
-		refuse_rcpt(g,
+		gate_refuse_rcpt(g,
 			smtp_reply_of(
 				"452 4.5.3 Another destination needs a transaction of its own"),
 			"one-next-hop");
 		return;
 	}
-	if (hops == NULL && g->outside_bytes + outside_bytes(g) > OUTSIDE_RCPT_BYTES) {
-		refuse_rcpt(g,
+	if (hops == NULL && !pipeline_splits(g->pipeline) &&
+		g->outside_bytes + outside_bytes(g) > OUTSIDE_RCPT_BYTES) {
+		gate_refuse_rcpt(g,
 			smtp_reply_of("452 4.5.3 Too many recipients, the rest needs another "
 				      "transaction"),
 			"recipients");
@@ -225,17 +185,28 @@ keep_rcpt(struct gate *g)
 	g->rcpt_params[n - 1] = g->rcpt_param;
 	g->outside_bytes += outside_bytes(g);
 	if (n == 1) {
-		g->hops = hops_of_rcpt(g);
+		g->hops = hops_of(g->config, g->rcpt_domain);
 		g->site = g->hops != NULL ? SLICE_NONE : g->rcpt.domain;
 	}
+}
+
+void
+gate_take_rcpt(struct gate *g)
+{
+	keep_rcpt(g);
+	gate_reply(g, smtp_reply_of("250 2.1.5 Recipient ok"));
 }
 
 static void
 rcpt_decided(struct gate *g, enum step s)
 {
+	if (s == STEP_GO && gate_may_ask(g)) {
+		g->wait = GATE_RCPT;
+		g->wait_told = false;
+		return;
+	}
 	if (s == STEP_GO) {
-		keep_rcpt(g);
-		gate_reply(g, smtp_reply_of("250 2.1.5 Recipient ok"));
+		gate_take_rcpt(g);
 		return;
 	}
 	const struct outcome *o = pipeline_outcome(g->pipeline);
@@ -263,12 +234,7 @@ mail_decided(struct gate *g, enum step s)
 {
 	const struct outcome *o = pipeline_outcome(g->pipeline);
 	if (s == STEP_GO && o->action == ACTION_ACCEPT) {
-		if (o->n_signs != 0) {
-			g->wait = GATE_SIGN;
-			g->wait_told = false;
-		} else {
-			gate_begin_transfer(g);
-		}
+		gate_sign_next(g);
 		return;
 	}
 	struct smtp_reply r = o->reply;

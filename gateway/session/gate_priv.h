@@ -3,9 +3,10 @@
 #define SESSION_GATE_PRIV_H
 
 #include "session/gate.h"
+#include "session/told.h"
 
 /* What the gate waits for before it can answer the client. */
-enum gate_wait { GATE_IDLE, GATE_FACTS, GATE_SIGN, GATE_TRANSFER, GATE_AUTH };
+enum gate_wait { GATE_IDLE, GATE_FACTS, GATE_SIGN, GATE_TRANSFER, GATE_AUTH, GATE_RCPT };
 /* What is being decided. */
 enum gate_about { ABOUT_RCPT, ABOUT_DATA, ABOUT_MAIL };
 
@@ -37,10 +38,15 @@ struct gate {
 	const struct conf_domain *rcpt_domain;
 	bool in_body;
 	struct gate_transfer transfer;
+	size_t transfer_set; /* what is done to it, where it is for one next hop */
 	struct gate_auth_step auth;
-	struct slice signatures; /* the fields that stand on top of the mail */
+	struct gate_rcpt asked;
+	struct slice
+		*signatures; /* by set of edits: the fields that stand on top of the mail */
+	size_t sign_set;     /* the one that is being signed */
 	unsigned auth_failures;
 	bool auth_cancelled; /* the step under way is "*" */
+	uint64_t waited_ms;  /* that this client has spent waiting for remotes */
 	/* counts for the closing line */
 	unsigned mails_taken, mails_refused, rcpts_refused;
 };
@@ -74,8 +80,30 @@ void gate_on_body_end(struct gate *g);
 void gate_on_step(struct gate *g, enum step s); /* the pipeline's pending step has a result */
 void gate_reset(struct gate *g);                /* the transaction is gone */
 
+void gate_refuse_rcpt(struct gate *g, struct smtp_reply r, const char *builtin);
+void gate_take_rcpt(struct gate *g);
+
+/* gate_rcpt.c: `answer at rcpt` */
+bool gate_may_ask(struct gate *g); /* the last recipient's own server; prepares the question */
+/* How long the client may still wait for remotes: most_ms, or what is left of its connection's.
+ */
+uint32_t gate_patience_ms(const struct gate *g, uint64_t most_ms);
+
+/* gate_sign.c */
+void gate_sign_next(struct gate *g); /* signs what is not yet signed, then goes on */
+
+/* gate_custody.c */
+uint32_t gate_budget_ms(const struct gate *g); /* of a mail for the keeper */
+void gate_log_decisions(struct gate *g);
+struct smtp_reply gate_reply_of_keeper(struct gate *g);
+
 /* gate_transfer.c */
+struct told gate_told(struct gate *g); /* of the mail under way */
 void gate_begin_transfer(struct gate *g);
+/* The mail under way is not taken: told, and over. */
+void gate_refuse_mail(struct gate *g, const char *decision, struct smtp_reply r);
+/* The remote's words behind ours, so that the sender's postmaster can read both. */
+struct smtp_reply gate_quote(struct gate *g, const char *ours, const struct smtp_reply *theirs);
 void gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply);
 
 #endif

@@ -1,34 +1,52 @@
 /*
- * A mail that may go on: handed to the driver with what is added and left out, and the next
- * hop's answer turned into ours. Inbound keeps no custody: its reply is our reply, and where it
- * takes some recipients only, nothing is sent (DESIGN.md, "Inbound").
+ * A mail that may go on: handed to the driver with what is added and left out, and what became
+ * of it turned into our reply. Where one next hop takes it over a connection of our own, we
+ * keep no custody: its reply is our reply, and where it takes some recipients only, nothing is
+ * sent (DESIGN.md, "Inbound"). What the keeper takes is in gate_custody.c.
  */
 #include "base/clock.h"
 #include "base/must.h"
 #include "session/gate_priv.h"
+#include "session/parcels.h"
 #include "session/refusals.h"
-#include "session/told.h"
 
-void
-gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply)
+struct told
+gate_told(struct gate *g)
 {
-	struct told t = {.config = g->config,
+	const struct gate_transfer *t = &g->transfer;
+	return (struct told){.config = g->config,
 		.session = &g->session,
 		.pipeline = g->pipeline,
 		.log = pipeline_log(g->pipeline),
 		.queue = gate_ident(g),
-		.hop = g->transfer.hop,
-		.words = g->transfer.reply.code != 0 ? &g->transfer.reply : NULL};
+		.hop = t->hop,
+		.words = t->reply.code != 0 && t->n_parcels == 0 ? &t->reply : NULL,
+		.custody = t->result};
+}
+
+void
+gate_log_mail(struct gate *g, const char *decision, const struct smtp_reply *reply)
+{
+	struct told t = gate_told(g);
 	told_mail(&t, decision, reply);
+}
+
+void
+gate_refuse_mail(struct gate *g, const char *decision, struct smtp_reply r)
+{
+	g->mails_refused++;
+	gate_log_mail(g, decision, &r);
+	gate_reply(g, r);
+	gate_reset(g);
 }
 
 /* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */
 static int
-make_body(struct gate *g, const struct edits *e, bool from_file, struct relay_body *body,
-	struct err *err)
+make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, struct err *err)
 {
+	const struct edits *e = &pipeline_outcome(g->pipeline)->sets[set].edits;
+	struct slice bytes, signatures = g->signatures[set];
 	struct spill *spill = pipeline_spill(g->pipeline);
-	struct slice bytes;
 	relay_body_init(body, pipeline_arena(g->pipeline));
 	if (!from_file && spill_memory(spill, &bytes))
 		(void)relay_body_add(body, bytes); /* the first part: there is room */
@@ -38,77 +56,148 @@ make_body(struct gate *g, const struct edits *e, bool from_file, struct relay_bo
 		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0)
 			return err_set(err,
 				"more header fields to leave out than a mail can have pieces");
-	if (relay_body_prefix(body, e->prefix) < 0)
+	if (relay_body_prefix(body, e->prefix) < 0 ||
+		(signatures.n != 0 && relay_body_prefix(body, signatures) < 0))
 		return err_set(err, "no piece is left for our header lines");
-	return g->signatures.n != 0 ? relay_body_prefix(body, g->signatures) : 0;
+	return 0;
+}
+
+/* All bodies of the mail. -1: one has too many pieces, or no file is to be had. */
+static int
+make_bodies(struct gate *g, bool from_file, struct relay_body **bodies_out, struct err *err)
+{
+	const struct outcome *o = pipeline_outcome(g->pipeline);
+	struct relay_body *bodies =
+		arena_array(pipeline_arena(g->pipeline), o->n_sets, sizeof(*bodies));
+	*bodies_out = bodies;
+	for (size_t i = 0; i < o->n_sets; i++)
+		if (make_body(g, i, from_file, &bodies[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+/*
+ * Bodies for the keeper, which hands them on to delivery: more than a message to it holds, with
+ * room for our lines, is in the file. -1: no file is to be had, or one has too many pieces.
+ */
+static int
+make_parcel_bodies(struct gate *g, struct relay_body **bodies_out, struct err *err)
+{
+	struct spill *spill = pipeline_spill(g->pipeline);
+	bool from_file = spill_bytes(spill) > DELIVERY_INLINE_BYTES / 2;
+	if (from_file && spill_file(spill, err) < 0)
+		return -1;
+	return make_bodies(g, from_file, bodies_out, err);
+}
+
+static struct parcels_input
+parcels_input_of(struct gate *g, const struct relay_body *bodies)
+{
+	return (struct parcels_input){.config = g->config,
+		.session = &g->session,
+		.mail = pipeline_the_mail(g->pipeline),
+		.params = g->rcpt_params,
+		.outcome = pipeline_outcome(g->pipeline),
+		.bodies = bodies,
+		.id = pipeline_id(g->pipeline)};
+}
+
+/* To one next hop: all whose mail is not dropped. They have one set of edits. */
+static void
+to_next_hop(struct gate *g, const struct relay_body *bodies)
+{
+	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
+	const struct decisions *d = pipeline_outcome(g->pipeline)->decisions;
+	struct arena *a = pipeline_arena(g->pipeline);
+	struct gate_transfer *t = &g->transfer;
+	t->mail = (struct relay_mail){.sender = m->sender,
+		.params = m->params,
+		.rcpts = arena_array(a, m->n_recipients, sizeof(*t->mail.rcpts)),
+		.all_or_none = true,
+		.body = &t->body,
+		.arena = a,
+		.log = pipeline_log(g->pipeline)};
+	for (size_t i = 0; i < m->n_recipients; i++) {
+		const struct decision *one = &d->list[d->of[i]];
+		if (!decision_serves(one))
+			continue;
+		if (t->mail.n_rcpts == 0) {
+			g->transfer_set = one->set;
+			t->hops = hops_of(g->config, m->recipients[i].domain);
+			t->site =
+				t->hops != NULL ? SLICE_NONE : m->recipients[i].address.domain;
+		}
+		t->mail.rcpts[t->mail.n_rcpts++] = (struct relay_rcpt){
+			.address = m->recipients[i].address, .params = g->rcpt_params[i]};
+	}
+	t->body = bodies[g->transfer_set];
+	t->mail.client = gate_client_of_mail(g, t->hops);
 }
 
 void
 gate_begin_transfer(struct gate *g)
 {
-	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
 	struct arena *a = pipeline_arena(g->pipeline);
 	struct gate_transfer *t = &g->transfer;
+	struct relay_body *bodies;
 	struct err err;
-	*t = (struct gate_transfer){.hops = g->hops, .site = g->site};
-	if (make_body(g, &pipeline_outcome(g->pipeline)->edits, false, &t->body, &err) < 0) {
-		struct smtp_reply r = smtp_reply_of(
-			"550 5.6.0 The header of this mail repeats fields beyond reason");
+	*t = (struct gate_transfer){0};
+	if (make_bodies(g, false, &bodies, &err) < 0) {
 		log_error(EV_WARNING, pipeline_log(g->pipeline), &err);
-		g->mails_refused++;
-		gate_log_mail(g, "reject", &r);
-		gate_reply(g, r);
-		gate_reset(g);
+		gate_refuse_mail(g, "reject",
+			smtp_reply_of("550 5.6.0 The header of this mail repeats fields beyond "
+				      "reason"));
 		return;
 	}
-	t->mail = (struct relay_mail){.sender = m->sender,
-		.params = m->params,
-		.rcpts = arena_array(a, m->n_recipients, sizeof(*t->mail.rcpts)),
-		.n_rcpts = m->n_recipients,
-		.all_or_none = true,
-		.body = &t->body,
-		.client = gate_client_of_mail(g, g->hops),
-		.arena = a,
-		.log = pipeline_log(g->pipeline)};
-	for (size_t i = 0; i < m->n_recipients; i++)
-		t->mail.rcpts[i] = (struct relay_rcpt){
-			.address = m->recipients[i].address, .params = g->rcpt_params[i]};
+	struct parcels_input in = parcels_input_of(g, bodies);
+	gate_log_decisions(g);
+	t->mail.arena = a;
+	t->mail.log = pipeline_log(g->pipeline);
+	if (parcels_are_needed(&in, pipeline_splits(g->pipeline))) {
+		if (make_parcel_bodies(g, &bodies, &err) < 0) {
+			log_error(EV_SYSTEM_ERROR, pipeline_log(g->pipeline), &err);
+			gate_refuse_mail(g, "defer",
+				smtp_reply_of("452 4.3.1 Insufficient system resources, try "
+					      "again later"));
+			return;
+		}
+		in.bodies = bodies;
+		t->n_parcels = parcels_make(&in, a, &t->parcels);
+		t->budget_ms = gate_budget_ms(g);
+	} else {
+		to_next_hop(g, bodies);
+	}
 	g->wait = GATE_TRANSFER;
 	g->wait_told = false;
 }
 
-const struct sign_request *
-gate_signs(const struct gate *g, size_t *n_out)
+/* Of every recipient's domain: they share the next hop. */
+static bool
+all_domains_hold(const struct gate *g)
 {
-	*n_out = pipeline_outcome(g->pipeline)->n_signs;
-	return pipeline_outcome(g->pipeline)->signs;
+	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
+	for (size_t i = 0; i < m->n_recipients; i++)
+		if (m->recipients[i].domain == NULL ||
+			!m->recipients[i].domain->hold_when_unreachable)
+			return false;
+	return true;
 }
 
-void
-gate_signed(struct gate *g, const struct slice *signatures)
+bool
+gate_unreachable(struct gate *g)
 {
-	const struct outcome *o = pipeline_outcome(g->pipeline);
-	struct arena *a = pipeline_arena(g->pipeline);
-	must(g->wait == GATE_SIGN);
-	g->wait = GATE_IDLE;
-	if (signatures == NULL) {
-		struct smtp_reply r = smtp_reply_of(
-			"451 4.3.0 The mail cannot be signed now, try again later");
-		g->mails_refused++;
-		gate_log_mail(g, "defer", &r);
-		gate_reply(g, r);
-		gate_reset(g);
-	} else {
-		g->signatures = SLICE_NONE;
-		for (size_t i = 0; i < o->n_signs; i++) {
-			struct slice field =
-				dkim_sign_field(&o->signs[i].dkim, signatures[i], a);
-			g->signatures = arena_printf(
-				a, "%.*s%.*s", SLICE_ARG(g->signatures), SLICE_ARG(field));
-		}
-		gate_begin_transfer(g);
-	}
-	gate_run(g);
+	struct gate_transfer *t = &g->transfer;
+	struct relay_body *bodies;
+	struct err err;
+	must(g->wait == GATE_TRANSFER);
+	if (t->n_parcels != 0 || !pipeline_splits(g->pipeline) || !all_domains_hold(g) ||
+		g->gone || make_parcel_bodies(g, &bodies, &err) < 0)
+		return false;
+	struct parcels_input in = parcels_input_of(g, bodies);
+	t->n_parcels = parcels_make(&in, pipeline_arena(g->pipeline), &t->parcels);
+	t->budget_ms = 0;
+	t->reply = (struct smtp_reply){0};
+	return true;
 }
 
 struct gate_transfer *
@@ -129,13 +218,11 @@ gate_body_to_file(struct gate *g, struct err *err)
 {
 	if (spill_file(pipeline_spill(g->pipeline), err) < 0)
 		return -1;
-	return make_body(
-		g, &pipeline_outcome(g->pipeline)->edits, true, &g->transfer.body, err);
+	return make_body(g, g->transfer_set, true, &g->transfer.body, err);
 }
 
-/* The remote's words behind ours, so that the sender's postmaster can read both. */
-static struct smtp_reply
-quote(struct gate *g, const char *ours, const struct smtp_reply *theirs)
+struct smtp_reply
+gate_quote(struct gate *g, const char *ours, const struct smtp_reply *theirs)
 {
 	struct arena *a = pipeline_arena(g->pipeline);
 	struct smtp_reply r = smtp_reply_of(ours);
@@ -175,9 +262,9 @@ reply_of_transfer(struct gate *g, bool *taken_out)
 	}
 	*taken_out = taken == t->mail.n_rcpts;
 	if (*taken_out)
-		return quote(g, "250 2.0.0 Delivered", &t->reply);
+		return gate_quote(g, "250 2.0.0 Delivered", &t->reply);
 	if (refused == t->mail.n_rcpts)
-		return quote(g,
+		return gate_quote(g,
 			worst->phase == SMTP_CL_RCPT
 				? "550 5.1.1 The destination refuses the recipient"
 				: "554 5.3.0 The destination refuses the mail",
@@ -185,7 +272,8 @@ reply_of_transfer(struct gate *g, bool *taken_out)
 	if (doubt != 0)
 		return smtp_reply_of(
 			"451 4.4.2 The destination was lost after the data, try again later");
-	return quote(g, "451 4.3.0 The destination does not take the mail now, try again later",
+	return gate_quote(g,
+		"451 4.3.0 The destination does not take the mail now, try again later",
 		&worst->reply);
 }
 
@@ -209,8 +297,14 @@ gate_transferred(struct gate *g)
 {
 	must(g->wait == GATE_TRANSFER);
 	bool taken;
-	note_refusals(g);
-	struct smtp_reply r = reply_of_transfer(g, &taken);
+	struct smtp_reply r;
+	if (g->transfer.n_parcels != 0) {
+		r = gate_reply_of_keeper(g);
+		taken = smtp_reply_class(&r) == 2;
+	} else {
+		note_refusals(g);
+		r = reply_of_transfer(g, &taken);
+	}
 	g->wait = GATE_IDLE;
 	if (taken)
 		g->mails_taken++;

@@ -11,8 +11,8 @@ const struct milter_form milter_forms[ACTION_COUNT] = {
 					  "at DATA or at its end."},
 	[ACTION_DEFER] = {ACTION_DEFER, "REPLYCODE, as for reject, with a 4yz."},
 	[ACTION_QUARANTINE] = {ACTION_QUARANTINE,
-		"Never the MTA's own QUARANTINE: the store is ours, and until it is there the "
-		"configuration is refused."},
+		"Never the MTA's own QUARANTINE: the store is ours, and until milters have it "
+		"the configuration is refused."},
 	[ACTION_DISCARD] = {ACTION_DISCARD, "DISCARD at the end of the mail."},
 	[ACTION_HOLD] = {ACTION_HOLD, "None: the mail is the MTA's to keep."},
 	[ACTION_ROUTE] = {ACTION_ROUTE, "None: the way is the MTA's to choose."},

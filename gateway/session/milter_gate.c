@@ -386,8 +386,8 @@ milter_gate_wants_signatures(struct milter_gate *g)
 const struct sign_request *
 milter_gate_signs(const struct milter_gate *g, size_t *n_out)
 {
-	*n_out = pipeline_outcome(g->pipeline)->n_signs;
-	return pipeline_outcome(g->pipeline)->signs;
+	*n_out = pipeline_outcome(g->pipeline)->sets[0].n_signs;
+	return pipeline_outcome(g->pipeline)->sets[0].signs;
 }
 
 struct pipeline *

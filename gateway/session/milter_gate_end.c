@@ -65,7 +65,7 @@ milter_gate_decided(struct milter_gate *g, enum step s)
 		g->taken++;
 		milter_gate_log(g, action_text(o->action), &r);
 		milter_gate_say(g, MILTER_DISCARD);
-	} else if (o->n_signs != 0) {
+	} else if (o->sets[0].n_signs != 0) {
 		g->signing = true;
 	} else {
 		milter_gate_finish(g, SLICE_NONE);
@@ -86,8 +86,9 @@ milter_gate_signed(struct milter_gate *g, const struct slice *signatures)
 				"451 4.3.0 The mail cannot be signed now, try again later"));
 		return;
 	}
-	for (size_t i = 0; i < o->n_signs; i++) {
-		struct slice field = dkim_sign_field(&o->signs[i].dkim, signatures[i], a);
+	for (size_t i = 0; i < o->sets[0].n_signs; i++) {
+		struct slice field =
+			dkim_sign_field(&o->sets[0].signs[i].dkim, signatures[i], a);
 		fields = arena_printf(a, "%.*s%.*s", SLICE_ARG(fields), SLICE_ARG(field));
 	}
 	milter_gate_finish(g, fields);
@@ -195,8 +196,8 @@ milter_gate_finish(struct milter_gate *g, struct slice signatures)
 	const struct outcome *o = pipeline_outcome(g->pipeline);
 	struct edit_list l = {.arena = pipeline_arena(g->pipeline)};
 	struct slice lines = arena_printf(
-		l.arena, "%.*s%.*s", SLICE_ARG(signatures), SLICE_ARG(o->edits.prefix));
-	add_deletions(pipeline_the_mail(g->pipeline)->message, &o->edits, &l);
+		l.arena, "%.*s%.*s", SLICE_ARG(signatures), SLICE_ARG(o->sets[0].edits.prefix));
+	add_deletions(pipeline_the_mail(g->pipeline)->message, &o->sets[0].edits, &l);
 	add_insertions(g, lines, &l);
 	add_recipients(g, o, &l);
 	if (l.n > MILTER_EDITS_MOST) {

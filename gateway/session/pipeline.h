@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "filters/facts.h"
 #include "session/account.h"
+#include "session/decisions.h"
 #include "session/spill.h"
 
 struct gate_config { /* of one listener in one generation; shared, not owned */
@@ -48,15 +49,25 @@ struct edits {
 	size_t n_sign;
 };
 
-struct outcome {
-	enum action action;         /* accept, reject, defer, discard */
-	struct smtp_reply reply;    /* reject, defer: what to say */
-	const struct rule *rule;    /* NULL: a rule that is built in, or failed facts */
-	const char *builtin;        /* its name, where rule is NULL */
-	struct edits edits;         /* accept */
-	struct sign_request *signs; /* accept: to be signed before it goes on */
+/* What leaves for the recipients of some decisions. */
+struct edit_set {
+	struct edits edits;
+	struct sign_request *signs; /* to be signed before it goes on */
 	size_t n_signs;
-	/* accept, where only milters use the block: */
+};
+
+struct outcome {
+	/* Of the mail: reject, defer, discard (of all of it), or accept: it goes on, or is
+	 * kept, for some recipients at least, as `decisions` says. */
+	enum action action;
+	struct smtp_reply reply; /* reject, defer: what to say */
+	const struct rule *rule; /* NULL: a rule that is built in, or failed facts */
+	const char *builtin;     /* its name, where rule is NULL */
+	/* accept, after the data: */
+	const struct decisions *decisions; /* one where the pipeline does not split */
+	struct edit_set *sets;             /* one at least */
+	size_t n_sets;
+	/* where only milters use the block: */
 	struct slice redirect; /* "a@b.example" in place of all recipients; empty: none */
 	struct slice *copies;
 	size_t n_copies;
@@ -93,9 +104,13 @@ pipeline_rcpt(struct pipeline *p, const struct address *rcpt, const struct conf_
 /* The last recipient is not taken after all (another reason than policy). */
 void pipeline_rcpt_drop(struct pipeline *p);
 enum step pipeline_data(struct pipeline *p);
+/* Each recipient has a decision of its own: there is a spool, and we carry the mail. */
+bool pipeline_splits(const struct pipeline *p);
+/* The last recipient is accepted by its rules, whatever the data will be. */
+bool pipeline_rcpt_is_accepted(const struct pipeline *p);
 /* A piece of the mail; header and body are told apart here. */
 void pipeline_body(struct pipeline *p, struct slice piece);
-/* The mail is complete. GO: accept or discard. */
+/* The mail is complete. GO: accept or discard, as the outcome says. */
 enum step pipeline_end(struct pipeline *p);
 /* The step that said WAIT, tried again. */
 enum step pipeline_again(struct pipeline *p);

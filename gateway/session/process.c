@@ -5,6 +5,7 @@
 #include "session/process.h"
 
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -314,6 +315,7 @@ session_main(void *arg)
 	TAILQ_INIT(&p->mtas);
 	account_clear(p->start->account, p->start->self);
 	message_load_charsets(); /* before the sandbox closes the file system */
+	tzset();                 /* likewise: `hold until` is told in local time */
 	int result = process_open(p, &err);
 	if (result == 0)
 		result = enter_sandbox(p, &err);

@@ -72,9 +72,13 @@ struct connection {
 	uint64_t unread_ms;      /* since when it has not read what we said; 0: it has */
 	struct loop_task task;   /* answers came: go on; or end */
 	struct relay_transfer *transfer;
-	uint64_t number;       /* of this connection in its process */
-	struct peer *delivery; /* a mail is with it, under delivery_id */
-	uint32_t delivery_id, auth_id;
+	uint64_t number;      /* of this connection in its process */
+	struct peer *carrier; /* a mail is with it, under carrier_id; `cancel` calls it off */
+	uint32_t carrier_id, auth_id;
+	uint16_t cancel;
+	struct peer *rcpt_peer; /* is asked about a recipient, under rcpt_id */
+	uint32_t rcpt_id;
+	uint64_t asked_ms; /* since when the client waits for remotes */
 	struct signing signing;
 	struct buf proxy; /* a PROXY header that has not come whole */
 	bool proxied;
@@ -130,6 +134,11 @@ void ask_world(const struct asker *who, struct question *q, struct questions *sc
 void carry_begin(struct connection *c);
 /* The client is gone: true where nothing holds the mail any more. */
 bool carry_cancel(struct connection *c);
+
+/* carry_keeper.c: a mail in parcels to the keeper; a recipient's server, asked at RCPT. */
+void carry_to_keeper(struct connection *c);
+void rcpt_ask(struct connection *c);
+void rcpt_cancel(struct connection *c);
 
 /* signing.c: digests to the signer. */
 void signing_init(struct signing *s, struct process *p, signing_fn *done, void *arg);

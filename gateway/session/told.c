@@ -25,6 +25,23 @@ add_words(struct log_line *l, const char *key, const struct smtp_reply *r, struc
 	log_slice(l, key, slice_first(smtp_reply_line(r, a), WORDS_MOST));
 }
 
+/* What is delivered by now, what is kept, and the id to ask `postern queue` about. */
+static void
+add_custody(struct log_line *l, const struct queue_result *r)
+{
+	static const struct custody_id none;
+	char id[CUSTODY_ID_TEXT];
+	log_text(l, "end", queue_end_text(r->end));
+	log_number(l, "delivered", r->delivered);
+	log_number(l, "refused", r->refused);
+	log_number(l, "queued", (int64_t)r->waiting + r->kept);
+	log_number(l, "waiting", r->waiting);
+	log_number(l, "kept", r->kept);
+	log_number(l, "notices", r->notices);
+	if (!custody_id_eq(&r->id, &none))
+		log_text(l, "custody", custody_id_text(&r->id, id));
+}
+
 void
 told_mail(const struct told *t, const char *decision, const struct smtp_reply *reply)
 {
@@ -42,6 +59,8 @@ told_mail(const struct told *t, const char *decision, const struct smtp_reply *r
 		log_slice(&l, "hop", t->hop);
 	if (t->queue.n != 0)
 		log_slice(&l, "queue", t->queue);
+	if (t->custody != NULL)
+		add_custody(&l, t->custody);
 	add_words(&l, "reply", reply, a);
 	if (t->words != NULL)
 		add_words(&l, "words", t->words, a);
@@ -56,6 +75,28 @@ told_mail(const struct told *t, const char *decision, const struct smtp_reply *r
 			&l, "message-id", slice_first(m->message->message_id, MESSAGE_ID_MOST));
 	for (size_t i = 0; i < m->n_recipients && i < RECIPIENTS_MOST; i++)
 		log_slice(&l, "recipient", m->recipients[i].address.text);
+	log_end(&l);
+}
+
+void
+told_decision(const struct told *t, const struct decisions *d, size_t at)
+{
+	const struct flt_mail *m = pipeline_the_mail(t->pipeline);
+	const struct decision *one = &d->list[at];
+	size_t told = 0;
+	struct log_line l;
+	log_begin(&l, EV_DECISION, t->log);
+	log_text(&l, "action", action_text(one->verdict.action));
+	add_rule(&l, &(struct outcome){.rule = one->verdict.rule, .builtin = "facts-failed"});
+	if (one->reply.code != 0)
+		add_words(&l, "reply", &one->reply, pipeline_arena(t->pipeline));
+	log_number(&l, "recipients", (int64_t)one->n);
+	for (size_t i = 0; i < d->n_of && told < RECIPIENTS_MOST; i++) {
+		if (d->of[i] != at)
+			continue;
+		told++;
+		log_slice(&l, "recipient", m->recipients[i].address.text);
+	}
 	log_end(&l);
 }
 

@@ -21,7 +21,7 @@ smtp_client_new(const struct smtp_client_config *config)
 {
 	struct smtp_client *c = MEM_NEW(struct smtp_client);
 	size_t words = config->hostname.n + config->user.n + config->password.n;
-	c->own = arena_new(words + 1024);
+	c->own = arena_new(words + SMTP_GREETING_MOST + 1024);
 	c->scratch = arena_new(4 * SMTP_REPLY_BYTES_MOST);
 	c->config = *config;
 	c->config.hostname = arena_slice(c->own, config->hostname);
@@ -85,6 +85,7 @@ client_fail(struct smtp_client *c, const struct smtp_reply *r, const char *why)
 	if (c->phase == SMTP_CL_CLOSED)
 		return;
 	c->failed = true;
+	c->failed_in = c->phase;
 	c->why = why;
 	if (r != NULL)
 		c->ended_by = *r; /* in scratch, which is not used again */
@@ -224,6 +225,18 @@ smtp_client_failed(const struct smtp_client *c, struct smtp_reply *r_out, const 
 	*r_out = c->ended_by;
 	*why_out = c->why;
 	return true;
+}
+
+enum smtp_client_phase
+smtp_client_failed_in(const struct smtp_client *c)
+{
+	return c->failed_in;
+}
+
+struct slice
+smtp_client_greeting(const struct smtp_client *c)
+{
+	return c->greeting;
 }
 
 void

@@ -77,6 +77,8 @@ struct smtp_client_mail {
 
 struct smtp_client;
 
+enum { SMTP_GREETING_MOST = 128 };
+
 struct smtp_client *smtp_client_new(const struct smtp_client_config *c); /* copied */
 void smtp_client_free(struct smtp_client **c);
 size_t smtp_client_feed(struct smtp_client *c, struct slice in);
@@ -88,6 +90,8 @@ enum smtp_client_phase smtp_client_phase(const struct smtp_client *c);
 void smtp_client_tls_started(struct smtp_client *c);
 /* What the remote has on offer, since the last EHLO. */
 const struct smtp_offer *smtp_client_offer(const struct smtp_client *c);
+/* The words of the greeting's first line, cut; empty: none came yet. Live with the machine. */
+struct slice smtp_client_greeting(const struct smtp_client *c);
 /* Only in READY. The mail is borrowed until smtp_client_done. */
 void smtp_client_send(struct smtp_client *c, struct smtp_client_mail *m);
 /* In BODY: how many bytes may be given now (its output buffer is bounded); 0: write first. */
@@ -102,6 +106,8 @@ void smtp_client_quit(struct smtp_client *c);
  * refused), or code 0 and *why_out in words. A mail under way is settled with what is known. */
 bool
 smtp_client_failed(const struct smtp_client *c, struct smtp_reply *r_out, const char **why_out);
+/* Where it failed: the phase that it was in, or that it could not enter (no TLS on offer). */
+enum smtp_client_phase smtp_client_failed_in(const struct smtp_client *c);
 /* The peer closed or the driver's deadline passed: settles as lost. */
 void smtp_client_lost(struct smtp_client *c, const char *why);
 

@@ -37,6 +37,9 @@ client_ready(struct smtp_client *c)
 void
 client_take_greeting(struct smtp_client *c, const struct smtp_reply *r)
 {
+	struct slice line, rest;
+	slice_cut(r->text, '\n', &line, &rest);
+	c->greeting = arena_slice(c->own, slice_first(line, SMTP_GREETING_MOST));
 	if (smtp_reply_class(r) == 2)
 		client_hello(c);
 	else
@@ -126,6 +129,7 @@ write_plain(struct smtp_client *c)
 static void
 authenticate(struct smtp_client *c)
 {
+	c->phase = SMTP_CL_AUTH;
 	if (c->config.tls != SMTP_TLS_ALREADY) {
 		client_fail(c, NULL,
 			"a name and password are not sent in clear, and TLS is not on offer");
@@ -133,11 +137,9 @@ authenticate(struct smtp_client *c)
 		   c->config.password.n > CLIENT_LOGIN_BYTES) {
 		client_fail(c, NULL, "the name or password is too long");
 	} else if (has_mechanism(c, SLICE("PLAIN"))) {
-		c->phase = SMTP_CL_AUTH;
 		c->auth_step = CLIENT_AUTH_PLAIN;
 		write_plain(c);
 	} else if (has_mechanism(c, SLICE("LOGIN"))) {
-		c->phase = SMTP_CL_AUTH;
 		c->auth_step = CLIENT_AUTH_LOGIN;
 		client_write(c, "AUTH LOGIN");
 	} else {
@@ -153,6 +155,7 @@ after_hello(struct smtp_client *c)
 		c->phase = SMTP_CL_STARTTLS;
 		client_write(c, "STARTTLS");
 	} else if (tls == SMTP_TLS_MUST) {
+		c->phase = SMTP_CL_STARTTLS;
 		client_fail(c, NULL, "TLS is demanded and not on offer");
 	} else if (c->config.user.n > 0) {
 		authenticate(c);

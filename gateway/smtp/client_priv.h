@@ -38,6 +38,8 @@ struct smtp_client {
 	bool failed;
 	const char *why;
 	struct smtp_reply ended_by;
+	enum smtp_client_phase failed_in;
+	struct slice greeting; /* its first line, in `own` */
 
 	/*
 	 * The mail under way. Its commands have positions: 0 is MAIL, 1 to n_rcpts are RCPT,

@@ -2,7 +2,8 @@
  * A closed loop of SMTP clients: so many sessions at once, so many mails a connection, each
  *session sends its next mail when the last is answered. One command at a time, as most of the
  *world's clients do where the server is near. Writes one line a mail: its SHA-256, the last
- *reply's code, V for a virus; prints the seconds from the first connection to the last answer.
+ *reply's code, V for a virus; prints the seconds from the first connection to the last answer,
+ *and the clock at the first connection.
  *
  *	bench_load -o FILE [-a ADDRESS] [-s FIRST-SOURCE] [-c SESSIONS] [-k MAILS-A-CONNECTION]
  *	    [-n MAILS] [-b BYTES] [-d SENDERS] [-v VIRUS-EVERY] [-K KEY] [-t SECONDS-AT-MOST]
@@ -49,13 +50,20 @@ static int *codes;
 static struct session *all;
 static size_t next_mail, answered;
 static int poll_fd;
+static double began_at;
+
+static double
+clock_s(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 static double
 now_s(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return clock_s(CLOCK_MONOTONIC);
 }
 
 static void
@@ -204,6 +212,7 @@ run(void)
 	all = mem_array(sessions, sizeof(*all));
 	struct epoll_event ready[EVENTS];
 	double first = now_s();
+	began_at = clock_s(CLOCK_REALTIME);
 	for (unsigned i = 0; i < sessions; i++)
 		begin(&all[i]);
 	while (answered < plan.mails && now_s() - first < limit_s) {
@@ -256,7 +265,8 @@ main(int argc, char **argv)
 	poll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (poll_fd < 0)
 		err(1, "epoll_create1");
-	printf("%.6f\n", run());
+	double seconds = run();
+	printf("%.6f %.6f\n", seconds, began_at);
 	FILE *out = fopen(out_path, "we");
 	if (out == NULL)
 		err(1, "%s", out_path);

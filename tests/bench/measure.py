@@ -103,6 +103,10 @@ class Sink:
     def count(self):
         return self.file.read_bytes().count(b"\n") if self.file.exists() else 0
 
+    def last(self):
+        """When the last mail came, by the clock."""
+        return self.file.stat().st_mtime
+
     def mails(self, first):
         """[(hash, marks)] from the mail of that number on."""
         lines = self.file.read_text(encoding="ascii").splitlines() if self.file.exists() else []
@@ -131,7 +135,7 @@ class Round:
         names = system.group.cpu_by_name()
         out = proc.LAB / "load.out"
         words = [program("bench_load"), "-a", system.address, "-r", str(number), "-o", out, *load]
-        self.seconds = float(proc.run(*words, timeout=600).stdout)
+        self.seconds, began = map(float, proc.run(*words, timeout=600).stdout.split())
         sent = [line.split() for line in out.read_text(encoding="ascii").splitlines()]
         bad = [int(code) for _, code, virus in sent if virus == "V" and system.refuses]
         clean = [(mail, int(code)) for mail, code, virus in sent
@@ -145,6 +149,8 @@ class Round:
         # What is done for a mail after its delivery is work for that mail.
         proc.wait_until(lambda: system.quiet(), f"{system.name} at rest", 20, SETTLE_S)
         self._arrived(system, clean, system.sink.mails(first))
+        # From the first connection until the last mail was at the sink.
+        self.through_s = max(self.seconds, system.sink.last() - began)
         self.mails = len(sent)
         self.cpu_ms = (system.group.cpu_s() - before) / len(sent) * 1000
         self.rate = len(sent) / self.seconds

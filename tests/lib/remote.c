@@ -247,8 +247,11 @@ on_accept(void *arg, int fd, const struct stream_addr *peer)
 	c->stream = stream_new(r->loop, fd, OUT_BYTES, &calls, c);
 	if (++r->open > r->open_most)
 		r->open_most = r->open;
+	char greeting[512];
+	snprintf(greeting, sizeof(greeting), "220 %s",
+		r->greeting != NULL ? r->greeting : "remote.example ESMTP");
 	if (!is_faulty(c, "CONNECT") && !r->proxied)
-		say(c, "220 remote.example ESMTP");
+		say(c, greeting);
 }
 
 static void
@@ -262,14 +265,14 @@ void
 remote_start(struct remote *r, struct loop *l)
 {
 	static const struct listen_calls calls = {.on_accept = on_accept, .on_error = on_error};
-	struct stream_addr a = {.port = 0};
+	struct stream_addr a = {.port = r->address != NULL ? r->port : 0};
 	struct err err;
 	struct sockaddr_in sin;
 	socklen_t len = sizeof(sin);
 	if (r->path != NULL)
 		snprintf(a.path, sizeof(a.path), "%s", r->path);
 	else
-		must(ip_parse(SLICE("127.0.0.1"), &a.ip));
+		must(ip_parse(slice_of(r->address != NULL ? r->address : "127.0.0.1"), &a.ip));
 	r->loop = l;
 	r->fd = listen_open(&a, 16, 0600, &err);
 	must(r->fd >= 0);

@@ -40,7 +40,8 @@ struct remote {
 	int fd;
 	uint16_t port;
 	/* set by the test */
-	const char *path;       /* before remote_start: a unix socket there instead of a port */
+	const char *address; /* before remote_start, with `port`; NULL: 127.0.0.1, any port */
+	const char *path;    /* before remote_start: a unix socket there instead of a port */
 	const char *extensions; /* lines of EHLO: "PIPELINING\nSIZE 1000"; NULL: none */
 	bool lmtp;
 	struct tls_server *tls;
@@ -49,7 +50,8 @@ struct remote {
 	bool proxied;     /* a PROXY header comes first: in `commands` "PROXY ADDRESS PORT" */
 	const char *fault_at;
 	enum remote_fault fault;
-	const char *say; /* REMOTE_SAY: "421 going" */
+	const char *say;      /* REMOTE_SAY: "421 going" */
+	const char *greeting; /* NULL: "remote.example ESMTP" */
 	unsigned on;
 	/* what came about */
 	struct remote_conn conns[REMOTE_CONNS_MOST];

@@ -40,7 +40,7 @@ inbound {{
 table refused {{ "reject@example.com", "reject-one@example.com", "other-spammer@example.com" }}
 """
 LINES = "a reply of several lines: a rule has one text"
-STORE = "quarantine needs the store, which is not there yet; never the MTA's own"
+STORE = "quarantine is not there yet for milters; never the MTA's own"
 PLACE = "a field at the bottom, in the middle or changed where it stands: ours are put on top"
 NOT_OURS = {
     "milter/reject": LINES, "milter/multi": LINES,

@@ -159,13 +159,28 @@ def test_order_of_preference(gate, remote):
 
 @pytest.mark.parametrize("stage, answer", [("connect", "421 4.3.2 not now"),
                                            ("connect", smtp.Drop()),
-                                           ("ehlo", "421 4.3.2 not now")])
+                                           ("connect", "554 5.7.1 not you"),
+                                           ("ehlo", "421 4.3.2 not now"),
+                                           ("mail", "451 4.3.2 not now")])
 def test_next_mx_before_the_data(gateway, zones, stage, answer):
-    """A server that is there but does not serve: the next one (RFC 5321 5.1)."""
+    """A server that is there but does not serve, or not now: the next one (RFC 5321 5.1)."""
     with Remote(DEAD, script={stage: answer}), Remote(SECOND) as second:
         gateway(CONFIG.replace(GATE, "192.0.2.40").replace(SUBMIT, "192.0.2.41"))
         assert send(["one@order.dest.example"], "192.0.2.41").last.code == 250
         assert len(second.mails) == 1
+
+
+@pytest.mark.parametrize("stage, answer", [("connect", "554 5.7.1 you are listed"),
+                                           ("ehlo", "421 4.7.1 you are listed"),
+                                           ("mail", "451 4.7.1 you are listed")])
+def test_words_before_the_mail(gateway, zones, stage, answer):
+    """Nobody takes it, and one of them says why: 451 with those words, never for good."""
+    with Remote(DEAD, script={stage: answer}):
+        gate = gateway(CONFIG.replace(GATE, "192.0.2.42").replace(SUBMIT, "192.0.2.43"))
+        said = send(["one@order.dest.example"], "192.0.2.43").last
+        assert (said.code, said.enhanced) == (451, "4.7.1"), said
+        assert "you are listed" in str(said)
+        assert gate.events("attempt")[-1]["host"] == "dead.dest.example"
 
 
 @pytest.mark.parametrize("recipient, code, enhanced", [

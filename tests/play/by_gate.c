@@ -7,11 +7,61 @@
 #include "base/base64.h"
 #include "play.h"
 
+enum waits { NOTHING, AT_HOP, AT_KEEPER, AT_REMOTE };
+
 struct by_gate {
 	struct gate *gate;
-	bool carries; /* a mail is on its way to the hop ... */
-	uint64_t carried_at;
+	/* What the gate waits for, until `over_at`: a mail at the hop or the keeper, a
+	 * recipient's server. */
+	enum waits waits;
+	uint64_t since, over_at;
+	const struct smtp_reply *says; /* AT_REMOTE; NULL: it was not reached */
 };
+
+static void
+wait_for(struct play *p, struct by_gate *b, enum waits what, uint64_t ms)
+{
+	b->waits = what;
+	b->since = p->world.now_ms;
+	b->over_at = p->world.now_ms + ms;
+}
+
+static void
+carry(struct play *p, struct by_gate *b)
+{
+	struct gate_transfer *t = gate_transfer(b->gate);
+	if (t->n_parcels != 0)
+		wait_for(p, b, AT_KEEPER, keeper_carry(&p->keeper, t));
+	else
+		wait_for(p, b, AT_HOP, hop_carry(&p->hop, p->conf->hostname, t));
+}
+
+/* As carry.c knows it. */
+static bool
+is_unreachable(const struct gate_transfer *t)
+{
+	for (size_t i = 0; i < t->mail.n_rcpts; i++)
+		if (t->mail.rcpts[i].fate != RELAY_DEFERRED)
+			return false;
+	return !t->from_hop;
+}
+
+/* What the gate waited for is there. */
+static void
+arrived(struct play *p, struct by_gate *b)
+{
+	enum waits what = b->waits;
+	b->waits = NOTHING;
+	if (what == AT_REMOTE || what == AT_KEEPER)
+		gate_waited(b->gate, p->world.now_ms - b->since);
+	if (what == AT_REMOTE)
+		gate_rcpt_answered(b->gate, b->says);
+	else if (what == AT_HOP && is_unreachable(gate_transfer(b->gate)) &&
+		 gate_unreachable(b->gate))
+		carry(p, b);
+	else
+		gate_transferred(b->gate);
+}
 
 /* PLAIN alone; each account has its own name and the play's one password. */
 static void
@@ -47,12 +97,13 @@ sign(struct play *p, struct gate *g)
 static bool
 serve_wants(struct play *p, struct by_gate *b)
 {
+	uint64_t took_ms;
 	switch (gate_wants(b->gate)) {
 	case GATE_WANT_NOTHING: return false;
-	case GATE_WANT_TRANSFER:
-		b->carries = true;
-		b->carried_at = p->world.now_ms +
-				hop_carry(&p->hop, p->conf->hostname, gate_transfer(b->gate));
+	case GATE_WANT_TRANSFER: carry(p, b); return false;
+	case GATE_WANT_RCPT:
+		b->says = keeper_ask(&p->keeper, gate_rcpt(b->gate), &took_ms);
+		wait_for(p, b, AT_REMOTE, took_ms);
 		return false;
 	case GATE_WANT_TLS:
 		gate_tls_started(b->gate, SLICE("TLSv1.3"), SLICE("TLS_AES_256_GCM_SHA384"));
@@ -103,9 +154,12 @@ static void
 end(struct play *p)
 {
 	struct by_gate *b = p->state;
-	if (b->carries) {
+	if (b->waits != NOTHING) {
 		gate_gone(b->gate);
-		gate_transferred(b->gate);
+		if (b->waits == AT_KEEPER)
+			keeper_cancel(&p->keeper, gate_transfer(b->gate));
+		if (b->waits != AT_REMOTE)
+			gate_transferred(b->gate);
 	}
 	gate_free(&b->gate);
 }
@@ -129,7 +183,7 @@ static uint64_t
 next(const struct play *p)
 {
 	const struct by_gate *b = p->state;
-	return b->carries ? b->carried_at : UINT64_MAX;
+	return b->waits != NOTHING ? b->over_at : UINT64_MAX;
 }
 
 static void
@@ -137,10 +191,8 @@ step(struct play *p, bool answers)
 {
 	struct by_gate *b = p->state;
 	gate_clock(b->gate, play_wall_ms(p));
-	if (b->carries && b->carried_at <= p->world.now_ms) {
-		b->carries = false;
-		gate_transferred(b->gate);
-	}
+	if (b->waits != NOTHING && b->over_at <= p->world.now_ms)
+		arrived(p, b);
 	if (answers)
 		gate_answered(b->gate);
 	service(p, b);

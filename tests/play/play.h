@@ -7,6 +7,7 @@
 #define PLAY_PLAY_H
 
 #include "hop.h"
+#include "keeper.h"
 #include "mta.h"
 #include "record.h"
 #include "world.h"
@@ -52,6 +53,7 @@ struct play {
 	struct mta_habits habits;
 	struct world world;
 	struct hop hop;
+	struct keeper keeper;
 	struct buf out; /* what the client has not yet compared */
 	bool connected, closed;
 	int sessions;

@@ -238,7 +238,9 @@ play_lines(struct play *p)
 	size_t expected = 0;
 	for (; p->at < p->n_lines && !p->failed; p->at++) {
 		struct slice text = p->lines[p->at].text;
-		expected += slice_starts(text, SLICE("< ")) || slice_starts(text, SLICE("got"));
+		expected += slice_starts(text, SLICE("< ")) ||
+			    slice_starts(text, SLICE("got")) ||
+			    slice_starts(text, SLICE("took"));
 		script_play_line(p);
 	}
 	return expected;
@@ -249,6 +251,11 @@ check_end(struct play *p)
 {
 	if (p->hop.n_got != 0)
 		play_fail(p, "the next hop got a mail that no `got` tells of");
+	if (p->keeper.n_took != 0)
+		play_fail(p, "the keeper was told something that no `took` tells of:\n    %.*s",
+			SLICE_ARG(p->keeper.took[0]));
+	if (keeper_unused(&p->keeper) != NULL)
+		play_fail(p, "the keeper, or a remote, never gave one of its answers");
 	for (size_t i = 0; i < p->hop.n_replies; i++)
 		if (!p->hop.replies[i].used)
 			play_fail(p, "the next hop never said \"%.*s\"",
@@ -267,7 +274,7 @@ play_once(struct scenario *s, size_t run)
 		.keys = s->keys,
 		.events_fd = s->events_fd,
 		.record = {.arena = s->arena}};
-	p.world.arena = p.hop.arena = p.arena;
+	p.world.arena = p.hop.arena = p.keeper.arena = p.arena;
 	buf_init(&p.out, PLAY_TEXT_MOST);
 	mta_habits_init(&p.habits);
 	if (runs[run].mta != NULL)

@@ -8,11 +8,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "delivery/messages.h"
 #include "feed.h"
@@ -36,6 +33,9 @@ make_mail(struct arena *a, struct relay_rcpt rcpts[2])
 	rcpts[1] = (struct relay_rcpt){.address = address_of("c@dest.example")};
 	struct delivery_mail m = {.site = SLICE("dest.example"),
 		.log = SLICE("m-1"),
+		.way = DELIVERY_BY_ROUTE,
+		.route = SLICE("\"a.example:25\"\n then \"b.example:25\""),
+		.all_or_none = true,
 		.budget_ms = 8000,
 		.sender = address_of("a@example.org"),
 		.params = {.body = SMTP_BODY_8BITMIME,
@@ -43,6 +43,7 @@ make_mail(struct arena *a, struct relay_rcpt rcpts[2])
 			.envid = SLICE("e1")},
 		.rcpts = rcpts,
 		.n_rcpts = 2};
+	assert_true(ip_parse(SLICE("192.0.2.7"), &m.prefer));
 	relay_body_init(&m.body, a);
 	relay_body_add(&m.body, SLICE("Subject: x\r\n\r\n"));
 	relay_body_add_file(&m.body, SPILL_FD, 4096, 100000);
@@ -77,6 +78,10 @@ test_mail(void **state)
 	assert_true(delivery_mail_unpack(g.in, 5, a, &got));
 	assert_true(slice_eq(got.site, m.site));
 	assert_true(slice_eq(got.log, m.log));
+	assert_int_equal(got.way, DELIVERY_BY_ROUTE);
+	assert_true(slice_eq(got.route, m.route));
+	assert_true(ip_eq(&got.prefer, &m.prefer));
+	assert_true(got.all_or_none);
 	assert_int_equal(got.budget_ms, 8000);
 	assert_true(slice_eq(got.sender.raw, m.sender.raw));
 	assert_true(slice_eq(got.params.envid, m.params.envid));
@@ -94,6 +99,15 @@ test_mail(void **state)
 	/* The descriptor did not come along. */
 	assert_false(delivery_mail_unpack(g.in, -1, a, &got));
 	guarded_free(&g);
+	/* Another way has no route, and no address need be preferred. */
+	m.way = DELIVERY_BY_SMARTHOST;
+	m.prefer = (struct ip){0};
+	m.all_or_none = false;
+	assert_true(delivery_mail_unpack(pack(&m, a, &fd), 5, a, &got));
+	assert_int_equal(got.way, DELIVERY_BY_SMARTHOST);
+	assert_int_equal(got.route.n, 0);
+	assert_int_equal(got.prefer.family, 0);
+	assert_false(got.all_or_none);
 	arena_free(&a);
 }
 
@@ -170,7 +184,28 @@ no_body(struct delivery_mail *m)
 	m->body.n = 0;
 }
 
+static void
+no_route(struct delivery_mail *m)
+{
+	m->route = SLICE_NONE;
+}
+
+static void
+nul_in_route(struct delivery_mail *m)
+{
+	m->route = SLICE("\"a.example\0:25\"");
+}
+
+static void
+no_way(struct delivery_mail *m)
+{
+	m->way = DELIVERY_WAYS;
+}
+
 static const struct bad_case bad_cases[] = {
+	{"by a route without one", no_route},
+	{"NUL in the route", nul_in_route},
+	{"a way that is none", no_way},
 	{"no recipients", no_rcpts},
 	{"a line end in a recipient", line_end_in_rcpt},
 	{"NUL in the sender", nul_in_sender},
@@ -205,9 +240,8 @@ test_too_large_for_a_message(void **state)
 	struct relay_rcpt rcpts[2];
 	struct delivery_mail m = make_mail(a, rcpts);
 	struct slice large = {arena_alloc(a, 1024 * 1024), 1024 * 1024};
-	char path[] = "/tmp/delivery-messages-XXXXXX";
-	int fd = mkstemp(path), sent;
-	assert_true(fd >= 0 && unlink(path) == 0);
+	char route[DELIVERY_ROUTE_MOST + 1];
+	int sent;
 	m.body.n = 0;
 	relay_body_add(&m.body, SLICE("Received: here\r\n"));
 	relay_body_add(&m.body, large);
@@ -215,22 +249,16 @@ test_too_large_for_a_message(void **state)
 	ipc_out_init(&out);
 	assert_int_equal(delivery_mail_pack(&m, &out, &sent), -1);
 	ipc_out_fini(&out);
-	struct err err;
-	assert_int_equal(delivery_body_to_file(&m.body, fd, 10, &err), 0);
-	assert_int_equal(m.body.parts[0].fd, -1);
-	assert_int_equal(m.body.parts[1].fd, fd);
-	assert_int_equal(m.body.parts[1].offset, 10);
-	assert_int_equal(lseek(fd, 0, SEEK_END), 10 + 1024 * 1024);
+	/* What a message holds in any case. */
+	m.body.n = 1;
+	relay_body_add(&m.body, slice_first(large, DELIVERY_INLINE_BYTES - 16));
 	pack(&m, a, &sent);
-	assert_int_equal(sent, fd);
-	close(fd);
-	fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) { /* a full disk is told */
-		m.body.parts[1] =
-			(struct relay_part){.bytes = large, .fd = -1, .length = large.n};
-		assert_int_equal(delivery_body_to_file(&m.body, fd, 0, &err), -1);
-		close(fd);
-	}
+	assert_int_equal(sent, -1);
+	memset(route, 'x', sizeof(route));
+	m.route = (struct slice){route, sizeof(route)};
+	ipc_out_init(&out);
+	assert_int_equal(delivery_mail_pack(&m, &out, &sent), -1);
+	ipc_out_fini(&out);
 	arena_free(&a);
 }
 
@@ -253,6 +281,11 @@ test_result(void **state)
 				       .address = SLICE("192.0.2.1:25"),
 				       .tls = true,
 				       .attempts = 2,
+				       .at = FAILURE_AT_RCPT,
+				       .banner = SLICE("mx.dest.example ESMTP"),
+				       .starttls = true,
+				       .certificate = UINT64_C(0x0123456789abcdef),
+				       .mx_set = UINT64_C(0xfedcba9876543210),
 				       .rcpts = rcpts,
 				       .n_rcpts = 2},
 			       got;
@@ -267,6 +300,10 @@ test_result(void **state)
 	assert_true(slice_eq(got.host, r.host));
 	assert_true(slice_eq(got.address, r.address));
 	assert_true(got.tls && !got.tls_verified && got.from_hop);
+	assert_int_equal(got.at, FAILURE_AT_RCPT);
+	assert_true(slice_eq(got.banner, r.banner));
+	assert_true(got.starttls);
+	assert_true(got.certificate == r.certificate && got.mx_set == r.mx_set);
 	assert_int_equal(got.n_rcpts, 2);
 	assert_int_equal(got.rcpts[0].fate, RELAY_TAKEN);
 	assert_int_equal(got.rcpts[0].reply.code, 250);
@@ -306,7 +343,12 @@ test_largest_result(void **state)
 	long_one.text = (struct slice){words, sizeof(words)};
 	for (size_t i = 0; i < DELIVERY_RCPTS_MOST; i++)
 		rcpts[i].reply = long_one;
+	struct slice all = {words, sizeof(words)};
 	struct delivery_result r = {.reply = smtp_reply_of("451 4.0.0 x"),
+				       .hop = all,
+				       .host = all,
+				       .address = all,
+				       .banner = all,
 				       .rcpts = rcpts,
 				       .n_rcpts = DELIVERY_RCPTS_MOST},
 			       got;
@@ -317,7 +359,77 @@ test_largest_result(void **state)
 	assert_true(ipc_out_ok(&out, &payload));
 	assert_true(delivery_result_unpack(payload, a, &got));
 	assert_int_equal(got.n_rcpts, DELIVERY_RCPTS_MOST);
+	assert_int_equal(got.banner.n, DELIVERY_BANNER_BYTES);
 	ipc_out_fini(&out);
+	arena_free(&a);
+}
+
+static void
+test_question(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1024 * 1024);
+	struct delivery_rcpt_question q = {.site = SLICE("dest.example"),
+					      .log = SLICE("m-1"),
+					      .sender = address_of("a@example.org"),
+					      .params = {.body = SMTP_BODY_8BITMIME,
+						      .smtputf8 = true},
+					      .rcpt = address_of("b@dest.example"),
+					      .rcpt_params = {.notify = SMTP_NOTIFY_NEVER},
+					      .budget_ms = 5000},
+				      got;
+	struct ipc_out out;
+	struct slice payload;
+	ipc_out_init(&out);
+	delivery_rcpt_question_pack(&q, &out);
+	assert_true(ipc_out_ok(&out, &payload));
+	struct guarded g = guarded_new(payload);
+	assert_true(delivery_rcpt_question_unpack(g.in, a, &got));
+	assert_true(slice_eq(got.site, q.site) && slice_eq(got.log, q.log));
+	assert_true(slice_eq(got.sender.raw, q.sender.raw));
+	assert_true(slice_eq(got.rcpt.raw, q.rcpt.raw));
+	assert_true(got.params.smtputf8);
+	assert_int_equal(got.rcpt_params.notify, SMTP_NOTIFY_NEVER);
+	assert_int_equal(got.budget_ms, 5000);
+	guarded_free(&g);
+	for (size_t n = 0; n < payload.n; n++) {
+		g = guarded_new(slice_first(payload, n));
+		assert_false(delivery_rcpt_question_unpack(g.in, a, &got));
+		guarded_free(&g);
+	}
+	ipc_out_fini(&out);
+	q.rcpt.raw = SLICE("b@dest.example>\r\nDATA");
+	ipc_out_init(&out);
+	delivery_rcpt_question_pack(&q, &out);
+	assert_true(ipc_out_ok(&out, &payload));
+	assert_false(delivery_rcpt_question_unpack(payload, a, &got));
+	ipc_out_fini(&out);
+	arena_free(&a);
+}
+
+static void
+test_answer(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1024 * 1024);
+	const struct smtp_reply replies[] = {
+		smtp_reply_of("550 5.1.1 no such user"), smtp_reply_of("250 fine"), {0}};
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		struct smtp_reply got;
+		struct ipc_out out;
+		struct slice payload;
+		ipc_out_init(&out);
+		delivery_rcpt_answer_pack(&replies[i], &out);
+		assert_true(ipc_out_ok(&out, &payload));
+		assert_true(delivery_rcpt_answer_unpack(payload, a, &got));
+		assert_int_equal(got.code, replies[i].code);
+		assert_int_equal(got.has_enhanced, replies[i].has_enhanced);
+		assert_true(slice_eq(got.text, replies[i].text));
+		for (size_t n = 0; n < payload.n; n++)
+			assert_false(
+				delivery_rcpt_answer_unpack(slice_first(payload, n), a, &got));
+		ipc_out_fini(&out);
+	}
 	arena_free(&a);
 }
 
@@ -349,6 +461,8 @@ main(void)
 		cmocka_unit_test(test_too_large_for_a_message),
 		cmocka_unit_test(test_result),
 		cmocka_unit_test(test_largest_result),
+		cmocka_unit_test(test_question),
+		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_index),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

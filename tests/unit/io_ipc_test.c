@@ -223,6 +223,19 @@ too_much_is_noticed(void **state)
 	ipc_put_u8(&o, 1);
 	assert_false(ipc_out_ok(&o, &payload));
 	ipc_out_fini(&o);
+	/* What is kept and not sent has a bound of its own. */
+	ipc_out_init_most(&o, 2 * sizeof(big) + 8);
+	ipc_put_slice(&o, (struct slice){big, sizeof(big)});
+	ipc_put_slice(&o, (struct slice){big, sizeof(big)});
+	assert_true(ipc_out_ok(&o, &payload));
+	assert_int_equal(payload.n, 2 * sizeof(big) + 8);
+	ipc_put_u8(&o, 1);
+	assert_false(ipc_out_ok(&o, &payload));
+	ipc_out_fini(&o);
+	ipc_out_init_most(&o, 8);
+	ipc_put_slice(&o, SLICE("12345"));
+	assert_false(ipc_out_ok(&o, &payload));
+	ipc_out_fini(&o);
 }
 
 static void

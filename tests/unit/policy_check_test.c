@@ -17,6 +17,9 @@ struct text_case {
 	const char *rules, *want;
 };
 
+/* Behind rules: the block ends and the file has a spool (the lab closes what is open). */
+#define SPOOL "\n}\nspool \"/var/spool/postern\"\nlimits {"
+
 static const struct text_case errors[] = {
 	/* facts */
 	{"reject if reciepient is known\naccept",
@@ -106,6 +109,28 @@ static const struct text_case errors[] = {
 		"t.conf:1:11: error: the value of a tag is printable ASCII\n"},
 	{"remove header \"X-A:\"\naccept", "t.conf:1:11: error: a header's name is printable "
 					   "ASCII without space and colon\n"},
+	{"quarantine \"a/b\" if virus\naccept" SPOOL,
+		"t.conf:1:11: error: \"a/b\" is no name of a quarantine: letters, digits, "
+		"\"-\", \"_\" and \".\", at most 64, not \".\" first\n"},
+	{"quarantine \"..\" if virus\naccept" SPOOL,
+		"t.conf:1:11: error: \"..\" is no name of a quarantine: letters, digits, "
+		"\"-\", \"_\" and \".\", at most 64, not \".\" first\n"},
+	{"quarantine \"12345678901234567890123456789012345678901234567890123456789012345\"\n"
+	 "accept" SPOOL,
+		"t.conf:1:11: error: "
+		"\"1234567890123456789012345678901234567890123456789012345678"
+		"9012345\" is no name of a quarantine: letters, digits, "
+		"\"-\", \"_\" and \".\", at most 64, not \".\" first\n"},
+	{"quarantine if virus\nhold for 2h if virus\nroute to \"10.0.0.1\"\naccept",
+		"t.conf:1:11: error: \"quarantine\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"
+		"t.conf:2:1: error: \"hold\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"
+		"t.conf:3:1: error: \"route to\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"},
+	{"route to \"10.0.0.1\"" SPOOL,
+		"t.conf:1:11: error: the block must end in a rule without condition "
+		"that decides, such as \"accept\"\n"},
 	/* the end */
 	{"accept if virus", "t.conf:1:11: error: the block must end in a rule without "
 			    "condition that decides, such as \"accept\"\n"},
@@ -153,6 +178,20 @@ static const struct text_case warnings[] = {
 		"the same mail: without a spool that one gets 452 and is sent again\n"},
 };
 
+/* With a spool each recipient has a decision of its own, whatever the rule. */
+static const struct text_case spool_warnings[] = {
+	{"defer if recipient.domain is \"example.com\" and virus\naccept" SPOOL, ""},
+	{"tag \"X-A: 1\" if recipient in staff\naccept" SPOOL, ""},
+	{"route to \"10.0.0.1\" if recipient in staff\n"
+	 "hold for 2h if recipient in staff and virus\nquarantine \"a.b_C-1\"" SPOOL,
+		""},
+	{"hold until \"22:00\"\nreject if virus\naccept" SPOOL,
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"
+		"t.conf:3:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+};
+
 /* The same block, judging a milter's mail (in line 9): one header for all recipients. */
 static const struct text_case milter_errors[] = {
 	{"tag \"X-A: 1\" if recipient in staff\naccept",
@@ -169,6 +208,20 @@ static const struct text_case milter_errors[] = {
 		"the same mail: without a spool that one gets 452 and is sent again\n"},
 	{"tag \"X-A: 1\" if sender is \"a@example.com\"\naccept", ""},
 	{"try tag \"X-A: 1\" if recipient in staff\naccept", ""},
+	{"quarantine if virus\nhold for 2h if virus\nroute to \"10.0.0.1\"\naccept" SPOOL,
+		"t.conf:1:11: error: \"quarantine\" is not there yet for milters, and the one "
+		"in "
+		"line 9 has mail of this block: the MTA keeps what it has\n"
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"
+		"t.conf:2:1: error: \"hold\" is not for milters, and the one in line 9 has "
+		"mail "
+		"of this block: when and where it goes on is the MTA's affair\n"
+		"t.conf:3:1: error: \"route to\" is not for milters, and the one in line 9 has "
+		"mail of this block: when and where it goes on is the MTA's affair\n"},
+	{"defer if recipient.domain is \"example.com\" and virus\naccept" SPOOL,
+		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
+		"the same mail: by the milter in line 9 that one gets 452 and is sent again\n"},
 };
 
 static const struct text_case check_texts[] = {
@@ -225,6 +278,8 @@ test_warnings(void **state)
 	size_t failed = 0;
 	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
 		failed += check_report(&warnings[i], true, NULL);
+	for (size_t i = 0; i < sizeof(spool_warnings) / sizeof(spool_warnings[0]); i++)
+		failed += check_report(&spool_warnings[i], true, NULL);
 	assert_int_equal(failed, 0);
 }
 

@@ -197,7 +197,7 @@ static const struct fault_case fault_cases[] = {
 	{"MAIL", REMOTE_SILENT, NULL, RELAY_TAKEN, 250, 0, 1},
 	{"MAIL", REMOTE_SAY, "421 4.3.2 going", RELAY_TAKEN, 250, 0, 1},
 	{"MAIL", REMOTE_SAY, "550 5.7.1 not you", RELAY_REFUSED, 550, 0, 0},
-	{"MAIL", REMOTE_SAY, "451 4.7.1 greylisted", RELAY_DEFERRED, 451, 0, 0},
+	{"MAIL", REMOTE_SAY, "451 4.7.1 not now", RELAY_TAKEN, 250, 0, 1},
 	{"RCPT", REMOTE_CLOSE, NULL, RELAY_TAKEN, 250, 0, 1},
 	{"RCPT", REMOTE_SILENT, NULL, RELAY_TAKEN, 250, 0, 1},
 	{"RCPT", REMOTE_SAY, "421 4.3.2 going", RELAY_TAKEN, 250, 0, 1},
@@ -640,34 +640,38 @@ make_tls_server(struct cert *c)
 
 struct tls_case {
 	const char *what;
-	enum relay_tls tls;
+	enum tls_level tls;
 	bool required, offered, bad, named; /* the hop has the certificate's name */
 	enum relay_fate fate;
 	bool secure;
 };
 
 static const struct tls_case tls_cases[] = {
-	{"opportunistic, on offer", RELAY_TLS_MAY, false, true, false, false, RELAY_TAKEN,
-		true},
-	{"opportunistic, not on offer", RELAY_TLS_MAY, false, false, false, false, RELAY_TAKEN,
-		false},
-	{"opportunistic, broken: in clear", RELAY_TLS_MAY, false, false, true, false,
+	{"opportunistic, on offer", TLS_LEVEL_OPPORTUNISTIC, false, true, false, false,
+		RELAY_TAKEN, true},
+	{"opportunistic, not on offer", TLS_LEVEL_OPPORTUNISTIC, false, false, false, false,
 		RELAY_TAKEN, false},
-	{"demanded, on offer", RELAY_TLS_MUST, false, true, false, false, RELAY_TAKEN, true},
-	{"demanded by the domain", RELAY_TLS_MAY, true, true, false, true, RELAY_TAKEN, true},
-	{"demanded by the domain, another certified", RELAY_TLS_MAY, true, true, false, false,
-		RELAY_DEFERRED, false},
-	{"demanded, not on offer", RELAY_TLS_MUST, false, false, false, false, RELAY_DEFERRED,
-		false},
-	{"demanded by the domain, not on offer", RELAY_TLS_MAY, true, false, false, false,
-		RELAY_DEFERRED, false},
-	{"demanded, broken", RELAY_TLS_MUST, false, false, true, false, RELAY_DEFERRED, false},
-	{"name wanted, another certified", RELAY_TLS_NAME, false, true, false, false,
-		RELAY_DEFERRED, false},
-	{"never", RELAY_TLS_NEVER, false, true, false, false, RELAY_TAKEN, false},
-	{"name wanted and borne", RELAY_TLS_NAME, false, true, false, true, RELAY_TAKEN, true},
-	{"opportunistic, name borne", RELAY_TLS_MAY, false, true, false, true, RELAY_TAKEN,
+	{"opportunistic, broken: in clear", TLS_LEVEL_OPPORTUNISTIC, false, false, true, false,
+		RELAY_TAKEN, false},
+	{"demanded, on offer", TLS_LEVEL_REQUIRED, false, true, false, false, RELAY_TAKEN,
 		true},
+	{"demanded by the domain", TLS_LEVEL_OPPORTUNISTIC, true, true, false, true,
+		RELAY_TAKEN, true},
+	{"demanded by the domain, another certified", TLS_LEVEL_OPPORTUNISTIC, true, true,
+		false, false, RELAY_DEFERRED, false},
+	{"demanded, not on offer", TLS_LEVEL_REQUIRED, false, false, false, false,
+		RELAY_DEFERRED, false},
+	{"demanded by the domain, not on offer", TLS_LEVEL_OPPORTUNISTIC, true, false, false,
+		false, RELAY_DEFERRED, false},
+	{"demanded, broken", TLS_LEVEL_REQUIRED, false, false, true, false, RELAY_DEFERRED,
+		false},
+	{"name wanted, another certified", TLS_LEVEL_VERIFIED, false, true, false, false,
+		RELAY_DEFERRED, false},
+	{"never", TLS_LEVEL_NEVER, false, true, false, false, RELAY_TAKEN, false},
+	{"name wanted and borne", TLS_LEVEL_VERIFIED, false, true, false, true, RELAY_TAKEN,
+		true},
+	{"opportunistic, name borne", TLS_LEVEL_OPPORTUNISTIC, false, true, false, true,
+		RELAY_TAKEN, true},
 };
 
 /* Each case gets a world with TLS; the remote's certificate is for remote.example and trusted.
@@ -714,7 +718,7 @@ test_tls(void **state)
 			w.a.tls = tls.server;
 		w.a.bad_tls = c->bad;
 		w.list.tls_required = c->required;
-		w.way.tls = c->tls;
+		w.way.tls.level = c->tls;
 		if (c->named)
 			w.hops[0].host = SLICE("remote.example");
 		send_and_wait();

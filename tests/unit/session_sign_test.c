@@ -129,6 +129,12 @@ run(const struct sign_case *c)
 		assert_int_equal(signs[requests[i].key].selector.p[0], c->selectors[i]);
 		verify(sent_header(&e, header, a), &requests[i], a);
 	}
+	/* The same mail for other recipients, with other lines on top. */
+	e.prefix = arena_printf(a, "X-Other: line\r\n%s", c->prefix);
+	assert_int_equal(n,
+		sign_make(s, &config, &mail, &e, (int64_t)WALL_S * 1000, a, NULL, &requests));
+	for (size_t i = 0; i < n; i++)
+		verify(sent_header(&e, header, a), &requests[i], a);
 	arena_free(&a);
 }
 

@@ -1,0 +1,208 @@
+/*
+ * `postern queue hold, release, retry, expire, drop`: what the filter means is counted first,
+ * and a person is asked; without a terminal --yes must stand for the person. --count N refuses
+ * where it is another number: for scripts that know what they do.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "main/queue_priv.h"
+
+enum { AT_ONCE = 200, BAR_AFTER_MS = 500, BAR_EVERY_MS = 100, BAR_WIDTH = 30 };
+
+/* ---- the bar ---- */
+
+void
+queue_bar_init(struct queue_bar *b, const struct tool *t)
+{
+	int fd = fileno(t->err);
+	*b = (struct queue_bar){.f = fd >= 0 && isatty(fd) ? t->err : NULL};
+	b->from_ms = b->last_ms = clock_ms();
+}
+
+void
+queue_bar_draw(struct queue_bar *b, uint64_t done, uint64_t all)
+{
+	char bar[BAR_WIDTH + 1];
+	uint64_t now = clock_ms();
+	if (b->f == NULL || now - b->from_ms < BAR_AFTER_MS || now - b->last_ms < BAR_EVERY_MS)
+		return;
+	size_t full = all == 0 || done >= all ? BAR_WIDTH : (size_t)(BAR_WIDTH * done / all);
+	memset(bar, '#', full);
+	memset(bar + full, '.', BAR_WIDTH - full);
+	bar[BAR_WIDTH] = '\0';
+	fprintf(b->f, "\r[%s] %" PRIu64 " of %" PRIu64, bar, done, all > done ? all : done);
+	fflush(b->f);
+	b->last_ms = now;
+	b->shown = true;
+}
+
+void
+queue_bar_end(struct queue_bar *b)
+{
+	if (b->shown)
+		fprintf(b->f, "\r%*s\r", BAR_WIDTH + 50, "");
+	b->shown = false;
+}
+
+/* ---- which mails ---- */
+
+struct chosen {
+	struct custody_id *ids;
+	size_t n, room;
+	uint64_t all;
+	struct queue_bar bar;
+};
+
+static void
+on_items(void *arg, const struct hand_item *items, size_t n)
+{
+	struct chosen *c = arg;
+	if (c->n + n > c->room) {
+		c->room = 2 * (c->room + n);
+		c->ids = mem_resize(c->ids, c->room * sizeof(*c->ids));
+	}
+	for (size_t i = 0; i < n; i++)
+		c->ids[c->n++] = items[i].id;
+}
+
+static void
+on_progress(void *arg, uint64_t seen)
+{
+	struct chosen *c = arg;
+	queue_bar_draw(&c->bar, seen, c->all);
+}
+
+static int
+choose(struct queue_tool *q, struct chosen *c, struct err *err)
+{
+	struct hand_state state;
+	if (hand_client_state(q->client, &state, err) < 0)
+		return -1;
+	c->all = state.space.items;
+	queue_bar_init(&c->bar, q->tool);
+	int result = hand_client_list_all(
+		q->client, &q->words.filter, on_items, on_progress, c, err);
+	queue_bar_end(&c->bar);
+	return result;
+}
+
+/* ---- shall it be ---- */
+
+static bool
+is_terminal(FILE *f)
+{
+	int fd = fileno(f);
+	return fd >= 0 && isatty(fd);
+}
+
+static bool
+ask_person(const struct tool *t, enum hand_action action, size_t n)
+{
+	char line[64];
+	fprintf(t->err, "%zu mail%s: really %s %s? [y/N] ", n, n == 1 ? "" : "s",
+		hand_action_text(action), n == 1 ? "it" : "them");
+	fflush(t->err);
+	if (fgets(line, sizeof(line), t->in) == NULL)
+		return false;
+	return line[0] == 'y' || line[0] == 'Y';
+}
+
+/* 0: go on; else the exit status, and it was said why. */
+static int
+may(const struct queue_tool *q, enum hand_action action, size_t n)
+{
+	const struct tool *t = q->tool;
+	if (q->words.has_count && q->words.count != n) {
+		fprintf(t->err,
+			"postern: the filter means %zu mails, not %" PRIu64
+			": nothing was done\n",
+			n, q->words.count);
+		return 1;
+	}
+	if (n == 0) {
+		fputs("postern: the filter means no mail\n", t->err);
+		return 1;
+	}
+	if (q->words.yes)
+		return 0;
+	if (!is_terminal(t->in) || !is_terminal(t->err)) {
+		fprintf(t->err,
+			"postern: %zu mails: say --yes to %s them without being asked\n", n,
+			hand_action_text(action));
+		return 2;
+	}
+	if (ask_person(t, action, n))
+		return 0;
+	fputs("postern: nothing was done\n", t->err);
+	return 1;
+}
+
+/* ---- doing it ---- */
+
+static int
+perform(struct queue_tool *q, enum hand_action action, const struct chosen *c,
+	struct hand_done *sum, struct err *err)
+{
+	struct queue_bar bar;
+	int result = 0;
+	queue_bar_init(&bar, q->tool);
+	for (size_t at = 0; at < c->n && result == 0; at += AT_ONCE) {
+		size_t n = c->n - at < AT_ONCE ? c->n - at : AT_ONCE;
+		struct hand_act act = {action, c->ids + at, n};
+		struct hand_done d;
+		result = hand_client_act(q->client, &act, &d, err);
+		if (result < 0)
+			break;
+		sum->done += d.done;
+		sum->missing += d.missing;
+		sum->failed += d.failed;
+		if (d.failed != 0)
+			sum->why = arena_slice(q->words.arena, d.why);
+		queue_bar_draw(&bar, at + n, c->n);
+	}
+	queue_bar_end(&bar);
+	return result;
+}
+
+static int
+act_on(struct queue_tool *q, enum hand_action action, const struct chosen *c)
+{
+	const struct tool *t = q->tool;
+	struct hand_done sum = {0};
+	struct err err;
+	/* While a person thought, the keeper may have let go of us. */
+	hand_client_close(&q->client);
+	q->client = hand_client_open(q->words.spool, &err);
+	int result = q->client != NULL ? perform(q, action, c, &sum, &err) : -1;
+	fprintf(t->out, "%s: %u mail%s done", hand_action_text(action), sum.done,
+		sum.done == 1 ? "" : "s");
+	if (sum.missing != 0)
+		fprintf(t->out, ", %u not there any more or nothing to do", sum.missing);
+	if (sum.failed != 0)
+		fprintf(t->out, ", %u failed: %.*s", sum.failed, SLICE_ARG(sum.why));
+	fputc('\n', t->out);
+	if (result < 0)
+		fprintf(t->err, "postern: %s\n", err.text);
+	return result < 0 || sum.failed != 0 ? 1 : 0;
+}
+
+int
+queue_act(struct queue_tool *q, enum hand_action action)
+{
+	struct chosen c = {0};
+	struct err err;
+	int status = 1;
+	if (choose(q, &c, &err) < 0) {
+		fprintf(q->tool->err, "postern: %s\n", err.text);
+	} else {
+		status = may(q, action, c.n);
+		if (status == 0)
+			status = act_on(q, action, &c);
+	}
+	mem_free(c.ids);
+	return status;
+}

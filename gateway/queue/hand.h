@@ -1,0 +1,42 @@
+/*
+ * The keeper's side of `postern queue` (hand_messages.h): a listening socket, at most
+ * HAND_CLIENTS_MOST clients at once, one question of each under way. Only root and the user
+ * that the keeper runs as are heard, as the kernel tells them. A list is read from the store a
+ * page at a time, so that no question holds up the mails; what changes anything is done by the
+ * keeper's own act().
+ */
+#ifndef QUEUE_HAND_H
+#define QUEUE_HAND_H
+
+#include "io/loop.h"
+#include "queue/hand_item.h"
+
+struct hand;
+
+enum { HAND_CLIENTS_MOST = 8, HAND_IDLE_MS = 10 * 60 * 1000 };
+
+/* d: valid in the call. */
+typedef void hand_done_fn(void *arg, const struct hand_done *d);
+
+struct hand_config {
+	struct loop *loop;
+	int listen_fd; /* SOCK_SEQPACKET, listening (ipc_listen); owned */
+	struct custody *custody;
+	struct schedule *schedule;
+	/* ids: valid until fn, which comes once, now or later. */
+	void (*act)(void *arg, enum hand_action action, const struct custody_id *ids, size_t n,
+		hand_done_fn *fn, void *done_arg);
+	hand_part_fn *part_of;
+	const struct queue_settings *(*settings)(void *arg);
+	enum egress_state (*egress_state)(void *arg);
+	struct slice (*egress_text)(void *arg, struct arena *a);
+	void *arg;
+	int64_t (*wall_ms)(void); /* NULL: clock_wall_ms */
+};
+
+struct hand *hand_new(const struct hand_config *config);
+/* Clients are closed. Calls to the store and act() that are open come back to nobody: before
+ * or after this, but they do come. */
+void hand_free(struct hand **h);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * The keeper's settings from a configuration, into a memfd and out of it; see settings.h.
+ */
+#include "queue/settings.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/ipc.h"
+
+enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 1 };
+
+void
+queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms,
+	struct slice rules, unsigned deliveries, struct arena *a, struct queue_settings *s_out)
+{
+	struct queue_settings *s = s_out;
+	*s = (struct queue_settings){.hostname = conf->hostname,
+		.way = conf->send.way,
+		.after = conf->send.after,
+		.after_failures = (uint32_t)conf->send.after_failures,
+		.queue = conf->queue,
+		.domains = arena_array(a, conf->n_domains, sizeof(*s->domains)),
+		.n_domains = conf->n_domains,
+		.sites = arena_array(a, conf->n_destinations, sizeof(*s->sites)),
+		.n_sites = conf->n_destinations,
+		.keys = arena_array(a, conf->n_signs, sizeof(*s->keys)),
+		.n_keys = conf->n_signs,
+		.deliveries = deliveries};
+	s->queue.failure_rules = rules;
+	for (size_t i = 0; i < conf->n_domains; i++)
+		s->domains[i] = conf->domains[i].name;
+	for (size_t i = 0; i < conf->n_destinations; i++)
+		s->sites[i] = (struct queue_site){.site = conf->destinations[i].site,
+			.connections = (uint32_t)conf->destinations[i].connections,
+			.rate = conf->destinations[i].rate,
+			.rate_ms = conf->destinations[i].rate_ms};
+	for (size_t i = 0; i < conf->n_signs; i++)
+		s->keys[i] = (struct queue_key){.domain = conf->signs[i].domain,
+			.selector = conf->signs[i].selector,
+			.algorithm = algorithms[i]};
+}
+
+static void
+put(const struct queue_settings *s, struct ipc_out *o)
+{
+	ipc_put_u32(o, SETTINGS_VERSION);
+	ipc_put_slice(o, s->hostname);
+	ipc_put_u8(o, (uint8_t)s->way);
+	ipc_put_u32(o, s->after);
+	ipc_put_u32(o, s->after_failures);
+	ipc_put_u64(o, s->queue.retry_ms);
+	ipc_put_u64(o, s->queue.retry_most_ms);
+	ipc_put_u64(o, s->queue.lifetime_ms);
+	ipc_put_u64(o, s->queue.delay_notice_ms);
+	ipc_put_u64(o, s->queue.attempts);
+	ipc_put_u64(o, s->queue.quarantine_ms);
+	ipc_put_slice(o, s->queue.failure_rules);
+	ipc_put_u32(o, s->deliveries);
+	ipc_put_u32(o, (uint32_t)s->n_domains);
+	for (size_t i = 0; i < s->n_domains; i++)
+		ipc_put_slice(o, s->domains[i]);
+	ipc_put_u32(o, (uint32_t)s->n_sites);
+	for (size_t i = 0; i < s->n_sites; i++) {
+		ipc_put_slice(o, s->sites[i].site);
+		ipc_put_u32(o, s->sites[i].connections);
+		ipc_put_u64(o, s->sites[i].rate);
+		ipc_put_u64(o, s->sites[i].rate_ms);
+	}
+	ipc_put_u32(o, (uint32_t)s->n_keys);
+	for (size_t i = 0; i < s->n_keys; i++) {
+		ipc_put_slice(o, s->keys[i].domain);
+		ipc_put_slice(o, s->keys[i].selector);
+		ipc_put_u8(o, (uint8_t)s->keys[i].algorithm);
+	}
+}
+
+static void
+get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
+{
+	s->hostname = ipc_get_slice(in);
+	s->way = (enum send_way)ipc_get_enum(in, SEND_DIRECT_THEN_SMARTHOST + 1);
+	s->after = ipc_get_u32(in);
+	s->after_failures = ipc_get_u32(in);
+	s->queue.retry_ms = ipc_get_u64(in);
+	s->queue.retry_most_ms = ipc_get_u64(in);
+	s->queue.lifetime_ms = ipc_get_u64(in);
+	s->queue.delay_notice_ms = ipc_get_u64(in);
+	s->queue.attempts = ipc_get_u64(in);
+	s->queue.quarantine_ms = ipc_get_u64(in);
+	s->queue.failure_rules = ipc_get_slice(in);
+	s->deliveries = ipc_get_u32(in);
+	s->n_domains = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->domains = arena_array(a, s->n_domains, sizeof(*s->domains));
+	for (size_t i = 0; i < s->n_domains; i++)
+		s->domains[i] = ipc_get_slice(in);
+	s->n_sites = ipc_get_count(in, SETTINGS_ITEMS_MOST, 24);
+	s->sites = arena_array(a, s->n_sites, sizeof(*s->sites));
+	for (size_t i = 0; i < s->n_sites; i++) {
+		s->sites[i].site = ipc_get_slice(in);
+		s->sites[i].connections = ipc_get_u32(in);
+		s->sites[i].rate = ipc_get_u64(in);
+		s->sites[i].rate_ms = ipc_get_u64(in);
+	}
+	s->n_keys = ipc_get_count(in, SETTINGS_ITEMS_MOST, 9);
+	s->keys = arena_array(a, s->n_keys, sizeof(*s->keys));
+	for (size_t i = 0; i < s->n_keys; i++) {
+		s->keys[i].domain = ipc_get_slice(in);
+		s->keys[i].selector = ipc_get_slice(in);
+		s->keys[i].algorithm =
+			(enum dkim_algorithm)ipc_get_enum(in, DKIM_ED25519_SHA256 + 1);
+	}
+}
+
+static int
+write_sealed(int fd, struct slice bytes, struct err *err)
+{
+	for (size_t at = 0; at < bytes.n;) {
+		ssize_t n = write(fd, bytes.p + at, bytes.n - at);
+		if (n <= 0)
+			return err_sys(err, "write the keeper's settings");
+		at += (size_t)n;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_sys(err, "seal the keeper's settings");
+	return 0;
+}
+
+int
+queue_settings_send(const struct queue_settings *s, struct err *err)
+{
+	struct ipc_out out;
+	struct slice bytes;
+	int fd = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return err_sys(err, "make a file for the keeper's settings");
+	ipc_out_init_most(&out, QUEUE_SETTINGS_MOST);
+	put(s, &out);
+	int result = !ipc_out_ok(&out, &bytes)
+			     ? err_set(err, "the keeper's settings are more than %d bytes",
+				       QUEUE_SETTINGS_MOST)
+			     : write_sealed(fd, bytes, err);
+	ipc_out_fini(&out);
+	if (result == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+int
+queue_settings_receive(int fd, struct arena *a, struct queue_settings *s_out, struct err *err)
+{
+	struct stat st;
+	struct ipc_in in;
+	*s_out = (struct queue_settings){0};
+	if (fstat(fd, &st) < 0 || st.st_size > QUEUE_SETTINGS_MOST) {
+		close(fd);
+		return err_set(err, "the keeper's settings cannot be read");
+	}
+	char *bytes = arena_alloc(a, (size_t)st.st_size + 1);
+	ssize_t n = pread(fd, bytes, (size_t)st.st_size, 0);
+	close(fd);
+	ipc_in_init(&in, (struct slice){bytes, n > 0 ? (size_t)n : 0});
+	if (n != st.st_size || ipc_get_u32(&in) != SETTINGS_VERSION)
+		return err_set(err, "the keeper's settings cannot be read");
+	get(&in, a, s_out);
+	return ipc_in_done(&in) ? 0 : err_set(err, "the keeper's settings are damaged");
+}
