@@ -225,8 +225,8 @@ write_holds(struct writer *wr, struct slice place, const struct schedule_why *y)
 		line(wr, "  held back: attempts under way at %.*s: %u of %u at once",
 			SLICE_ARG(place), y->site_in_flight, y->site_window);
 	if (y->before > 0)
-		line(wr, "  held back: before it, due at %.*s: %zu", SLICE_ARG(place),
-			y->before);
+		line(wr, "  held back: before it, due at %.*s: %zu%s", SLICE_ARG(place),
+			y->before, y->before < SCHEDULE_BEFORE_MOST ? "" : " or more");
 	if (y->all_taken)
 		line(wr, "  held back: all attempts of the gateway are taken");
 }
