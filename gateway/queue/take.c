@@ -303,6 +303,23 @@ is_touched(const struct mail *m)
 	return false;
 }
 
+/*
+ * The note as it is stored while attempts are under way: their final dots may be out, which
+ * after our death nobody could tell (RFC 1047).
+ */
+static void
+pack_note(struct mail *m, struct buf *note)
+{
+	for (uint32_t i = 0; i < m->n_parts; i++)
+		for (uint32_t r = 0; m->parts[i].in_flight && r < m->parts[i].n_asked; r++)
+			m->note.rcpts[m->parts[i].asked[r]].state = RCPT_DOUBT;
+	if (is_touched(m))
+		must(stored_note_pack(&m->note, note) == 0);
+	for (uint32_t i = 0; i < m->n_parts; i++)
+		for (uint32_t r = 0; m->parts[i].in_flight && r < m->parts[i].n_asked; r++)
+			m->note.rcpts[m->parts[i].asked[r]].state = RCPT_WAITING;
+}
+
 /* Everything that waits into the store, in one commit. */
 static void
 put(struct take *t)
@@ -315,8 +332,7 @@ put(struct take *t)
 		if (!is_to_be_put(m))
 			continue;
 		buf_clear(note);
-		if (is_touched(m))
-			must(stored_note_pack(&m->note, note) == 0);
+		pack_note(m, note);
 		m->place = MAIL_PUTTING;
 		changes[n++] = (struct custody_change){.op = CUSTODY_PUT,
 			.id = m->id,

@@ -384,6 +384,22 @@ killed_it_goes_on(void **state)
 	assert_string_equal(w.asked[0].rcpts, "silent.2@b.example");
 }
 
+/* A final dot that may be out is stored as doubt, before the client hears 250. */
+static void
+what_is_under_way_is_in_doubt(void **state)
+{
+	(void)state;
+	struct keeping_spool s;
+	const struct queue_result *r = take("silent.1@a.example", BUDGET_MS);
+	assert_int_equal(r->end, QUEUE_QUEUED);
+	keeping_kill(&w);
+	keeping_look(&w, &s);
+	assert_int_equal(s.doubt, 1);
+	assert_int_equal(s.waiting, 0);
+	keeping_start(&w);
+	keeping_until(&w, &w.attempts, 1);
+}
+
 /* ---- the way ---- */
 
 static void
@@ -521,6 +537,7 @@ main(void)
 		cmocka_unit_test(cancelled_leaves_nothing),
 		IN_WORLD(a_dead_delivery_process_leaves_doubt),
 		IN_WORLD(killed_it_goes_on),
+		IN_WORLD(what_is_under_way_is_in_doubt),
 		cmocka_unit_test(the_smarthost_takes_over),
 		cmocka_unit_test(greylisted_keeps_its_address),
 		cmocka_unit_test(given_up_in_the_end),
