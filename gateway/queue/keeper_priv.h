@@ -92,9 +92,9 @@ struct mail {
 	unsigned in_flight;
 	unsigned users; /* calls under way that will come back to it */
 	bool cached;
-	bool dirty;                   /* the note has changed since it was last committed */
-	bool saving;                  /* a commit of the note is under way */
-	bool settling;                /* notices are being made and stored */
+	bool dirty;    /* the note has changed since it was last committed */
+	bool saving;   /* a commit of the note is under way */
+	bool settling; /* notices are being made and stored, and with them the note */
 	LIST_HEAD(, hand_work) hands; /* what people want of it */
 	uint32_t *waiting_parts;      /* while LOADING or READING */
 	uint32_t n_waiting_parts, room_waiting_parts;
@@ -177,6 +177,7 @@ void mail_drop(struct mail *m); /* out of the store */
 void mail_free(struct mail *m);
 void mail_forget_all(struct keeper *k);
 bool mail_is_final(const struct mail *m);          /* no recipient waits any more */
+bool mail_is_untold(const struct stored_note *n);  /* its sender has to hear of somebody */
 bool mail_waits(const struct stored_rcpt_note *r); /* to be tried again */
 uint64_t mail_sender(const struct stored_mail *m); /* who takes turns */
 /* The part as the schedule knows it, by what its waiting recipients say; false: none waits. */

@@ -124,9 +124,18 @@ bool
 mail_is_final(const struct mail *m)
 {
 	for (size_t i = 0; i < m->note.n_rcpts; i++)
-		if (mail_waits(&m->note.rcpts[i]) || m->note.rcpts[i].state == RCPT_FAILED)
+		if (mail_waits(&m->note.rcpts[i]))
 			return false;
-	return true;
+	return !mail_is_untold(&m->note);
+}
+
+bool
+mail_is_untold(const struct stored_note *n)
+{
+	for (size_t i = 0; i < n->n_rcpts; i++)
+		if (n->rcpts[i].state == RCPT_FAILED || n->rcpts[i].success_owed)
+			return true;
+	return false;
 }
 
 static uint64_t

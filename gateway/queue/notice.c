@@ -56,10 +56,13 @@ log_dsn(const struct notice *n)
 		[DSN_DELIVERED] = "delivered"};
 	char id[CUSTODY_ID_TEXT];
 	struct log_line l;
+	enum dsn_action worst = n->rcpts[0].action;
+	for (size_t i = 1; i < n->n; i++)
+		worst = n->rcpts[i].action < worst ? n->rcpts[i].action : worst;
 	log_begin(&l, EV_DSN, NULL);
 	log_slice(&l, "mail", n->mail->mail.log);
 	log_text(&l, "id", custody_id_text(&n->id, id));
-	log_text(&l, "action", actions[n->rcpts[0].action]);
+	log_text(&l, "action", actions[worst]);
 	log_slice(&l, "to", n->mail->mail.sender.raw);
 	log_number(&l, "recipients", (int64_t)n->n);
 	log_slice(&l, "reply", smtp_reply_line(&n->rcpts[0].note->reply, n->arena));

@@ -187,7 +187,8 @@ void
 mail_save(struct mail *m)
 {
 	m->dirty = true;
-	if (m->place != MAIL_STORED || m->saving)
+	/* What is being told is not told before its notice is in the store. */
+	if (m->place != MAIL_STORED || m->saving || m->settling)
 		return;
 	struct save *s = MEM_NEW(struct save);
 	s->mail = m;

@@ -100,15 +100,6 @@ waits(const struct mail *m)
 }
 
 static bool
-has_failed(const struct mail *m)
-{
-	for (size_t i = 0; i < m->note.n_rcpts; i++)
-		if (m->note.rcpts[i].state == RCPT_FAILED)
-			return true;
-	return false;
-}
-
-static bool
 is_worse(const struct stored_rcpt_note *n, const struct stored_rcpt_note *than)
 {
 	return than == NULL || (n->from_hop && !than->from_hop);
@@ -362,7 +353,7 @@ settle_rest(struct take *t)
 	bool any = false;
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
-		if (m->place == MAIL_NEW && has_failed(m) && !m->settling) {
+		if (m->place == MAIL_NEW && mail_is_untold(&m->note) && !m->settling) {
 			settle(m);
 			any = true;
 		}
@@ -391,7 +382,8 @@ conclude(struct take *t)
 	if (c.waiting + c.kept + c.delivered == 0) {
 		answer(t, QUEUE_REFUSED);
 	} else if (c.waiting + c.kept + c.refused == 0) {
-		answer(t, QUEUE_DELIVERED);
+		if (!settle_rest(t)) /* reports of success go out before the answer */
+			answer(t, QUEUE_DELIVERED);
 	} else if (needs_put(t)) {
 		put(t);
 	} else if (!settle_rest(t)) {
@@ -410,7 +402,7 @@ take_settled(struct take *t)
 {
 	for (size_t i = 0; i < t->take.n; i++)
 		if (!t->mails[i]->settling && t->mails[i]->place == MAIL_NEW &&
-			has_failed(t->mails[i]) && t->keeper->store_bad) {
+			mail_is_untold(&t->mails[i]->note) && t->keeper->store_bad) {
 			t->failed = true;
 			t->why_failed = QUEUE_FAILED;
 		}

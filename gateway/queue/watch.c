@@ -153,11 +153,17 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 {
 	struct stored_mail m;
 	struct stored_note n;
+	struct mail *here = mail_find(k, &item->id);
 	arena_reset(a);
-	/* In memory: something is under way with it, or will be at once. */
-	if (mail_find(k, &item->id) != NULL || !read_item(item, a, &m, &n))
+	if (here != NULL) {
+		/* Attempts are under way that may take long: the others are told of now. */
+		if (here->take == NULL && here->in_flight != 0 && settle_is_due(here))
+			settle(here);
 		return;
-	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire)
+	}
+	if (!read_item(item, a, &m, &n))
+		return;
+	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire || mail_is_untold(&n))
 		act_review(k, &item->id);
 	else if (m.kind != STORED_QUARANTINE && !n.held)
 		look_for_forgotten(k, item, &m, &n, a);

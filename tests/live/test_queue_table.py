@@ -77,13 +77,72 @@ def table():
 CASES = list(table())
 
 
+class Phase(Case):
+    """One recipient, and one thing that goes wrong until it is mended.
+
+    code, words: what the reply to the dot must have; code 250 means that it waits in the spool,
+    for `reason`.
+    """
+
+    def __init__(self, name, code, words, reason=None, script=None, **more):
+        super().__init__(name, [(0, "ok")], script, **more)
+        self.code, self.words, self.reason = code, words, reason
+
+
+WORDS = "in the remote's own words"
+SESSION_ENDS = f"421 4.3.2 Not now, {WORDS}"
+
+
+def phases():
+    for stage in ("mail", "rcpt", "data", "dot"):
+        yield Phase(f"550 at {stage}", 550, f"550 5.3.0 .*{WORDS}",
+                    script={stage: f"550 5.3.0 No, {WORDS}"})
+        yield Phase(f"450 at {stage}", 250, "Queued", "busy",
+                    script={stage: f"450 4.3.2 Not now, {WORDS}"})
+    for stage in ("connect", "ehlo", "mail", "rcpt", "data", "dot"):
+        yield Phase(f"421 at {stage}", 250, "Queued", "busy", script={stage: SESSION_ENDS})
+    # Whoever has not heard of the mail has not refused it.
+    for stage in ("connect", "ehlo"):
+        yield Phase(f"554 at {stage}", 250, "Queued", "busy",
+                    script={stage: f"554 5.3.0 No, {WORDS}"})
+    for stage in ("connect", "ehlo", "mail", "rcpt", "data"):
+        yield Phase(f"lost at {stage}", 250, "Queued", script={stage: smtp.Drop(reset=True)})
+        yield Phase(f"silent at {stage}", 250, "Queued", script={stage: None}, silent=stage)
+    yield Phase("lost at dot", 250, "Queued", script={"dot": smtp.Drop()}, doubt=True)
+    yield Phase("connection refused", 250, "Queued", "route", down=True)
+    yield Phase("SERVFAIL", 250, "Queued", "route", dns=dns.Answer(rcode="SERVFAIL"))
+    yield Phase("DNS is silent", 250, "Queued", dns=dns.Answer(silent=True), silent="dns")
+    yield Phase("NXDOMAIN", 550, "550 5.1.2 ", domain="nothere")
+    yield Phase("null MX", 556, "556 5.1.10 ", domain="null")
+    yield Phase("our own address listed", 250, "Queued", "listed", script={
+        "rcpt": "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using "
+                "zen.spamhaus.org"})
+
+
+PHASES = list(phases())
+
+
 class Remote(smtp.Server):
     """The server of one site of one case."""
 
     def __init__(self, case, site, address):
         self.case, self.host = case, f"mx{site}"
+        script = {stage: self.until_mended(stage, reply) for stage, reply in case.script.items()}
         super().__init__(address, name=f"{self.host}.remote.example",
-                         script={"rcpt": self.rcpt, "dot": self.dot, **case.script})
+                         script={"rcpt": self.rcpt, "dot": self.dot, **script})
+
+    def until_mended(self, stage, reply):
+        """For a script: this, or silence, until the case is mended; then the usual."""
+        usual = {"rcpt": self.rcpt, "dot": self.dot}.get(stage, lambda _argument, _session: None)
+
+        def say(argument, session):
+            if self.case.mended.is_set():
+                return usual(argument, session)
+            if reply is None:
+                self.case.mended.wait(120)
+                return usual(argument, session)
+            return reply
+        return say
 
     def rcpt(self, recipient, _session):
         word = recipient.partition("-")[0]
@@ -134,7 +193,8 @@ class Table:
         for number, case in enumerate(cases):
             self.prepare(case, number)
         self.own = smtp.Server(OWN)
-        self.resolver = dns.Misbehaving(self.rules, address=RESOLVER)
+        self.resolver = dns.Misbehaving(address=RESOLVER)
+        self.resolver.rules = self.rules
 
     def prepare(self, case, number):
         case.number = number
@@ -143,11 +203,14 @@ class Table:
         case.recipients = []
         for i, (site, word) in enumerate(case.plan):
             name = f"{number}-{site}"
+            domain = case.more.get("domain", f"s{name}")
             if site not in case.servers:
                 address = next(self.addresses)
                 self.zone.append(f"s{name} MX 10 mx{name}\nmx{name} A {address}\n")
                 case.servers[site] = Remote(case, name, address)
-            case.recipients.append((f"{word}-{i}@s{name}.table.example", site, word))
+                if "dns" in case.more:
+                    self.rules[(f"s{name}.table.example", None)] = case.more["dns"]
+            case.recipients.append((f"{word}-{i}@{domain}.table.example", site, word))
 
     def begin(self, gate):
         self.gate, self.spool = gate, Spool(gate)
@@ -157,9 +220,16 @@ class Table:
 
     def play(self, case):
         try:
-            play(self, case)
+            (play_phase if isinstance(case, Phase) else play)(self, case)
         finally:
             case.mended.set()
+
+    def mend(self, case):
+        case.mended.set()
+        for server in case.servers.values():
+            self.rules.pop((f"s{server.host[2:]}.table.example", None), None)
+            if "down" in case.more:
+                server.start()
 
     def notices(self, case):
         return [email.message_from_bytes(m.message) for m in list(self.own.mails)
@@ -168,10 +238,12 @@ class Table:
 
 @pytest.fixture(scope="module")
 def played(nsd, gateway_module, tmp_path_factory):
-    made = Table(CASES)
-    nsd.set({"ours.example": f"@ MX 10 mx\nmx A {GATE}\n", "table.example": "".join(made.zone)})
+    made = Table(CASES + PHASES)
+    nsd.set({"ours.example": f"@ MX 10 mx\nmx A {GATE}\n",
+             "table.example": "null MX 0 .\n" + "".join(made.zone)})
     nsd.restart()
-    servers = [server for case in CASES for server in case.servers.values()]
+    servers = [server for case in CASES + PHASES for server in case.servers.values()
+               if "down" not in case.more]
     made.resolver.start()
     for server in (made.own, *servers):
         server.start()
@@ -279,12 +351,44 @@ def play(table_, case):
         proc.wait_until(lambda: table_.notices(case), "a notice", 30)
     elif want["refused"] == 0 or all_refused:
         assert table_.notices(case) == []
-    case.mended.set()
+    table_.mend(case)
     proc.wait_until(lambda: table_.spool.of(case.sender) == [], "an empty spool", MENDED_S)
     wanted = sorted(r for r, _, w in case.recipients if w != "no")
     assert arrived(case) == wanted
     proc.wait_until(lambda: len(table_.notices(case)) >= bool(refused), "the notice", 30)
     check_notices(table_, case, refused, want)
+
+
+def play_phase(table_, case):
+    before = time.monotonic()
+    said = send(case)
+    took = time.monotonic() - before
+    assert said.dot.code == case.code, said
+    assert re.search(case.words, str(said.dot)), said
+    assert took > BUDGET_S - 0.5 if "silent" in case.more else took < BUDGET_S, took
+    if case.code != 250:
+        assert table_.spool.of(case.sender) == []
+        assert arrived(case) == [] and table_.notices(case) == []
+        return
+    items = table_.spool.of(case.sender)
+    assert len(items) == 1, items
+    states = items[0]["recipients"]
+    assert states["waiting"] + states["doubt"] == 1 and sum(states.values()) == 1, items
+    if "doubt" in case.more:
+        assert states["doubt"] == 1, items
+    if case.reason:
+        assert items[0]["reason"] == case.reason, items
+    if WORDS in str(case.script):
+        assert WORDS in items[0]["words"], items
+    table_.mend(case)
+    proc.wait_until(lambda: table_.spool.of(case.sender) == [], "an empty spool", MENDED_S)
+    assert arrived(case) == [r for r, _, _ in case.recipients]
+    assert table_.notices(case) == []
+
+
+@pytest.mark.parametrize("case", PHASES, ids=str)
+def test_phase(played, case):
+    played.outcomes[case.name].result(180)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

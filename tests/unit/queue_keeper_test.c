@@ -266,6 +266,51 @@ refused_by_a_rule_beside_others(void **state)
 	assert_true(says(notice(), "The policy forbids it"));
 }
 
+/* RFC 3461 5.2.2: who asks for it hears that his mail went where nobody reports, and once. */
+static void
+success_is_told(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned notify;
+		bool remote_dsn;
+		const char *rcpts;
+		size_t notices;
+	} cases[] = {
+		{SMTP_NOTIFY_SUCCESS, false, "ok.1@a.example", 1},
+		{SMTP_NOTIFY_SUCCESS, false, "ok.1@a.example ok.2@b.example", 1},
+		{SMTP_NOTIFY_SUCCESS, false, "ok.1@a.example 450.2@b.example", 1},
+		{SMTP_NOTIFY_SUCCESS, true, "ok.1@a.example", 0},
+		{SMTP_NOTIFY_NEVER, false, "ok.1@a.example", 0},
+		{SMTP_NOTIFY_FAILURE, false, "ok.1@a.example", 0},
+		{0, false, "ok.1@a.example", 0},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		print_message("%u %s\n", cases[i].notify, cases[i].rcpts);
+		open_world(NULL);
+		w.remote_dsn = cases[i].remote_dsn;
+		struct queue_parcel p = keeping_parcel(&w, cases[i].rcpts);
+		for (size_t r = 0; r < p.mail.n_rcpts; r++)
+			p.mail.rcpts[r].params.notify = cases[i].notify;
+		const struct queue_result *r = keeping_take(&w, &p, 1, BUDGET_MS);
+		assert_int_equal(r->reply.code, 250);
+		keeping_until(&w, &w.notices, cases[i].notices);
+		keeping_run_for(&w, 100);
+		assert_int_equal(w.notices, cases[i].notices);
+		if (cases[i].notices != 0) {
+			assert_true(says(notice(), "Action: relayed\r\n"));
+			assert_true(
+				says(notice(), "Final-Recipient: rfc822; ok.1@a.example\r\n"));
+			assert_false(says(notice(), "450.2@"));
+			keeping_stop(&w); /* and not again by the next one */
+			keeping_start(&w);
+			keeping_run_for(&w, 100);
+			assert_int_equal(w.notices, 0);
+		}
+		close_world(NULL);
+	}
+}
+
 /* ---- what stays ---- */
 
 static void
@@ -524,6 +569,7 @@ main(void)
 #define IN_WORLD(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_of_one_kind),
+		cmocka_unit_test(success_is_told),
 		cmocka_unit_test(two_kinds),
 		IN_WORLD(the_refused_is_told_of),
 		cmocka_unit_test(a_notice_is_signed),
