@@ -48,14 +48,6 @@ job_step(void *arg)
 	}
 	if (j->next < j->n || j->under_way != 0)
 		return;
-	struct log_line l;
-	log_begin(&l, EV_HAND, NULL);
-	log_text(&l, "action", hand_action_text(j->action));
-	log_number(&l, "mails", (int64_t)j->n);
-	log_number(&l, "done", j->done.done);
-	log_number(&l, "missing", j->done.missing);
-	log_number(&l, "failed", j->done.failed);
-	log_end(&l);
 	j->fn(j->arg, &j->done);
 	loop_task_clear(&j->task);
 	mem_free(j);

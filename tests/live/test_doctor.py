@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from lab import postern, proc, tls
+from lab import dns, postern, proc, smtp, tls
 
 GATE, NOPTR, FALSE, ELSEWHERE = "192.0.2.46", "192.0.2.47", "192.0.2.48", "198.51.100.46"
 SELECTORS = ("good", "other", "revoked", "missing", "testing", "double", "sha1")
@@ -231,6 +231,47 @@ def test_everything_that_can_be_wrong(zones, keys, certificate, nsd, tmp_path):
         f'publish: missing._domainkey.doc.example. TXT "{keys["missing"][1]}"')
     assert advice[f"fail  spf bare.example for {NOPTR}: fail (-all)"] == (
         f"add ip4:{NOPTR} to the SPF record of bare.example")
+
+
+BLOCKED = """\
+hostname "mx.doc.example"
+resolver "192.0.2.53:53" trust "trust.key"
+spool "{spool}"
+listen outbound on "192.0.2.46:587" from {{ 192.0.2.64/26 }}
+domain "doc.example" deliver to "198.51.100.46:25"
+send direct
+queue {{ retry after 1h }}
+outbound {{ accept }}
+"""
+
+
+def test_a_way_out_that_is_blocked(gateway, nsd, zones):
+    """Many that have nothing in common refuse connections: the evidence stands in the line."""
+    sites = {f"far{i}.example": f"198.51.100.{150 + i}" for i in range(16)}
+    nsd.set({name: dns.Zone(f"@ MX 10 mx\nmx A {address}\n", signed=False)
+             for name, address in sites.items()})
+    nsd.restart()
+    gate = gateway(BLOCKED.format(spool=proc.LAB / "spool-blocked"))
+    assert any(line.startswith("ok    egress open: ")
+               for line in doctor(gate.config, "--address", GATE)[1])
+    with smtp.Client(GATE, 587, source="192.0.2.75") as client:
+        for name in sites:
+            said = client.mail("ann@doc.example", [f"bob@{name}"], smtp.message("x"))
+            assert said.dot.code == 250, said
+    gate.wait_event("egress", timeout=30, state="blocked")
+    status, lines, advice = doctor(gate.config, "--address", GATE)
+    found = [line for line in lines if " egress " in line]
+    assert status == 2 and len(found) == 1 and found[0].startswith("fail  egress blocked: ")
+    assert re.search(r"far\d+\.example", found[0]), found
+    assert "port 25" in advice[found[0]]
+    # And each mail says so.
+    queue = [postern.binary("postern"), "-f", gate.config, "queue"]
+    environment = {**os.environ, **postern.sanitizer_environment()}
+    items = proc.run(*queue, "list", "--json", env=environment).stdout.splitlines()
+    assert len(items) == len(sites)
+    why = proc.run(*queue, "why", json.loads(items[0])["id"], env=environment).stdout
+    assert "beware: the way out is blocked" in why, why
+    assert proc.run(*queue, env=environment).stdout.endswith("the way out is blocked\n")
 
 
 @pytest.mark.parametrize("days, state", [(2, "warn"), (-1, "fail")])
