@@ -86,6 +86,10 @@ struct mail {
 	enum mail_place place;
 	enum body_place body_place;
 	struct relay_body body;
+	/* The same in a file of its own, where it is too much for a message; the store may be
+	 * reading the other one. */
+	struct relay_body body_in_file;
+	int body_file;      /* 0: none */
 	uint64_t body_read; /* bytes, while BODY_READING */
 	uint64_t body_bytes;
 	struct take *take; /* its client still waits */
@@ -170,6 +174,8 @@ void mail_divide(struct mail *m); /* makes its parts, once the envelope is there
 struct mail *mail_load(struct keeper *k, const struct custody_id *id, uint32_t part);
 /* Asks for the body where it is not here; attempts of `part` go on when it is. True: here. */
 bool mail_body(struct mail *m, uint32_t part);
+/* Memory parts that no message holds into a file. -1: it is not to be had now. */
+int mail_body_to_file(struct mail *m);
 void mail_save(struct mail *m); /* the note, soon */
 /* Nothing is under way with it any more? Then settle, keep for its first attempt, or free. */
 void mail_idle(struct mail *m);

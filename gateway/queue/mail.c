@@ -85,6 +85,8 @@ mail_free(struct mail *m)
 	uncache(m);
 	LIST_REMOVE(m, link);
 	mem_free(m->waiting_parts);
+	if (m->body_file > 0)
+		close(m->body_file);
 	holding_release(&m->holding);
 	mem_free(m);
 }

@@ -326,6 +326,20 @@ queued_is_answered_at_once_and_sent(void **state)
 	assert_int_equal(s.mails, 0);
 }
 
+/* More memory than a message to a delivery process holds: it goes in a file. */
+static void
+a_large_body_in_memory(void **state)
+{
+	(void)state;
+	struct queue_parcel p = keeping_parcel(&w, "ok.1@a.example");
+	char *line = arena_alloc(w.arena, 70 * 1024);
+	memset(line, 'x', 70 * 1024);
+	assert_int_equal(relay_body_add(&p.body, (struct slice){line, 70 * 1024}), 0);
+	const struct queue_result *r = keeping_take(&w, &p, 1, BUDGET_MS);
+	assert_int_equal(r->end, QUEUE_DELIVERED);
+	assert_int_equal(buf_slice(&w.asked[0].data).n, p.body.bytes);
+}
+
 static void
 held_and_quarantined_stay(void **state)
 {
@@ -577,6 +591,7 @@ main(void)
 		IN_WORLD(strangers_mail_goes_to_the_quarantine),
 		IN_WORLD(refused_by_a_rule_beside_others),
 		IN_WORLD(queued_is_answered_at_once_and_sent),
+		IN_WORLD(a_large_body_in_memory),
 		IN_WORLD(held_and_quarantined_stay),
 		IN_WORLD(a_hold_ends),
 		IN_WORLD(withdrawn_where_all_refuse),
