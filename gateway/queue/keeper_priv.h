@@ -134,7 +134,7 @@ struct keeper {
 	struct mail_bucket mails[KEEPER_BUCKETS];
 	struct mail_cache cache;
 	size_t cache_bytes;
-	unsigned loads;
+	unsigned loads, notices; /* under way */
 	LIST_HEAD(, take) takes;
 	LIST_HEAD(, wait_count) waits;
 	unsigned in_flight;

@@ -40,6 +40,7 @@ notice_end(struct notice *n, bool stored)
 {
 	notice_fn *fn = n->fn;
 	void *arg = n->arg;
+	n->mail->keeper->notices--;
 	loop_timer_clear(&n->timer);
 	buf_fini(&n->envelope);
 	arena_free(&n->arena);
@@ -286,6 +287,7 @@ notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts,
 		.id = custody_id_new()};
 	if (n_with != 0)
 		n->with[0] = with[0];
+	m->keeper->notices++;
 	buf_init(&n->envelope, CUSTODY_ENVELOPE_MOST);
 	loop_timer_init(&n->timer, m->keeper->loop, ask_signer, n);
 	if (m->body_place == BODY_HERE)

@@ -14,11 +14,6 @@ enum {
 	ITEM_ARENA_MOST = 256 * 1024 * 1024,
 };
 
-struct watching {
-	struct keeper *keeper;
-	struct arena *arena; /* of one item */
-};
-
 static bool
 read_item(const struct custody_item *item, struct arena *a, struct stored_mail *m,
 	struct stored_note *n)
@@ -187,6 +182,12 @@ void
 watch_round(void *keeper)
 {
 	struct keeper *k = keeper;
-	if (!k->stopping)
+	if (k->stopping)
+		return;
+	/* A hundred thousand may be over at the same time: what the last page began comes
+	 * first. */
+	if (k->loads + k->notices > KEEPER_LOADS_MOST || k->store_bad)
+		loop_timer_set(&k->round_timer, ROUND_PAGE_MS);
+	else
 		custody_scan(k->custody, k->round_from, ROUND_PAGE, on_round_page, k);
 }
