@@ -337,6 +337,9 @@ failure_judge(
 	const struct failure_rule *rule = in->from_hop ? rule_for(r, &q) : NULL;
 	*out = (struct failure){
 		.class = rule != NULL ? rule->class : class_by_codes(&q, in->reply->code)};
+	/* X.4.3 of a remote is its own trouble; ours is that the DNS does not answer. */
+	if (!in->from_hop && in->phase == FAILURE_AT_DNS && in->reply->code / 100 == 4)
+		out->class = FAILURE_ROUTE;
 	out->permanent =
 		is_permanent(rule != NULL ? rule->lasts : LASTS_BY_CODE, out->class, &q);
 	out->about = about_of(out->class, in->phase);

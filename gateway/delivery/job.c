@@ -125,6 +125,7 @@ on_relayed(void *arg, const struct relay_result *from)
 		.host = from->host,
 		.tls = from->tls,
 		.tls_verified = from->tls_verified,
+		.dsn = from->offer.dsn,
 		.attempts = from->attempts,
 		.at = phase_of(from->stage),
 		.banner = from->banner,

@@ -118,6 +118,7 @@ delivery_result_pack(const struct delivery_result *r, struct ipc_out *out)
 	ipc_put_slice(out, slice_first(r->address, RESULT_WORDS_MOST));
 	ipc_put_bool(out, r->tls);
 	ipc_put_bool(out, r->tls_verified);
+	ipc_put_bool(out, r->dsn);
 	ipc_put_u32(out, r->attempts);
 	ipc_put_u8(out, (uint8_t)r->at);
 	ipc_put_slice(out, slice_first(r->banner, DELIVERY_BANNER_BYTES));
@@ -151,6 +152,7 @@ delivery_result_unpack(struct slice payload, struct arena *a, struct delivery_re
 	r->address = relay_get_words(&in, RESULT_WORDS_MOST);
 	r->tls = ipc_get_bool(&in);
 	r->tls_verified = ipc_get_bool(&in);
+	r->dsn = ipc_get_bool(&in);
 	r->attempts = ipc_get_u32(&in);
 	r->at = (enum failure_phase)ipc_get_enum(&in, FAILURE_PHASES);
 	r->banner = relay_get_words(&in, DELIVERY_BANNER_BYTES);

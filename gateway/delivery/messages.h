@@ -84,6 +84,7 @@ struct delivery_result {
 	bool from_hop;                   /* the remote's own words */
 	struct slice hop, host, address; /* "192.0.2.25:25"; empty: none was reached */
 	bool tls, tls_verified;
+	bool dsn; /* what took the mail has DSN on offer: reports of success are its own */
 	uint32_t attempts;
 	enum failure_phase
 		at; /* where it failed, if it did: of `reply`; of a recipient see phase */

@@ -48,14 +48,6 @@ job_step(void *arg)
 	}
 	if (j->next < j->n || j->under_way != 0)
 		return;
-	struct log_line l;
-	log_begin(&l, EV_HAND, NULL);
-	log_text(&l, "action", hand_action_text(j->action));
-	log_number(&l, "mails", (int64_t)j->n);
-	log_number(&l, "done", j->done.done);
-	log_number(&l, "missing", j->done.missing);
-	log_number(&l, "failed", j->done.failed);
-	log_end(&l);
 	j->fn(j->arg, &j->done);
 	loop_task_clear(&j->task);
 	mem_free(j);
@@ -211,6 +203,8 @@ struct delaying {
 	struct mail *mail;
 	struct arena *arena;
 	struct buf note;
+	uint32_t *told; /* recipients */
+	uint32_t n_told;
 };
 
 static void
@@ -219,12 +213,14 @@ on_delay_told(void *arg, bool stored)
 	struct delaying *d = arg;
 	struct mail *m = d->mail;
 	m->users--;
-	if (!stored)
-		for (uint32_t i = 0; i < m->note.n_rcpts; i++)
-			m->note.rcpts[i].delay_told = false; /* the next round tries again */
+	m->settling = false;
+	for (uint32_t i = 0; !stored && i < d->n_told; i++)
+		m->note.rcpts[d->told[i]].delay_told = false; /* the next round tries again */
 	buf_fini(&d->note);
 	arena_free(&d->arena);
 	mem_free(d);
+	if (m->dirty && stored)
+		mail_save(m);
 	mail_idle(m);
 }
 
@@ -235,21 +231,26 @@ tell_delay(struct mail *m)
 	*d = (struct delaying){.mail = m, .arena = arena_new(16 * 1024 * 1024)};
 	struct dsn_rcpt *rcpts = arena_array(d->arena, m->note.n_rcpts, sizeof(*rcpts));
 	size_t n = 0;
+	d->told = arena_array(d->arena, m->note.n_rcpts, sizeof(*d->told));
 	for (uint32_t i = 0; i < m->note.n_rcpts; i++) {
 		struct stored_rcpt_note *r = &m->note.rcpts[i];
 		if (!mail_waits(r) || r->delay_told ||
 			!dsn_is_due(&m->mail, &m->mail.rcpts[i], DSN_DELAYED))
 			continue;
 		r->delay_told = true;
+		d->told[d->n_told++] = i;
 		rcpts[n++] = (struct dsn_rcpt){&m->mail.rcpts[i], r, DSN_DELAYED};
+	}
+	if (n == 0) {
+		arena_free(&d->arena);
+		mem_free(d);
+		return;
 	}
 	buf_init(&d->note, CUSTODY_NOTE_MOST);
 	must(stored_note_pack(&m->note, &d->note) == 0);
+	m->dirty = false;
 	m->users++;
-	if (n == 0) {
-		on_delay_told(d, true);
-		return;
-	}
+	m->settling = true; /* a note of meanwhile would be overtaken by this one */
 	struct custody_change with = {
 		.op = CUSTODY_NOTE, .id = m->id, .note = buf_slice(&d->note)};
 	notice_send(m, rcpts, n, &with, 1, on_delay_told, d);

@@ -138,10 +138,22 @@ outlet_of(struct mail *m, const struct part *p)
 			: site);
 }
 
+static uint64_t
+memory_bytes(const struct relay_body *b)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < b->n; i++)
+		n += b->parts[i].fd < 0 ? b->parts[i].length : 0;
+	return n;
+}
+
 /* 0: nobody took it. */
 static uint32_t
 ask(struct mail *m, struct part *p)
 {
+	bool large = memory_bytes(&m->body) > DELIVERY_INLINE_BYTES;
+	if (large && mail_body_to_file(m) < 0)
+		return 0;
 	struct arena *a = arena_new(1024 * 1024);
 	struct delivery_mail d = {.site = m->mail.rcpts[p->asked[0]].site,
 		.log = m->mail.log,
@@ -152,7 +164,7 @@ ask(struct mail *m, struct part *p)
 		.params = m->mail.params,
 		.rcpts = asked_rcpts(m, p, a),
 		.n_rcpts = p->n_asked,
-		.body = m->body};
+		.body = large ? m->body_in_file : m->body};
 	struct ipc_out out;
 	struct slice payload;
 	int fd = -1;

@@ -94,18 +94,22 @@ struct mail {
 	enum mail_place place;
 	enum body_place body_place;
 	struct relay_body body;
+	/* The same in a file of its own, where it is too much for a message; the store may be
+	 * reading the other one. */
+	struct relay_body body_in_file;
+	int body_file;      /* 0: none */
 	uint64_t body_read; /* bytes, while BODY_READING */
 	uint64_t body_bytes;
 	struct take *take; /* its client still waits */
 	unsigned in_flight;
 	unsigned users; /* calls under way that will come back to it */
 	bool cached;
-	bool dirty;                   /* the note has changed since it was last committed */
-	bool saving;                  /* a commit of the note is under way */
-	bool settling;                /* notices are being made and stored */
-	bool settle_later;            /* they could not be: the next round tries again */
-	bool dropped;                 /* LOADING: it is on its way out of the store */
-	bool unread;                  /* the store did not give it: GONE from memory alone */
+	bool dirty;        /* the note has changed since it was last committed */
+	bool saving;       /* a commit of the note is under way */
+	bool settling;     /* notices are being made and stored, and with them the note */
+	bool settle_later; /* they could not be: the next round tries again */
+	bool dropped;      /* LOADING: it is on its way out of the store */
+	bool unread;       /* the store did not give it: GONE from memory alone */
 	LIST_HEAD(, hand_work) hands; /* what people want of it */
 	uint32_t *waiting_parts;      /* while LOADING or READING */
 	uint32_t n_waiting_parts, room_waiting_parts;
@@ -141,7 +145,7 @@ struct keeper {
 	struct mail_bucket mails[KEEPER_BUCKETS];
 	struct mail_cache cache;
 	size_t cache_bytes;
-	unsigned loads;
+	unsigned loads, notices; /* under way */
 	LIST_HEAD(, take) takes;
 	LIST_HEAD(, wait_count) waits;
 	LIST_HEAD(, doubt) doubts; /* commit.c */
@@ -185,6 +189,8 @@ struct mail *mail_load(struct keeper *k, const struct custody_id *id, uint32_t p
 /* Asks for the body where it is not here; attempts of `part` go on when it is. True: it is
  * here, or not to be had: see body_place. */
 bool mail_body(struct mail *m, uint32_t part);
+/* Memory parts that no message holds into a file. -1: it is not to be had now. */
+int mail_body_to_file(struct mail *m);
 void mail_save(struct mail *m); /* the note, soon */
 /* Nothing is under way with it any more? Then settle, keep for its first attempt, or free. */
 void mail_idle(struct mail *m);
@@ -192,6 +198,7 @@ void mail_drop(struct mail *m); /* out of the store */
 void mail_free(struct mail *m);
 void mail_forget_all(struct keeper *k);
 bool mail_is_final(const struct mail *m);          /* no recipient waits any more */
+bool mail_is_untold(const struct stored_note *n);  /* its sender has to hear of somebody */
 bool mail_waits(const struct stored_rcpt_note *r); /* to be tried again */
 uint64_t mail_sender(const struct stored_mail *m); /* who takes turns */
 /* The part as the schedule knows it, by what its waiting recipients say; false: none waits. */
@@ -234,7 +241,6 @@ void settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 	const struct delivery_result *all, enum delivery_way way);
 void settle_expire(struct mail *m, uint32_t rcpt, const char *words);
 /* Failed ones are told of, undeliverable ones put aside; what is through is dropped. */
-bool settle_is_owed(const struct mail *m);
 bool settle_is_due(const struct mail *m); /* and now */
 void settle(struct mail *m);
 

@@ -85,6 +85,8 @@ mail_free(struct mail *m)
 	uncache(m);
 	LIST_REMOVE(m, link);
 	mem_free(m->waiting_parts);
+	if (m->body_file > 0)
+		close(m->body_file);
 	holding_release(&m->holding);
 	mem_free(m);
 }
@@ -124,9 +126,18 @@ bool
 mail_is_final(const struct mail *m)
 {
 	for (size_t i = 0; i < m->note.n_rcpts; i++)
-		if (mail_waits(&m->note.rcpts[i]) || m->note.rcpts[i].state == RCPT_FAILED)
+		if (mail_waits(&m->note.rcpts[i]))
 			return false;
-	return true;
+	return !mail_is_untold(&m->note);
+}
+
+bool
+mail_is_untold(const struct stored_note *n)
+{
+	for (size_t i = 0; i < n->n_rcpts; i++)
+		if (n->rcpts[i].state == RCPT_FAILED || n->rcpts[i].success_owed)
+			return true;
+	return false;
 }
 
 static uint64_t
@@ -295,7 +306,7 @@ mail_idle(struct mail *m)
 			mail_save(m);
 		return;
 	}
-	if (m->place == MAIL_STORED && settle_is_owed(m))
+	if (m->place == MAIL_STORED && mail_is_untold(&m->note))
 		watch_soon(m->keeper); /* it could not be done now */
 	if (m->place == MAIL_STORED && is_untried(m))
 		cache(m);

@@ -40,6 +40,7 @@ notice_end(struct notice *n, bool stored)
 {
 	notice_fn *fn = n->fn;
 	void *arg = n->arg;
+	n->mail->keeper->notices--;
 	loop_timer_clear(&n->timer);
 	buf_fini(&n->envelope);
 	arena_free(&n->arena);
@@ -56,10 +57,13 @@ log_dsn(const struct notice *n)
 		[DSN_DELIVERED] = "delivered"};
 	char id[CUSTODY_ID_TEXT];
 	struct log_line l;
+	enum dsn_action worst = n->rcpts[0].action;
+	for (size_t i = 1; i < n->n; i++)
+		worst = n->rcpts[i].action < worst ? n->rcpts[i].action : worst;
 	log_begin(&l, EV_DSN, NULL);
 	log_slice(&l, "mail", n->mail->mail.log);
 	log_text(&l, "id", custody_id_text(&n->id, id));
-	log_text(&l, "action", actions[n->rcpts[0].action]);
+	log_text(&l, "action", actions[worst]);
 	log_slice(&l, "to", n->mail->mail.sender.raw);
 	log_number(&l, "recipients", (int64_t)n->n);
 	log_slice(&l, "reply", smtp_reply_line(&n->rcpts[0].note->reply, n->arena));
@@ -284,6 +288,7 @@ notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts,
 		.id = custody_id_new()};
 	if (n_with != 0)
 		n->with[0] = with[0];
+	m->keeper->notices++;
 	buf_init(&n->envelope, CUSTODY_ENVELOPE_MOST);
 	loop_timer_init(&n->timer, m->keeper->loop, ask_signer, n);
 	if (m->body_place == BODY_HERE)

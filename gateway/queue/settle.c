@@ -113,7 +113,12 @@ settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 		&n->failure);
 	n->failure.rule = NULL;
 	switch (r->fate) {
-	case RELAY_TAKEN: n->state = RCPT_DELIVERED; break;
+	case RELAY_TAKEN:
+		n->state = RCPT_DELIVERED;
+		/* RFC 3461 5.2.2: who hands it on to a server without DSN tells the sender */
+		n->success_owed =
+			!all->dsn && dsn_is_due(&m->mail, &m->mail.rcpts[rcpt], DSN_RELAYED);
+		break;
 	case RELAY_DOUBT: n->state = RCPT_DOUBT; break;
 	case RELAY_DEFERRED: n->state = RCPT_WAITING; break;
 	case RELAY_REFUSED: n->state = n->failure.permanent ? RCPT_FAILED : RCPT_WAITING; break;
@@ -157,22 +162,13 @@ settle_expire(struct mail *m, uint32_t rcpt, const char *words)
 }
 
 bool
-settle_is_owed(const struct mail *m)
-{
-	for (size_t i = 0; i < m->note.n_rcpts; i++)
-		if (m->note.rcpts[i].state == RCPT_FAILED)
-			return true;
-	return false;
-}
-
-bool
 settle_is_due(const struct mail *m)
 {
 	if (m->settling || m->settle_later ||
 		(m->place != MAIL_STORED && m->place != MAIL_NEW) || m->keeper->store_bad ||
 		m->keeper->stopping)
 		return false;
-	return settle_is_owed(m);
+	return mail_is_untold(&m->note);
 }
 
 /* What is under way for one mail: notices, and the change that says that they were sent. */
@@ -201,8 +197,12 @@ settling_end(void *arg, bool stored)
 	struct mail *m = s->mail;
 	m->users--;
 	m->settling = false;
-	for (uint32_t i = 0; !stored && i < s->n_told; i++)
-		m->note.rcpts[s->told[i]].state = RCPT_FAILED;
+	for (uint32_t i = 0; !stored && i < s->n_told; i++) {
+		struct stored_rcpt_note *r = &m->note.rcpts[s->told[i]];
+		r->success_owed = r->state == RCPT_DELIVERED;
+		if (r->state == RCPT_TOLD)
+			r->state = RCPT_FAILED;
+	}
 	if (stored && s->final && m->place == MAIL_STORED) { /* the commit has dropped it */
 		schedule_remove(m->keeper->schedule, &m->id);
 		m->place = MAIL_GONE;
@@ -213,6 +213,8 @@ settling_end(void *arg, bool stored)
 	mem_free(s);
 	if (!stored)
 		later(m);
+	else if (m->dirty) /* what came meanwhile */
+		mail_save(m);
 	if (m->take != NULL)
 		take_settled(m->take);
 	else
@@ -256,7 +258,7 @@ put_aside(struct settling *s, const struct custody_change *with, size_t n_with)
 	store_commit(m->keeper, changes, 1 + n_with, on_put, s);
 }
 
-/* Marks all that failed as told, and picks those that a DSN is due for. */
+/* Marks all that is to be told as told, and picks those that a DSN is due for. */
 static size_t
 mark(struct settling *s, struct dsn_rcpt *due)
 {
@@ -265,12 +267,15 @@ mark(struct settling *s, struct dsn_rcpt *due)
 	s->told = arena_array(s->arena, m->note.n_rcpts, sizeof(*s->told));
 	for (uint32_t i = 0; i < m->note.n_rcpts; i++) {
 		struct stored_rcpt_note *r = &m->note.rcpts[i];
-		if (r->state != RCPT_FAILED)
+		enum dsn_action action = r->state == RCPT_FAILED ? DSN_FAILED : DSN_RELAYED;
+		if (r->state != RCPT_FAILED && !r->success_owed)
 			continue;
-		r->state = RCPT_TOLD;
+		if (r->state == RCPT_FAILED)
+			r->state = RCPT_TOLD;
+		r->success_owed = false;
 		s->told[s->n_told++] = i;
-		if (m->mail.own && dsn_is_due(&m->mail, &m->mail.rcpts[i], DSN_FAILED))
-			due[n++] = (struct dsn_rcpt){&m->mail.rcpts[i], r, DSN_FAILED};
+		if (m->mail.own && dsn_is_due(&m->mail, &m->mail.rcpts[i], action))
+			due[n++] = (struct dsn_rcpt){&m->mail.rcpts[i], r, action};
 	}
 	return n;
 }
@@ -314,6 +319,7 @@ settle(struct mail *m)
 			must(stored_note_pack(&m->note, &s->note) == 0);
 		with.note = buf_slice(&s->note);
 		n_with = 1;
+		m->dirty = false; /* it is all in there */
 	}
 	if (aside) {
 		put_aside(s, &with, n_with);

@@ -84,6 +84,55 @@ mail_load(struct keeper *k, const struct custody_id *id, uint32_t part)
 	return m;
 }
 
+/* Without a name, beside the spool: gone with its last user. */
+static int
+open_tmp(struct keeper *k)
+{
+	return openat(k->tmp_dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+static int
+copy_body(const struct mail *m, int fd, struct err *err)
+{
+	struct relay_reader reader;
+	struct buf scratch;
+	struct slice piece = SLICE("");
+	uint64_t at = 0;
+	int result;
+	buf_init(&scratch, READ_BYTES);
+	relay_reader_init(&reader, &m->body);
+	while ((result = relay_reader_next(&reader, READ_BYTES, &scratch, &piece, err)) == 0 &&
+		piece.n != 0) {
+		if (pwrite(fd, piece.p, piece.n, (off_t)at) != (ssize_t)piece.n) {
+			result = err_sys(err, "write a body beside the spool");
+			break;
+		}
+		at += piece.n;
+	}
+	buf_fini(&scratch);
+	return result;
+}
+
+int
+mail_body_to_file(struct mail *m)
+{
+	struct err err;
+	if (m->body_file > 0)
+		return 0;
+	int fd = open_tmp(m->keeper);
+	if (fd < 0 || copy_body(m, fd, &err) < 0) {
+		if (fd >= 0) {
+			log_error(EV_SYSTEM_ERROR, NULL, &err);
+			close(fd);
+		}
+		return -1;
+	}
+	relay_body_init(&m->body_in_file, m->holding->arena);
+	must(relay_body_add_file(&m->body_in_file, fd, 0, m->body_bytes) == 0);
+	m->body_file = fd;
+	return 0;
+}
+
 static void read_more(struct mail *m);
 
 static int
@@ -190,7 +239,8 @@ void
 mail_save(struct mail *m)
 {
 	m->dirty = true;
-	if (m->place != MAIL_STORED || m->saving)
+	/* What is being told is not told before its notice is in the store. */
+	if (m->place != MAIL_STORED || m->saving || m->settling)
 		return;
 	struct save *s = MEM_NEW(struct save);
 	s->mail = m;

@@ -320,6 +320,8 @@ get_reply(struct ipc_in *in, struct smtp_reply *r)
 	r->text = get_words(in, STORED_WORDS_MOST, true);
 }
 
+enum { NOTE_DELAY_TOLD = 1, NOTE_SUCCESS_OWED = 2 };
+
 /* 46 bytes without words, host and address: RUN_LEAST. */
 static void
 put_history(struct ipc_out *o, const struct stored_rcpt_note *n)
@@ -337,7 +339,8 @@ put_history(struct ipc_out *o, const struct stored_rcpt_note *n)
 	ipc_put_bool(o, n->from_hop);
 	put_words(o, n->host, HOST_MOST, false);
 	ipc_put_ip(o, &n->address);
-	ipc_put_bool(o, n->delay_told);
+	ipc_put_u8(o, (uint8_t)((n->delay_told ? NOTE_DELAY_TOLD : 0) |
+				(n->success_owed ? NOTE_SUCCESS_OWED : 0)));
 }
 
 static void
@@ -357,7 +360,11 @@ get_history(struct ipc_in *in, struct stored_rcpt_note *n)
 	n->from_hop = ipc_get_bool(in);
 	n->host = get_words(in, HOST_MOST, false);
 	ipc_get_ip(in, &n->address);
-	n->delay_told = ipc_get_bool(in);
+	unsigned flags = ipc_get_u8(in);
+	n->delay_told = (flags & NOTE_DELAY_TOLD) != 0;
+	n->success_owed = (flags & NOTE_SUCCESS_OWED) != 0;
+	if ((flags & ~(unsigned)(NOTE_DELAY_TOLD | NOTE_SUCCESS_OWED)) != 0)
+		in->bad = true;
 }
 
 /* Runs of neighbours with one history: the first, how many, the history. */

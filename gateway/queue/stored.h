@@ -71,6 +71,7 @@ struct stored_rcpt_note {
 	struct slice host; /* who said so */
 	struct ip address; /* greylisted there: the same again; family 0: any */
 	bool delay_told;   /* a delay notice went out */
+	bool success_owed; /* DELIVERED to a server without DSN: its sender is to be told */
 };
 
 struct stored_note {

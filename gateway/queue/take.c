@@ -294,6 +294,23 @@ is_touched(const struct mail *m)
 	return false;
 }
 
+/*
+ * The note as it is stored while attempts are under way: their final dots may be out, which
+ * after our death nobody could tell (RFC 1047).
+ */
+static void
+pack_note(struct mail *m, struct buf *note)
+{
+	for (uint32_t i = 0; i < m->n_parts; i++)
+		for (uint32_t r = 0; m->parts[i].in_flight && r < m->parts[i].n_asked; r++)
+			m->note.rcpts[m->parts[i].asked[r]].state = RCPT_DOUBT;
+	if (is_touched(m))
+		must(stored_note_pack(&m->note, note) == 0);
+	for (uint32_t i = 0; i < m->n_parts; i++)
+		for (uint32_t r = 0; m->parts[i].in_flight && r < m->parts[i].n_asked; r++)
+			m->note.rcpts[m->parts[i].asked[r]].state = RCPT_WAITING;
+}
+
 /* Everything that waits into the store, in one commit. */
 static void
 put(struct take *t)
@@ -306,8 +323,7 @@ put(struct take *t)
 		if (!is_to_be_put(m))
 			continue;
 		buf_clear(note);
-		if (is_touched(m))
-			must(stored_note_pack(&m->note, note) == 0);
+		pack_note(m, note);
 		m->place = MAIL_PUTTING;
 		changes[n++] = (struct custody_change){.op = CUSTODY_PUT,
 			.id = m->id,
@@ -337,7 +353,7 @@ settle_rest(struct take *t)
 	bool any = false;
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
-		if (m->place == MAIL_NEW && settle_is_owed(m) && !m->settling &&
+		if (m->place == MAIL_NEW && mail_is_untold(&m->note) && !m->settling &&
 			!m->settle_later) {
 			settle(m);
 			any = true;
@@ -367,7 +383,8 @@ conclude(struct take *t)
 	if (c.waiting + c.kept + c.delivered == 0) {
 		answer(t, QUEUE_REFUSED);
 	} else if (c.waiting + c.kept + c.refused == 0) {
-		answer(t, QUEUE_DELIVERED);
+		if (!settle_rest(t)) /* reports of success go out before the answer */
+			answer(t, QUEUE_DELIVERED);
 	} else if (needs_put(t)) {
 		put(t);
 	} else if (!settle_rest(t)) {
@@ -386,7 +403,7 @@ take_settled(struct take *t)
 {
 	for (size_t i = 0; i < t->take.n; i++)
 		if (!t->mails[i]->settling && t->mails[i]->place == MAIL_NEW &&
-			settle_is_owed(t->mails[i]) && t->keeper->store_bad) {
+			mail_is_untold(&t->mails[i]->note) && t->keeper->store_bad) {
 			t->failed = true;
 			t->why_failed = QUEUE_FAILED;
 		}

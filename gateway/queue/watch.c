@@ -15,11 +15,6 @@ enum {
 	ITEM_ARENA_MOST = 256 * 1024 * 1024,
 };
 
-struct watching {
-	struct keeper *keeper;
-	struct arena *arena; /* of one item */
-};
-
 static bool
 read_item(const struct custody_item *item, struct arena *a, struct stored_mail *m,
 	struct stored_note *n)
@@ -131,16 +126,6 @@ is_over(const struct keeper *k, const struct stored_mail *m)
 		k->settings.queue.lifetime_ms);
 }
 
-/* Refused for good, and nobody has been told: the process ended before, or could not. */
-static bool
-is_untold(const struct stored_mail *m, const struct stored_note *n)
-{
-	for (size_t i = 0; m->kind != STORED_QUARANTINE && i < n->n_rcpts; i++)
-		if (n->rcpts[i].state == RCPT_FAILED)
-			return true;
-	return false;
-}
-
 /* A part that waits and stands nowhere: it has to. */
 static void
 look_for_forgotten(struct keeper *k, const struct custody_item *item,
@@ -164,14 +149,21 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 {
 	struct stored_mail m;
 	struct stored_note n;
+	struct mail *here = mail_find(k, &item->id);
 	arena_reset(a);
-	/* In memory: something is under way with it, or will be at once. */
-	const struct mail *here = mail_find(k, &item->id);
-	if (here != NULL && here->settle_later)
+	if (here != NULL && here->settle_later) {
+		here->settle_later = here->take != NULL; /* when it is idle, or now */
 		k->round_soon = true;
-	if (here != NULL || !read_item(item, a, &m, &n))
+	}
+	if (here != NULL) {
+		/* Attempts are under way that may take long: the others are told of now. */
+		if (here->take == NULL && here->in_flight != 0 && settle_is_due(here))
+			settle(here);
 		return;
-	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire || is_untold(&m, &n))
+	}
+	if (!read_item(item, a, &m, &n))
+		return;
+	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire || mail_is_untold(&n))
 		act_review(k, &item->id);
 	else if (m.kind != STORED_QUARANTINE && !n.held)
 		look_for_forgotten(k, item, &m, &n, a);
@@ -202,7 +194,13 @@ void
 watch_round(void *keeper)
 {
 	struct keeper *k = keeper;
-	if (!k->stopping)
+	if (k->stopping)
+		return;
+	/* A hundred thousand may be over at the same time: what the last page began comes
+	 * first. */
+	if (k->loads + k->notices > KEEPER_LOADS_MOST || k->store_bad)
+		loop_timer_set(&k->round_timer, ROUND_PAGE_MS);
+	else
 		custody_scan(k->custody, k->round_from, ROUND_PAGE, on_round_page, k);
 }
 

@@ -280,6 +280,7 @@ test_result(void **state)
 				       .host = SLICE("mx.dest.example"),
 				       .address = SLICE("192.0.2.1:25"),
 				       .tls = true,
+				       .dsn = true,
 				       .attempts = 2,
 				       .at = FAILURE_AT_RCPT,
 				       .banner = SLICE("mx.dest.example ESMTP"),
@@ -299,7 +300,7 @@ test_result(void **state)
 	assert_true(slice_eq(got.reply.text, r.reply.text));
 	assert_true(slice_eq(got.host, r.host));
 	assert_true(slice_eq(got.address, r.address));
-	assert_true(got.tls && !got.tls_verified && got.from_hop);
+	assert_true(got.tls && !got.tls_verified && got.dsn && got.from_hop);
 	assert_int_equal(got.at, FAILURE_AT_RCPT);
 	assert_true(slice_eq(got.banner, r.banner));
 	assert_true(got.starttls);

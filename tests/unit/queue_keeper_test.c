@@ -266,6 +266,51 @@ refused_by_a_rule_beside_others(void **state)
 	assert_true(says(notice(), "The policy forbids it"));
 }
 
+/* RFC 3461 5.2.2: who asks for it hears that his mail went where nobody reports, and once. */
+static void
+success_is_told(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned notify;
+		bool remote_dsn;
+		const char *rcpts;
+		size_t notices;
+	} cases[] = {
+		{SMTP_NOTIFY_SUCCESS, false, "ok.1@a.example", 1},
+		{SMTP_NOTIFY_SUCCESS, false, "ok.1@a.example ok.2@b.example", 1},
+		{SMTP_NOTIFY_SUCCESS, false, "ok.1@a.example 450.2@b.example", 1},
+		{SMTP_NOTIFY_SUCCESS, true, "ok.1@a.example", 0},
+		{SMTP_NOTIFY_NEVER, false, "ok.1@a.example", 0},
+		{SMTP_NOTIFY_FAILURE, false, "ok.1@a.example", 0},
+		{0, false, "ok.1@a.example", 0},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		print_message("%u %s\n", cases[i].notify, cases[i].rcpts);
+		open_world(NULL);
+		w.remote_dsn = cases[i].remote_dsn;
+		struct queue_parcel p = keeping_parcel(&w, cases[i].rcpts);
+		for (size_t r = 0; r < p.mail.n_rcpts; r++)
+			p.mail.rcpts[r].params.notify = cases[i].notify;
+		const struct queue_result *r = keeping_take(&w, &p, 1, BUDGET_MS);
+		assert_int_equal(r->reply.code, 250);
+		keeping_until(&w, &w.notices, cases[i].notices);
+		keeping_run_for(&w, 100);
+		assert_int_equal(w.notices, cases[i].notices);
+		if (cases[i].notices != 0) {
+			assert_true(says(notice(), "Action: relayed\r\n"));
+			assert_true(
+				says(notice(), "Final-Recipient: rfc822; ok.1@a.example\r\n"));
+			assert_false(says(notice(), "450.2@"));
+			keeping_stop(&w); /* and not again by the next one */
+			keeping_start(&w);
+			keeping_run_for(&w, 100);
+			assert_int_equal(w.notices, 0);
+		}
+		close_world(NULL);
+	}
+}
+
 /* ---- what stays ---- */
 
 static void
@@ -279,6 +324,20 @@ queued_is_answered_at_once_and_sent(void **state)
 	keeping_run_for(&w, 50);
 	look(&s);
 	assert_int_equal(s.mails, 0);
+}
+
+/* More memory than a message to a delivery process holds: it goes in a file. */
+static void
+a_large_body_in_memory(void **state)
+{
+	(void)state;
+	struct queue_parcel p = keeping_parcel(&w, "ok.1@a.example");
+	char *line = arena_alloc(w.arena, 70 * 1024);
+	memset(line, 'x', 70 * 1024);
+	assert_int_equal(relay_body_add(&p.body, (struct slice){line, 70 * 1024}), 0);
+	const struct queue_result *r = keeping_take(&w, &p, 1, BUDGET_MS);
+	assert_int_equal(r->end, QUEUE_DELIVERED);
+	assert_int_equal(buf_slice(&w.asked[0].data).n, p.body.bytes);
 }
 
 static void
@@ -382,6 +441,22 @@ killed_it_goes_on(void **state)
 	keeping_run_for(&w, 100);
 	assert_int_equal(w.attempts, 1);
 	assert_string_equal(w.asked[0].rcpts, "silent.2@b.example");
+}
+
+/* A final dot that may be out is stored as doubt, before the client hears 250. */
+static void
+what_is_under_way_is_in_doubt(void **state)
+{
+	(void)state;
+	struct keeping_spool s;
+	const struct queue_result *r = take("silent.1@a.example", BUDGET_MS);
+	assert_int_equal(r->end, QUEUE_QUEUED);
+	keeping_kill(&w);
+	keeping_look(&w, &s);
+	assert_int_equal(s.doubt, 1);
+	assert_int_equal(s.waiting, 0);
+	keeping_start(&w);
+	keeping_until(&w, &w.attempts, 1);
 }
 
 /* ---- the way ---- */
@@ -667,6 +742,7 @@ main(void)
 #define IN_WORLD(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_of_one_kind),
+		cmocka_unit_test(success_is_told),
 		cmocka_unit_test(two_kinds),
 		IN_WORLD(the_refused_is_told_of),
 		cmocka_unit_test(a_notice_is_signed),
@@ -674,12 +750,14 @@ main(void)
 		IN_WORLD(strangers_mail_goes_to_the_quarantine),
 		IN_WORLD(refused_by_a_rule_beside_others),
 		IN_WORLD(queued_is_answered_at_once_and_sent),
+		IN_WORLD(a_large_body_in_memory),
 		IN_WORLD(held_and_quarantined_stay),
 		IN_WORLD(a_hold_ends),
 		IN_WORLD(withdrawn_where_all_refuse),
 		cmocka_unit_test(cancelled_leaves_nothing),
 		IN_WORLD(a_dead_delivery_process_leaves_doubt),
 		IN_WORLD(killed_it_goes_on),
+		IN_WORLD(what_is_under_way_is_in_doubt),
 		cmocka_unit_test(the_smarthost_takes_over),
 		cmocka_unit_test(greylisted_keeps_its_address),
 		cmocka_unit_test(given_up_in_the_end),

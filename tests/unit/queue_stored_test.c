@@ -94,7 +94,8 @@ make_note(struct stored_rcpt_note notes[4], const struct stored_mail *m)
 			.text = SLICE("not now\ncome again")},
 		.from_hop = true,
 		.host = SLICE("mx.dest.example"),
-		.delay_told = true};
+		.delay_told = true,
+		.success_owed = true};
 	assert_true(ip_parse(SLICE("192.0.2.25"), &notes[1].address));
 	notes[3].state = RCPT_DELIVERED;
 	notes[3].attempts = 1;
@@ -189,6 +190,7 @@ assert_rcpt_note(const struct stored_rcpt_note *x, const struct stored_rcpt_note
 	assert_slice(x->host, y->host);
 	assert_true(ip_eq(&x->address, &y->address));
 	assert_int_equal(x->delay_told, y->delay_told);
+	assert_int_equal(x->success_owed, y->success_owed);
 }
 
 static void
