@@ -96,6 +96,7 @@ struct mail {
 	unsigned in_flight;
 	unsigned users; /* calls under way that will come back to it */
 	bool cached;
+	bool leaving;  /* being read, though it is on its way out of the store */
 	bool dirty;    /* the note has changed since it was last committed */
 	bool saving;   /* a commit of the note is under way */
 	bool settling; /* notices are being made and stored, and with them the note */
@@ -197,6 +198,7 @@ void mail_schedule_stored(struct keeper *k, const struct custody_id *id,
 /* Out of the store, with others, soon; asked again until it is. */
 void drops_add(struct keeper *k, const struct custody_id *id);
 bool drops_open(const struct keeper *k); /* some are not out yet */
+bool drops_has(const struct keeper *k, const struct custody_id *id); /* this one is not */
 void drops_close(struct keeper *k);
 
 void mail_save_all(struct keeper *k); /* the store works again */

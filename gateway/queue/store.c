@@ -50,7 +50,7 @@ on_got(void *arg, enum custody_result r, const struct custody_item *items, size_
 	struct arena *a = m->holding->arena;
 	(void)next;
 	(void)end;
-	if (r == CUSTODY_OK && n == 1 &&
+	if (r == CUSTODY_OK && n == 1 && !m->leaving &&
 		stored_mail_unpack(arena_slice(a, items[0].envelope), a, &m->mail) &&
 		stored_note_unpack(arena_slice(a, items[0].note), &m->mail, a, &m->note)) {
 		m->body_bytes = items[0].body_bytes;
@@ -74,6 +74,8 @@ mail_load(struct keeper *k, const struct custody_id *id, uint32_t part)
 	holding_release(&h); /* the mail's alone */
 	m->place = MAIL_LOADING;
 	m->body_place = BODY_STORED;
+	/* What is through stays readable until its drop is committed, and is not sent again. */
+	m->leaving = drops_has(k, id);
 	m->users++;
 	k->loads++;
 	mail_wait_part(m, part);
@@ -324,6 +326,19 @@ bool
 drops_open(const struct keeper *k)
 {
 	return k->drops != NULL && (k->drops->n != 0 || k->drops->under_way != NULL);
+}
+
+bool
+drops_has(const struct keeper *k, const struct custody_id *id)
+{
+	const struct drop_batch *b = k->drops;
+	for (size_t i = 0; b != NULL && i < b->n; i++)
+		if (custody_id_eq(&b->ids[i], id))
+			return true;
+	for (size_t i = 0; b != NULL && i < b->n_under_way; i++)
+		if (custody_id_eq(&b->under_way[i], id))
+			return true;
+	return false;
 }
 
 void
