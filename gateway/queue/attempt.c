@@ -180,10 +180,27 @@ ask(struct mail *m, struct part *p)
 	return question;
 }
 
+/* Mails that a delivery process died with, or whose body could not be read: at the second time
+ * they are held, with an alarm. */
+static bool
+is_suspect(struct keeper *k, const struct custody_id *id)
+{
+	for (size_t i = 0; i < KEEPER_SUSPECTS; i++)
+		if (custody_id_eq(&k->suspects[i].id, id))
+			return ++k->suspects[i].deaths >= DEATHS_MOST;
+	k->suspects[k->next_suspect] = (struct suspect){*id, 1};
+	k->next_suspect = (k->next_suspect + 1) % KEEPER_SUSPECTS;
+	return false;
+}
+
 static void
 unreadable(struct mail *m, struct part *p)
 {
 	struct err err;
+	if (!is_suspect(m->keeper, &m->id)) { /* a disk may have hiccups */
+		put_off(m, p);
+		return;
+	}
 	err_set(&err, "a body in the spool cannot be read: its mail is held");
 	log_error(EV_SPOOL, NULL, &err);
 	m->note.held = true;
@@ -201,7 +218,9 @@ attempt_begin(struct mail *m, uint32_t part)
 		return;
 	}
 	if (m->place == MAIL_GONE || part >= m->n_parts) {
-		schedule_result(k->schedule, &m->id, part, SCHEDULE_GONE, 0, loop_now(k->loop));
+		schedule_result(k->schedule, &m->id, part,
+			m->unread ? SCHEDULE_AGAIN : SCHEDULE_GONE,
+			loop_now(k->loop) + KEEPER_AGAIN_MS, loop_now(k->loop));
 		mail_idle(m);
 		return;
 	}
@@ -242,18 +261,6 @@ attempt_cancel(struct mail *m)
 		if (m->parts[i].in_flight)
 			(void)peer_tell(m->parts[i].outlet->peer, DELIVERY_MSG_CANCEL,
 				m->parts[i].question, SLICE_NONE);
-}
-
-/* Mails that a delivery process died with: at the second one it is held, with an alarm. */
-static bool
-is_suspect(struct keeper *k, const struct custody_id *id)
-{
-	for (size_t i = 0; i < KEEPER_SUSPECTS; i++)
-		if (custody_id_eq(&k->suspects[i].id, id))
-			return ++k->suspects[i].deaths >= DEATHS_MOST;
-	k->suspects[k->next_suspect] = (struct suspect){*id, 1};
-	k->next_suspect = (k->next_suspect + 1) % KEEPER_SUSPECTS;
-	return false;
 }
 
 /* Nobody can say what became of it; its final dot may have been out (RFC 1047). */

@@ -1,8 +1,9 @@
 /*
  * Shared by the files of the keeper; nobody else includes it. keeper.c the process, peers.c the
  * processes that it asks, take.c a transaction of a session, mail.c mails in memory, attempt.c
- * a part on its way, settle.c what becomes of recipients for good, notice.c the DSNs, watch.c
- * the start and the rounds over all that is stored, act.c what people do by hand.
+ * a part on its way, commit.c what the store is not sure of, settle.c what becomes of
+ * recipients for good, notice.c the DSNs, watch.c the start and the rounds over all that is
+ * stored, act.c what people do by hand.
  */
 #ifndef QUEUE_KEEPER_PRIV_H
 #define QUEUE_KEEPER_PRIV_H
@@ -28,6 +29,7 @@ enum {
 	KEEPER_LOADS_MOST = 64,                /* mails being read from the store at once */
 	KEEPER_SUSPECTS = 64,                  /* mails that a delivery process died with */
 	KEEPER_AGAIN_MS = 1000,                /* a process or the store does not take it now */
+	KEEPER_PROBE_MS = 50, /* the store, for the first time after a failure */
 };
 
 struct keeper;
@@ -71,7 +73,13 @@ enum mail_place {
 	MAIL_GONE, /* dropped, or never to be stored: ends with its last user */
 };
 
-enum body_place { BODY_STORED, BODY_READING, BODY_HERE, BODY_LOST };
+enum body_place {
+	BODY_STORED,
+	BODY_READING,
+	BODY_HERE,
+	BODY_LOST,    /* the store does not give it */
+	BODY_NO_ROOM, /* for the copy that a delivery process gets: not now */
+};
 
 struct mail {
 	LIST_ENTRY(mail) link;   /* of its bucket */
@@ -96,10 +104,12 @@ struct mail {
 	unsigned in_flight;
 	unsigned users; /* calls under way that will come back to it */
 	bool cached;
-	bool leaving;  /* being read, though it is on its way out of the store */
-	bool dirty;    /* the note has changed since it was last committed */
-	bool saving;   /* a commit of the note is under way */
-	bool settling; /* notices are being made and stored, and with them the note */
+	bool dirty;        /* the note has changed since it was last committed */
+	bool saving;       /* a commit of the note is under way */
+	bool settling;     /* notices are being made and stored, and with them the note */
+	bool settle_later; /* they could not be: the next round tries again */
+	bool dropped;      /* LOADING: it is on its way out of the store */
+	bool unread;       /* the store did not give it: GONE from memory alone */
 	LIST_HEAD(, hand_work) hands; /* what people want of it */
 	uint32_t *waiting_parts;      /* while LOADING or READING */
 	uint32_t n_waiting_parts, room_waiting_parts;
@@ -138,6 +148,7 @@ struct keeper {
 	unsigned loads, notices; /* under way */
 	LIST_HEAD(, take) takes;
 	LIST_HEAD(, wait_count) waits;
+	LIST_HEAD(, doubt) doubts; /* commit.c */
 	unsigned in_flight;
 	struct drop_batch *drops; /* what is through, on its way out of the store */
 	struct parted parted;
@@ -147,9 +158,11 @@ struct keeper {
 	struct suspect suspects[KEEPER_SUSPECTS];
 	unsigned next_suspect;
 	uint64_t round_from; /* where the round over the store stands */
-	bool loading, store_bad, stopping;
-	uint64_t end_ms; /* stopping: no longer than until then */
-	uint64_t loaded; /* mails found at the start */
+	bool loading, store_bad, stopping, closing;
+	uint64_t round_seen; /* mails, in this one */
+	bool round_soon;     /* another after this one */
+	uint64_t end_ms;     /* stopping: no longer than until then */
+	uint64_t loaded;     /* mails found at the start */
 };
 
 /* keeper.c */
@@ -173,7 +186,8 @@ struct mail *mail_find(struct keeper *k, const struct custody_id *id);
 void mail_divide(struct mail *m); /* makes its parts, once the envelope is there */
 /* From the store, for this part (UINT32_MAX: none in particular); attempt_begin follows. */
 struct mail *mail_load(struct keeper *k, const struct custody_id *id, uint32_t part);
-/* Asks for the body where it is not here; attempts of `part` go on when it is. True: here. */
+/* Asks for the body where it is not here; attempts of `part` go on when it is. True: it is
+ * here, or not to be had: see body_place. */
 bool mail_body(struct mail *m, uint32_t part);
 /* Memory parts that no message holds into a file. -1: it is not to be had now. */
 int mail_body_to_file(struct mail *m);
@@ -198,7 +212,8 @@ void mail_schedule_stored(struct keeper *k, const struct custody_id *id,
 /* Out of the store, with others, soon; asked again until it is. */
 void drops_add(struct keeper *k, const struct custody_id *id);
 bool drops_open(const struct keeper *k); /* some are not out yet */
-bool drops_has(const struct keeper *k, const struct custody_id *id); /* this one is not */
+void drops_again(struct keeper *k);      /* the store works again */
+bool drops_has(const struct keeper *k, const struct custody_id *id);
 void drops_close(struct keeper *k);
 
 void mail_save_all(struct keeper *k); /* the store works again */
@@ -208,6 +223,12 @@ void mail_wake_parts(struct mail *m);
 
 /* store.c, besides mail_load, mail_body, mail_save, drops_...: a commit has failed. */
 void store_failed(struct keeper *k, struct slice why);
+
+/* commit.c */
+/* As custody_commit, of changes with a PUT among them; fn never hears UNKNOWN. */
+void store_commit(struct keeper *k, const struct custody_change *changes, size_t n,
+	custody_commit_fn *fn, void *arg);
+void store_commits_close(struct keeper *k);
 
 /* attempt.c */
 /* A part that the schedule has given out, or schedule_try_now. */
@@ -220,7 +241,7 @@ void settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 	const struct delivery_result *all, enum delivery_way way);
 void settle_expire(struct mail *m, uint32_t rcpt, const char *words);
 /* Failed ones are told of, undeliverable ones put aside; what is through is dropped. */
-bool settle_is_due(const struct mail *m);
+bool settle_is_due(const struct mail *m); /* and now */
 void settle(struct mail *m);
 
 /* notice.c */
@@ -253,6 +274,7 @@ void reply_make(const struct reply_count *c, const char *log_id, enum queue_end 
 /* watch.c */
 void watch_start(struct keeper *k); /* everything that is stored into the schedule */
 void watch_round(void *keeper);     /* age limits, delay notices, what was forgotten */
+void watch_soon(struct keeper *k);  /* a round is needed before its time */
 
 /* act.c */
 bool act_pending(struct mail *m); /* does what people want of it; true: it is still at it */

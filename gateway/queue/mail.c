@@ -291,7 +291,7 @@ mail_idle(struct mail *m)
 	uncache(m);
 	if (m->users != 0 || m->take != NULL || m->in_flight != 0 || m->n_waiting_parts != 0)
 		return;
-	if (m->place != MAIL_GONE && act_pending(m))
+	if (act_pending(m))
 		return;
 	if (m->place != MAIL_GONE && settle_is_due(m)) {
 		settle(m);
@@ -306,6 +306,8 @@ mail_idle(struct mail *m)
 			mail_save(m);
 		return;
 	}
+	if (m->place == MAIL_STORED && mail_is_untold(&m->note))
+		watch_soon(m->keeper); /* it could not be done now */
 	if (m->place == MAIL_STORED && is_untried(m))
 		cache(m);
 	else

@@ -77,7 +77,8 @@ on_stored(void *arg, enum custody_result r, struct slice why)
 	struct notice *n = arg;
 	struct keeper *k = n->mail->keeper;
 	if (r != CUSTODY_OK) {
-		store_failed(k, why);
+		if (r != CUSTODY_FULL) /* deliveries make room */
+			store_failed(k, why);
 		notice_end(n, false);
 		return;
 	}
@@ -132,7 +133,7 @@ store(struct notice *n)
 		.body = &n->body};
 	if (n->n_with != 0)
 		changes[1] = n->with[0];
-	custody_commit(k->custody, changes, 1 + n->n_with, on_stored, n);
+	store_commit(k, changes, 1 + n->n_with, on_stored, n);
 }
 
 static void ask_signer(void *arg);

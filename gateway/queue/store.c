@@ -27,9 +27,11 @@ store_failed(struct keeper *k, struct slice why)
 		log_slice(&l, "error", why);
 		log_end(&l);
 	}
-	k->store_bad = true;
+	/* The store goes on in another segment: often it works again at once. */
 	if (!loop_timer_is_set(&k->store_timer))
-		loop_timer_set(&k->store_timer, KEEPER_AGAIN_MS);
+		loop_timer_set(
+			&k->store_timer, k->store_bad ? KEEPER_AGAIN_MS : KEEPER_PROBE_MS);
+	k->store_bad = true;
 }
 
 static void
@@ -50,7 +52,7 @@ on_got(void *arg, enum custody_result r, const struct custody_item *items, size_
 	struct arena *a = m->holding->arena;
 	(void)next;
 	(void)end;
-	if (r == CUSTODY_OK && n == 1 && !m->leaving &&
+	if (r == CUSTODY_OK && n == 1 && !m->dropped &&
 		stored_mail_unpack(arena_slice(a, items[0].envelope), a, &m->mail) &&
 		stored_note_unpack(arena_slice(a, items[0].note), &m->mail, a, &m->note)) {
 		m->body_bytes = items[0].body_bytes;
@@ -60,8 +62,8 @@ on_got(void *arg, enum custody_result r, const struct custody_item *items, size_
 		schedule_remove(m->keeper->schedule, &m->id);
 		m->place = MAIL_GONE;
 	} else {
-		m->place = MAIL_GONE; /* the next round over the store finds it again */
-		schedule_remove(m->keeper->schedule, &m->id);
+		m->place = MAIL_GONE; /* from memory: its parts are tried again soon */
+		m->unread = true;
 	}
 	loaded(m);
 }
@@ -73,9 +75,9 @@ mail_load(struct keeper *k, const struct custody_id *id, uint32_t part)
 	struct mail *m = mail_new(k, h, id);
 	holding_release(&h); /* the mail's alone */
 	m->place = MAIL_LOADING;
-	m->body_place = BODY_STORED;
 	/* What is through stays readable until its drop is committed, and is not sent again. */
-	m->leaving = drops_has(k, id);
+	m->dropped = drops_has(k, id);
+	m->body_place = BODY_STORED;
 	m->users++;
 	k->loads++;
 	mail_wait_part(m, part);
@@ -172,7 +174,7 @@ on_body(void *arg, enum custody_result r, struct slice bytes)
 		return;
 	}
 	if (keep_piece(m, bytes) < 0) {
-		body_ends(m, BODY_STORED); /* its attempts are put off: see attempt.c */
+		body_ends(m, BODY_NO_ROOM); /* its attempts are put off: see attempt.c */
 		return;
 	}
 	m->body_read += bytes.n;
@@ -191,7 +193,7 @@ read_more(struct mail *m)
 bool
 mail_body(struct mail *m, uint32_t part)
 {
-	if (m->body_place == BODY_HERE || m->body_place == BODY_LOST)
+	if (m->body_place != BODY_STORED && m->body_place != BODY_READING)
 		return true;
 	mail_wait_part(m, part);
 	if (m->body_place == BODY_STORED) {
@@ -258,7 +260,6 @@ mail_save(struct mail *m)
 struct drop_batch {
 	struct keeper *keeper;
 	struct loop_task task;
-	struct loop_timer again;
 	struct custody_id *ids;
 	size_t n, room;
 	struct custody_id *under_way;
@@ -275,8 +276,7 @@ on_dropped(void *arg, enum custody_result r, struct slice why)
 		store_failed(b->keeper, why);
 		for (size_t i = 0; i < b->n_under_way; i++)
 			drops_add(b->keeper, &b->under_way[i]);
-		loop_task_clear(&b->task);
-		loop_timer_set(&b->again, KEEPER_AGAIN_MS);
+		loop_task_clear(&b->task); /* drops_again, when the store works */
 	}
 	mem_free(b->under_way);
 	b->under_way = NULL;
@@ -312,7 +312,6 @@ drops_add(struct keeper *k, const struct custody_id *id)
 		b = k->drops = MEM_NEW(struct drop_batch);
 		b->keeper = k;
 		loop_task_init(&b->task, k->loop, drops_flush, b);
-		loop_timer_init(&b->again, k->loop, drops_flush, b);
 	}
 	if (b->n == b->room) {
 		b->room = b->room != 0 ? 2 * b->room : DROPS_FIRST;
@@ -322,12 +321,14 @@ drops_add(struct keeper *k, const struct custody_id *id)
 	loop_task_queue(&b->task);
 }
 
-bool
-drops_open(const struct keeper *k)
+void
+drops_again(struct keeper *k)
 {
-	return k->drops != NULL && (k->drops->n != 0 || k->drops->under_way != NULL);
+	if (k->drops != NULL)
+		drops_flush(k->drops);
 }
 
+/* A mail that is through may still be read from the store: nobody may take it up again. */
 bool
 drops_has(const struct keeper *k, const struct custody_id *id)
 {
@@ -341,13 +342,18 @@ drops_has(const struct keeper *k, const struct custody_id *id)
 	return false;
 }
 
+bool
+drops_open(const struct keeper *k)
+{
+	return k->drops != NULL && (k->drops->n != 0 || k->drops->under_way != NULL);
+}
+
 void
 drops_close(struct keeper *k)
 {
 	if (k->drops == NULL)
 		return;
 	loop_task_clear(&k->drops->task);
-	loop_timer_clear(&k->drops->again);
 	mem_free(k->drops->ids);
 	mem_free(k->drops->under_way);
 	mem_free(k->drops);

@@ -244,11 +244,11 @@ answer(struct take *t, enum queue_end end)
 	take_free(t, end == QUEUE_DELIVERED || end == QUEUE_QUEUED);
 }
 
-/* Which mails a commit is about. */
+/* Which mails a commit is about; also those that nobody can be told of now. */
 static bool
 is_to_be_put(const struct mail *m)
 {
-	return m->place == MAIL_NEW && waits(m);
+	return m->place == MAIL_NEW && (waits(m) || m->settle_later);
 }
 
 static void begin_attempts(struct take *t);
@@ -333,7 +333,7 @@ put(struct take *t)
 	}
 	t->storing = true;
 	t->put_dirty = in_flight(t) != 0; /* their results are not in it */
-	custody_commit(t->keeper->custody, changes, n, on_put, t);
+	store_commit(t->keeper, changes, n, on_put, t);
 	mem_free(changes);
 }
 
@@ -353,7 +353,8 @@ settle_rest(struct take *t)
 	bool any = false;
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
-		if (m->place == MAIL_NEW && mail_is_untold(&m->note) && !m->settling) {
+		if (m->place == MAIL_NEW && mail_is_untold(&m->note) && !m->settling &&
+			!m->settle_later) {
 			settle(m);
 			any = true;
 		}
