@@ -237,7 +237,8 @@ void take_close_all(struct keeper *k);
 /* reply.c: what the client hears, from what became of all recipients. Pure. */
 struct reply_count {
 	uint32_t delivered, refused, waiting, kept;
-	const struct stored_rcpt_note *worst, *best; /* whose words are quoted; may be NULL */
+	/* whose words are quoted, of those refused, delivered, waiting; may be NULL */
+	const struct stored_rcpt_note *worst, *best, *later;
 };
 void reply_make(const struct reply_count *c, const char *log_id, enum queue_end end,
 	struct arena *a, struct smtp_reply *reply_out);
