@@ -143,8 +143,9 @@ struct keeper {
 	unsigned next_suspect;
 	uint64_t round_from; /* where the round over the store stands */
 	bool loading, store_bad, stopping;
-	uint64_t end_ms; /* stopping: no longer than until then */
-	uint64_t loaded; /* mails found at the start */
+	unsigned diverting; /* rounds, with the one under way, that bring what goes by MX */
+	uint64_t end_ms;    /* stopping: no longer than until then */
+	uint64_t loaded;    /* mails found at the start */
 };
 
 /* keeper.c */
@@ -244,8 +245,9 @@ void reply_make(const struct reply_count *c, const char *log_id, enum queue_end 
 	struct arena *a, struct smtp_reply *reply_out);
 
 /* watch.c */
-void watch_start(struct keeper *k); /* everything that is stored into the schedule */
-void watch_round(void *keeper);     /* age limits, delay notices, what was forgotten */
+void watch_start(struct keeper *k);  /* everything that is stored into the schedule */
+void watch_round(void *keeper);      /* age limits, delay notices, what was forgotten */
+void watch_divert(struct keeper *k); /* the way out is bad: all that waits for it is due now */
 
 /* act.c */
 bool act_pending(struct mail *m); /* does what people want of it; true: it is still at it */

@@ -386,7 +386,193 @@ def test_answer_at_rcpt(start, remotes):
     assert said.recipients[4].enhanced == "5.1.2", said
     assert said.dot.code == 250 and "1 delivered, 0 refused, 3 queued" in str(said.dot), said
     assert remotes["first"].arrived() == ["a@one.ways.example"]
-    assert len([s for s in remotes["first"].sessions]) == 1
+    # One that is asked while the one before is being reset has a connection of its own.
+    assert len(remotes["first"].sessions) <= 2
     assert "no@one.ways.example" not in remotes["first"].mails[0].refused
     assert spool.of(SENDER)[0]["recipients"]["waiting"] == 3
     assert not notices(remotes["own"])
+
+
+# ---- the way out is bad
+
+def blocked(start, remotes):
+    """Five unrelated destinations cannot be reached: the state, one alarm, and the smarthost."""
+    spool = start(f'send direct then smarthost "{SMART}:587" after listed '
+                  f"answer within {BUDGET_S}s per mail\n" + ALL)
+    gate = spool.gate
+    for n in range(5):
+        assert not gate.events("egress")
+        said = send([f"a@far{n}.example"], sender=f"far{n}@ours.example")
+        assert said.dot.code == 250, said
+        # The last one makes it known, and goes the other way while its client waits.
+        assert (f"{SMART} has it" if n == 4 else "Queued") in str(said.dot), said
+    alarm = gate.wait_event("egress", state="blocked")
+    assert all(f"far{n}.example" in alarm["evidence"] for n in range(5)), alarm
+    spool.wait_empty()
+    assert remotes["smart"].arrived() == [f"a@far{n}.example" for n in range(5)]
+    return spool, gate
+
+
+def test_blocked_way_out(start, remotes):
+    spool, gate = blocked(start, remotes)
+    with Remote("198.51.100.165") as far:
+        said = send(["b@far5.example"])
+        assert f"{SMART} has it" in str(said.dot), said
+        assert far.sessions == []
+    assert len(gate.events("egress")) == 1
+    assert '"egress":"blocked"' in spool.run("--json").replace(" ", "")
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_blocked_way_opens(start, remotes):
+    """After five minutes one mail tries the way; the second that passes opens it."""
+    _, gate = blocked(start, remotes)
+    time.sleep(301)
+    with Remote("198.51.100.164", name="four.far.example") as four, \
+            Remote("198.51.100.165", name="five.far.example") as five:
+        assert f"{SMART} has it" not in str(send(["c@far4.example"]).dot)
+        assert f"{SMART} has it" not in str(send(["c@far5.example"]).dot)
+        gate.wait_event("egress", state="open")
+        assert f"{SMART} has it" not in str(send(["d@far5.example"]).dot)
+        assert four.arrived() == ["c@far4.example"]
+        assert five.arrived() == ["c@far5.example", "d@far5.example"]
+
+
+# ---- limits of a destination
+
+class Counting(Remote):
+    """Takes its time for each mail, and counts how many it has at once."""
+
+    def __init__(self, address):
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+        super().__init__(address)
+
+    def dot(self, transaction, session):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.2)
+        with self.lock:
+            self.now -= 1
+        return super().dot(transaction, session)
+
+
+def test_limits_of_a_destination(start, remotes):
+    spool = start("""\
+send queued
+destination "one.ways.example" {{ connections 2  per connection 3 }}
+destination "two.ways.example" {{ rate 60/minute }}
+""" + ALL)
+    for each in ("first", "second"):
+        remotes[each].stop()
+    with Counting(FIRST) as first, Counting(SECOND) as second:
+        for n in range(10):
+            for site in ("one", "two"):
+                assert send([f"u{n}@{site}.ways.example"],
+                            sender=f"u{n}@ours.example").dot.code == 250
+        spool.wait_empty()
+        assert len(first.mails) == len(second.mails) == 10
+        assert first.most == 2
+        per = [len(s.transactions) for s in first.sessions]
+        assert max(per) <= 3 and sum(per) == 10, per
+        # A tenth of the rate at once, then one a second.
+        times = sorted(m.time for m in second.mails)
+        assert times[-1] - times[0] > 2.5, times
+
+
+# ---- reload
+
+def test_reload(start, remotes):
+    """What is under way ends as it began, what is queued is kept, the new settings hold."""
+    spool = start(DIRECT + ALL, HEAD.replace("retry after 1s, up to 2s lifetime 5m", "retry after 1h lifetime 2d"))
+    gate = spool.gate
+
+    def keepers():
+        return {pid for pid, _ in ((int(e["child"]), e) for e in gate.events(
+            "child-start", kind="keeper"))}
+
+    first_keeper = keepers()
+    assert "Queued" in str(send(["later@one.ways.example"], sender="later@ours.example").dot)
+    # One is under way with its client gone, one with its client waiting.
+    assert "Queued" in str(send(["hush@two.ways.example"], sender="hush@ours.example").dot)
+    said = []
+    waiting = threading.Thread(target=lambda: said.append(
+        send(["hush-2@two.ways.example"], sender="hush2@ours.example")))
+    waiting.start()
+    proc.wait_until(lambda: "hush-2@two.ways.example" in remotes["second"].asked, "the second")
+    text = gate.config.read_text()
+    gate.write(text.replace("retry after 1h lifetime 2d", "retry after 1s, up to 2s lifetime 5m")
+               .replace(DIRECT, f'send smarthost "{SMART}:587"\n'))
+    gate.reload()
+    gate.wait_event("reload", generation="2")
+    remotes["second"].mended.set()
+    waiting.join()
+    assert said[0].dot.code == 250 and f"{SECOND} has it" in str(said[0].dot), said
+    assert f"{SMART} has it" in str(send(["a@one.ways.example"]).dot)
+    spool.wait_empty("hush@ours.example")
+    assert remotes["second"].arrived() == ["hush-2@two.ways.example", "hush@two.ways.example"]
+    # The queued one was due in an hour. From now on the wait is a second, by the new way.
+    spool.run("retry", "--sender", "later@ours.example", "--yes")
+    spool.wait_empty()
+    assert remotes["smart"].arrived() == ["a@one.ways.example", "later@one.ways.example"]
+    assert keepers() == first_keeper
+    assert {name for name in gate.processes().values()} and not gate.events("child-exit",
+                                                                            kind="keeper")
+
+
+# ---- notices that are asked for
+
+def test_delay_notice(start, remotes):
+    """Once, to who asks for it, and to nobody else."""
+    spool = start(DIRECT + ALL)
+    own = remotes["own"]
+    send(["later-1@one.ways.example"], sender="asks@ours.example", notify="DELAY,FAILURE")
+    send(["later-2@one.ways.example"], sender="asks-not@ours.example")
+    send(["later-3@one.ways.example"], sender="never@ours.example", notify="NEVER")
+    proc.wait_until(lambda: notices(own, "asks@ours.example"), "the notice", 40)
+    time.sleep(11)  # another round over the spool
+    (notice,) = notices(own, "asks@ours.example")
+    ((who, action, status),) = blocks(notice)
+    assert (who, action) == ("later-1@one.ways.example", "delayed") and status[0] == "4", notice
+    block = notice.get_payload(1).get_payload()[1]
+    assert "Come again" in block["Diagnostic-Code"] and block["Will-Retry-Until"], block
+    remotes["first"].mended.set()
+    spool.wait_empty()
+    assert len(own.mails) == 1 and len(remotes["first"].mails) == 3
+
+
+def test_never_and_success(start, remotes):
+    """RFC 3461: NEVER is never; who wants to hear of success does, by us or by the remote."""
+    spool = start(DIRECT + ALL)
+    own = remotes["own"]
+    second = remotes["second"]
+    remotes["first"].extensions.remove("DSN")
+    said = send(["no@one.ways.example", "a@two.ways.example"], sender="never@ours.example",
+                notify="NEVER")
+    assert said.dot.code == 250, said
+    said = send(["b@one.ways.example"], sender="asks@ours.example", notify="SUCCESS",
+                orcpt="rfc822;list@ours.example")
+    assert said.dot.code == 250 and f"{FIRST} has it" in str(said.dot), said
+    send(["c@two.ways.example"], sender="theirs@ours.example", notify="SUCCESS")
+    send(["d@one.ways.example"], sender="asks-not@ours.example")
+    said = send(["e@one.ways.example", "no-e@one.ways.example"], sender="both@ours.example",
+                notify="SUCCESS,FAILURE")
+    assert said.dot.code == 250, said
+    # Queued at first, delivered later: told then.
+    send(["later@one.ways.example"], sender="waits@ours.example", notify="SUCCESS")
+    assert not notices(own, "waits@ours.example")
+    remotes["first"].mended.set()
+    spool.wait_empty()
+    (notice,) = notices(own, "asks@ours.example")
+    assert blocks(notice) == [("b@one.ways.example", "relayed", "2.0.0")]
+    block = notice.get_payload(1).get_payload()[1]
+    assert block["Original-Recipient"] == "rfc822; list@ours.example"
+    assert block["Remote-MTA"] == "dns; first.ways.example"
+    assert sorted(blocks(notices(own, "both@ours.example")[0])) == [
+        ("e@one.ways.example", "relayed", "2.0.0"), ("no-e@one.ways.example", "failed", "5.1.1")]
+    assert [blocks(n) for n in notices(own, "waits@ours.example")] == [
+        [("later@one.ways.example", "relayed", "2.0.0")]]
+    assert len(own.mails) == 3
+    assert any(b"RCPT TO:<c@two.ways.example> NOTIFY=SUCCESS" in s.bytes_in
+               for s in second.sessions)
