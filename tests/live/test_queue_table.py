@@ -22,6 +22,7 @@ import pytest
 from lab import dns, proc, smtp
 from lab.spool import Spool
 
+pytestmark = pytest.mark.slow
 GATE, SUBMIT, OWN = "192.0.2.148", "192.0.2.149", "198.51.100.9"
 RESOLVER = "192.0.2.54"
 BUDGET_S, MENDED_S = 8, 60

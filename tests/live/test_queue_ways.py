@@ -16,6 +16,7 @@ import pytest
 from lab import dns, proc, smtp
 from lab.spool import Spool
 
+pytestmark = pytest.mark.slow
 GATE, SUBMIT, OWN = "192.0.2.150", "192.0.2.151", "198.51.100.150"
 FIRST, SECOND, SMART, ROUTED, LMTP = (f"198.51.100.{n}" for n in (151, 152, 153, 154, 155))
 DEAD = "198.51.100.159"
@@ -423,7 +424,6 @@ def test_blocked_way_out(start, remotes):
     assert '"egress":"blocked"' in spool.run("--json").replace(" ", "")
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_blocked_way_opens(start, remotes):
     """After five minutes one mail tries the way; the second that passes opens it."""
