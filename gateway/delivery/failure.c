@@ -68,12 +68,12 @@ struct question {
 	char digits[3];
 	int enhanced[3];
 	bool has_enhanced;
-	struct slice words, host;
+	struct slice words, plain, host; /* plain: words without URLs and names of hosts */
 	enum failure_phase phase;
 };
 
 struct question_room {
-	char words[FAILURE_WORDS_MOST], host[256];
+	char words[FAILURE_WORDS_MOST], plain[FAILURE_WORDS_MOST], host[256];
 };
 
 /* "5.1.1" in the words, of the code's class: qmail's "(#5.1.1)", lines of another server. */
@@ -118,6 +118,7 @@ ask(const struct failure_input *in, struct question_room *room, struct question 
 	for (int i = 2; i >= 0; i--, code /= 10)
 		q_out->digits[i] = (char)('0' + code % 10);
 	q_out->words = failure_clean(r->text, room->words, sizeof(room->words));
+	q_out->plain = failure_without_names(q_out->words, room->plain);
 	q_out->has_enhanced = r->has_enhanced;
 	for (int i = 0; i < 3 && r->has_enhanced; i++)
 		q_out->enhanced[i] = r->enhanced[i];
@@ -156,11 +157,19 @@ enhanced_fits(const struct failure_rule *rule, const struct question *q)
 }
 
 static bool
-any_fits(struct failure_any_of any, struct slice in,
-	bool (*fits)(struct slice pattern, struct slice in))
+host_fits(struct failure_any_of any, struct slice host)
 {
 	for (size_t i = 0; i < any.n; i++)
-		if (fits(any.p[i], in))
+		if (failure_host_fits(any.p[i], host))
+			return true;
+	return any.n == 0;
+}
+
+static bool
+words_fit(struct failure_any_of any, const struct question *q)
+{
+	for (size_t i = 0; i < any.n; i++)
+		if (failure_words_fit(any.p[i], any.p[i].p[0] == '*' ? q->words : q->plain))
 			return true;
 	return false;
 }
@@ -172,11 +181,10 @@ rule_fits(const struct failure_rule *rule, const struct question *q)
 		return false;
 	if (!code_fits(rule->codes, q->digits) || !enhanced_fits(rule, q))
 		return false;
-	if (rule->hosts.n != 0 && !any_fits(rule->hosts, q->host, failure_host_fits))
+	if (!host_fits(rule->hosts, q->host))
 		return false;
 	for (size_t i = 0; i < rule->n_words; i++)
-		if (any_fits(rule->words[i].any, q->words, failure_words_fit) ==
-			rule->words[i].but)
+		if (words_fit(rule->words[i].any, q) == rule->words[i].but)
 			return false;
 	return true;
 }

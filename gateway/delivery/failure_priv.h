@@ -69,6 +69,11 @@ void failure_set_free(struct failure_set **set);
  * '%' for an IP address.
  */
 struct slice failure_clean(struct slice words, char *out, size_t room);
+/*
+ * Clean words without URLs and names of hosts ('~' for each), in at most words.n bytes: that a
+ * server is called spam.example.com says nothing. Alternatives that begin with '*' see them.
+ */
+struct slice failure_without_names(struct slice words, char *out);
 /* The leftmost place of each piece between the stars is enough: no way back is needed. */
 bool failure_words_fit(struct slice pattern, struct slice words);
 bool failure_host_fits(struct slice pattern, struct slice host); /* both in lower case */
