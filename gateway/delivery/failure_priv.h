@@ -29,7 +29,7 @@ struct failure_words {
 };
 
 struct failure_enhanced {
-	uint16_t least[3], most[3];
+	uint16_t least[3], most[3]; /* all 0: "none", where the reply has no enhanced code */
 };
 
 enum failure_lasts { LASTS_BY_CODE, LASTS_PERMANENT, LASTS_TEMPORARY };

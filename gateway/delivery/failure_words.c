@@ -82,11 +82,20 @@ name_bytes(struct slice words, size_t at)
 	return dots - full_stop >= 2 && slice_find_slice(name, SLICE("..")) >= n ? n : 0;
 }
 
+/* What Postfix puts in front of the reason of a restriction or of a policy server: that it was
+ * found out at RCPT does not make it the recipient's.
+ */
+static const struct slice prefix = SLICE("recipient address rejected: ");
+
 struct slice
 failure_without_names(struct slice words, char *out)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < words.n; i++) {
+		if (slice_starts(slice_from(words, i), prefix) && i + prefix.n < words.n) {
+			i += prefix.n - 1;
+			continue;
+		}
 		bool begins = failure_in_a_word(words.p[i]) &&
 			      (i == 0 || ends_address(words.p[i - 1]));
 		size_t name = begins ? name_bytes(words, i) : 0;
