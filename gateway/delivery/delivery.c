@@ -73,6 +73,11 @@ delivery_open(struct delivery *d, const struct delivery_start *start, struct err
 	d->tls = tls_client_new(SLICE_NONE, err);
 	if (d->tls == NULL)
 		return -1;
+	d->rules = failure_rules_new(err);
+	if (d->rules == NULL || (start->failure_rules.n != 0 &&
+					failure_rules_add_text(d->rules, start->failure_rules,
+						"failure rules", err) < 0))
+		return -1;
 	d->own = delivery_own_networks(d->conf, &d->n_own);
 	d->pool = relay_pool_new(&(struct relay_config){.loop = d->loop,
 		.dns = d->dns,
@@ -106,6 +111,7 @@ delivery_close(struct delivery *d)
 	relay_pool_free(&d->pool);
 	tls_client_free(&d->tls);
 	dns_close(&d->dns);
+	failure_rules_free(&d->rules);
 	mem_free(d->own);
 	loop_free(&d->loop);
 }

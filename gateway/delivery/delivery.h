@@ -14,7 +14,8 @@ enum { DELIVERY_MAILS_MOST = 2000 }; /* at once; beyond 451 */
 
 struct delivery_start {
 	const struct conf *conf;
-	int control_fd; /* to the parent; owned from here on */
+	struct slice failure_rules; /* text of the file of that name, or empty */
+	int control_fd;             /* to the parent; owned from here on */
 };
 
 /*

@@ -32,6 +32,7 @@ struct delivery {
 	struct ip_net *own;
 	size_t n_own;
 	struct relay_pool *pool;
+	struct failure_rules *rules; /* of refusals at RCPT */
 	struct service *service;
 	struct delivery_jobs jobs;
 	size_t n_jobs;

@@ -55,11 +55,30 @@ finish(struct delivery_question *q, const struct smtp_reply *r)
 	free_question(q);
 }
 
+/*
+ * A refusal of the recipient. One that is aimed at our address is not: its mail may go by the
+ * smarthost or later, and nobody is told that the recipient does not exist.
+ */
+static bool
+is_known(const struct delivery_question *q, const struct relay_result *r)
+{
+	struct failure f;
+	if (smtp_reply_class(&q->rcpt.reply) != 5)
+		return r->from_hop;
+	failure_judge(q->delivery->rules,
+		&(struct failure_input){.reply = &q->rcpt.reply,
+			.from_hop = r->from_hop,
+			.phase = r->phase == SMTP_CL_MAIL ? FAILURE_AT_MAIL : FAILURE_AT_RCPT,
+			.host = r->host},
+		&f);
+	return f.permanent;
+}
+
 static void
 on_asked(void *arg, const struct relay_result *r)
 {
 	struct delivery_question *q = arg;
-	bool known = r->from_hop || smtp_reply_class(&r->reply) == 5;
+	bool known = is_known(q, r);
 	q->transfer = NULL;
 	finish(q, known ? &q->rcpt.reply : &(struct smtp_reply){0});
 }

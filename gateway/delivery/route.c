@@ -84,6 +84,7 @@ by_smarthost(const struct conf *conf, struct delivery_route *r, struct err *err)
 {
 	route_begin(r, &relay_times_outbound);
 	r->list = conf->send.smarthosts;
+	r->way.connections = DELIVERY_CONNECTIONS;
 	if (r->list.n > 0)
 		return true;
 	err_set(err, "there is no smarthost");

@@ -227,6 +227,7 @@ run_child(void *arg)
 	if (r->kind == PROCESS_DELIVERY)
 		return delivery_main(
 			&(struct delivery_start){.conf = r->start->generation->conf,
+				.failure_rules = r->start->generation->failure_rules,
 				.control_fd = r->start->control_fd});
 	must(r->kind == PROCESS_SESSION);
 	return run_session(r->start);

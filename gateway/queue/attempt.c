@@ -298,12 +298,13 @@ is_before_mail(enum failure_phase at)
 	       at == FAILURE_AT_TLS || at == FAILURE_AT_AUTH;
 }
 
-static void
+/* True: the way out is bad from here on, and there is another. */
+static bool
 tell_egress(struct mail *m, struct part *p, const struct delivery_result *r)
 {
 	struct keeper *k = m->keeper;
 	if (p->way != DELIVERY_BY_SEND || k->settings.way == SEND_SMARTHOST || r->mx_set == 0)
-		return;
+		return false;
 	struct egress_evidence v = {.site = m->mail.rcpts[p->asked[0]].site,
 		.mx_set = r->mx_set,
 		.reached = r->banner.n != 0,
@@ -317,7 +318,7 @@ tell_egress(struct mail *m, struct part *p, const struct delivery_result *r)
 			   (m->note.rcpts[p->asked[i]].failure.class == FAILURE_LISTED &&
 				   mail_waits(&m->note.rcpts[p->asked[i]]) && r->from_hop);
 	if (!egress_note(k->egress, &v, loop_now(k->loop)))
-		return;
+		return false;
 	struct arena *a = arena_new(256 * 1024);
 	struct log_line l;
 	log_begin(&l, EV_EGRESS, NULL);
@@ -325,6 +326,24 @@ tell_egress(struct mail *m, struct part *p, const struct delivery_result *r)
 	log_slice(&l, "evidence", egress_text(k->egress, loop_now(k->loop), a));
 	log_end(&l);
 	arena_free(&a);
+	bool moves = egress_state(k->egress) != EGRESS_OPEN &&
+		     k->settings.way == SEND_DIRECT_THEN_SMARTHOST;
+	if (moves)
+		watch_divert(k);
+	return moves;
+}
+
+/* It was not the site: what waits for it goes the other way now, see way_now. */
+static void
+divert(struct mail *m, const struct part *p)
+{
+	for (uint32_t i = 0; i < p->n_asked; i++) {
+		struct stored_rcpt_note *n = &m->note.rcpts[p->asked[i]];
+		if (mail_waits(n))
+			n->due_ms = n->last_ms;
+	}
+	schedule_site_retry(m->keeper->schedule, m->mail.rcpts[p->asked[0]].site,
+		loop_now(m->keeper->loop));
 }
 
 /* When the recipients that still wait are due, by the clock; 0: none waits. */
@@ -352,6 +371,15 @@ has_turned(const struct mail *m, const struct part *p)
 	return false;
 }
 
+/* The remote has too much to do; a mailbox that is locked (X.1.X, X.2.X) says nothing of it. */
+static bool
+is_busy(const struct stored_rcpt_note *n)
+{
+	bool mailbox = n->reply.has_enhanced &&
+		       (n->reply.enhanced[1] == 1 || n->reply.enhanced[1] == 2);
+	return mail_waits(n) && n->failure.class == FAILURE_BUSY && !mailbox;
+}
+
 /* What it says of the site, and when the rest of the part is due. */
 static void
 tell_schedule(struct mail *m, struct part *p, const struct delivery_result *r)
@@ -361,7 +389,7 @@ tell_schedule(struct mail *m, struct part *p, const struct delivery_result *r)
 	for (uint32_t i = 0; i < p->n_asked; i++) {
 		const struct stored_rcpt_note *n = &m->note.rcpts[p->asked[i]];
 		worked = worked || n->state == RCPT_DELIVERED;
-		busy = busy || (mail_waits(n) && n->failure.class == FAILURE_BUSY);
+		busy = busy || is_busy(n);
 	}
 	if (r->mx_set != 0 && p->way == DELIVERY_BY_SEND)
 		schedule_site_is(k->schedule, m->mail.rcpts[p->asked[0]].site, r->mx_set);
@@ -410,9 +438,11 @@ on_result(void *arg, struct ipc_msg *msg)
 	if (understand(p, msg, m->holding->arena, &r)) {
 		for (uint32_t i = 0; i < p->n_asked; i++)
 			settle_rcpt(m, p->asked[i], &r.rcpts[i], &r, p->way);
-		tell_egress(m, p, &r);
+		bool moves = tell_egress(m, p, &r);
 		tell_schedule(m, p, &r);
-		if (has_turned(m, p))
+		if (moves)
+			divert(m, p);
+		if (moves || has_turned(m, p))
 			turn(m, p);
 	} else {
 		died(m, p);

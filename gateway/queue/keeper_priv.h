@@ -161,6 +161,7 @@ struct keeper {
 	bool loading, store_bad, stopping, closing;
 	uint64_t round_seen; /* mails, in this one */
 	bool round_soon;     /* another after this one */
+	unsigned diverting;  /* rounds, with the one under way, that bring what goes by MX */
 	uint64_t end_ms;     /* stopping: no longer than until then */
 	uint64_t loaded;     /* mails found at the start */
 };
@@ -266,15 +267,17 @@ void take_close_all(struct keeper *k);
 /* reply.c: what the client hears, from what became of all recipients. Pure. */
 struct reply_count {
 	uint32_t delivered, refused, waiting, kept;
-	const struct stored_rcpt_note *worst, *best; /* whose words are quoted; may be NULL */
+	/* whose words are quoted, of those refused, delivered, waiting; may be NULL */
+	const struct stored_rcpt_note *worst, *best, *later;
 };
 void reply_make(const struct reply_count *c, const char *log_id, enum queue_end end,
 	struct arena *a, struct smtp_reply *reply_out);
 
 /* watch.c */
-void watch_start(struct keeper *k); /* everything that is stored into the schedule */
-void watch_round(void *keeper);     /* age limits, delay notices, what was forgotten */
-void watch_soon(struct keeper *k);  /* a round is needed before its time */
+void watch_start(struct keeper *k);  /* everything that is stored into the schedule */
+void watch_round(void *keeper);      /* age limits, delay notices, what was forgotten */
+void watch_soon(struct keeper *k);   /* a round is needed before its time */
+void watch_divert(struct keeper *k); /* the way out is bad: all that waits for it is due now */
 
 /* act.c */
 bool act_pending(struct mail *m); /* does what people want of it; true: it is still at it */

@@ -68,6 +68,7 @@ queue_end_text(enum queue_end e)
 		[QUEUE_QUEUED] = "queued",
 		[QUEUE_REFUSED] = "refused",
 		[QUEUE_FAILED] = "failed",
+		[QUEUE_PUT_OFF] = "put off",
 		[QUEUE_FULL] = "full",
 		[QUEUE_CANCELLED] = "cancelled"};
 	return texts[e];
@@ -149,6 +150,8 @@ put_take(struct ipc_out *o, const struct queue_take *t, int file, struct packed 
 	size_t n_rcpts = 0;
 	*p_out = (struct packed){0};
 	ipc_put_u32(o, t->budget_ms);
+	ipc_put_bool(o, t->give_back);
+	ipc_put_bool(o, t->hold);
 	ipc_put_slice(o, slice_first(t->client, CLIENT_MOST));
 	ipc_put_u32(o, (uint32_t)t->n);
 	for (size_t i = 0; i < t->n; i++) {
@@ -293,6 +296,8 @@ get_take(struct slice bytes, int file, struct arena *a, struct queue_take *t)
 	size_t n_rcpts = 0;
 	ipc_in_init(&in, bytes);
 	t->budget_ms = ipc_get_u32(&in);
+	t->give_back = ipc_get_bool(&in);
+	t->hold = ipc_get_bool(&in);
 	t->client = ipc_get_slice(&in); /* a key, never shown */
 	t->n = ipc_get_count(&in, QUEUE_PARCELS_MOST, PARCEL_LEAST);
 	if (in.bad || t->client.n > CLIENT_MOST || t->n == 0 ||

@@ -48,6 +48,12 @@ struct queue_take {
 	 * is taken is stored and answered at once (`send queued`, a spent budget).
 	 */
 	uint32_t budget_ms;
+	/*
+	 * Where nobody has taken it, and somebody only puts it off, the client keeps its mail
+	 * (451): of a mail from outside custody is taken only where the outcome is split, or a
+	 * rule wants it. hold: or where nobody could be reached (`hold when unreachable`).
+	 */
+	bool give_back, hold;
 	struct slice client; /* whose waits are counted together: account, or address */
 	struct queue_parcel *parcels;
 	size_t n;
@@ -74,6 +80,7 @@ enum queue_end {
 			  */
 	QUEUE_QUEUED,    /* in custody, in part or whole */
 	QUEUE_REFUSED,   /* by all: nothing is kept */
+	QUEUE_PUT_OFF,   /* given back: nothing is kept, 451 */
 	QUEUE_FAILED,    /* not stored: 451 */
 	QUEUE_FULL,      /* no room: 452 */
 	QUEUE_CANCELLED,

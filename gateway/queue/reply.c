@@ -44,6 +44,10 @@ reply_make(const struct reply_count *c, const char *id, enum queue_end end, stru
 	case QUEUE_REFUSED:
 		*reply_out = quote(refused_words(c->worst), id, c->worst, a);
 		return;
+	case QUEUE_PUT_OFF:
+		*reply_out =
+			quote("451 4.4.1 The next hop does not take it now", id, c->later, a);
+		return;
 	case QUEUE_FULL:
 		*reply_out =
 			smtp_reply_of("452 4.3.1 Insufficient system storage, try again later");

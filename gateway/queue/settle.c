@@ -105,12 +105,14 @@ settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 	n->host = all->host.n != 0 ? all->host : all->hop;
 	n->at = phase_for(r, all);
 	n->way = way;
-	failure_judge(k->rules,
-		&(struct failure_input){.reply = &n->reply,
-			.from_hop = n->from_hop,
-			.phase = n->at,
-			.host = n->host},
-		&n->failure);
+	n->failure = (struct failure){0};
+	if (r->fate != RELAY_TAKEN)
+		failure_judge(k->rules,
+			&(struct failure_input){.reply = &n->reply,
+				.from_hop = n->from_hop,
+				.phase = n->at,
+				.host = n->host},
+			&n->failure);
 	n->failure.rule = NULL;
 	switch (r->fate) {
 	case RELAY_TAKEN:

@@ -75,6 +75,7 @@ mail_load(struct keeper *k, const struct custody_id *id, uint32_t part)
 	struct mail *m = mail_new(k, h, id);
 	holding_release(&h); /* the mail's alone */
 	m->place = MAIL_LOADING;
+	/* What is through stays readable until its drop is committed, and is not sent again. */
 	m->dropped = drops_has(k, id);
 	m->body_place = BODY_STORED;
 	m->users++;

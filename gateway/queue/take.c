@@ -17,7 +17,7 @@ enum { RESULT_RCPTS_MOST = 1000 };
 
 struct wait_count { /* clients that are kept waiting */
 	LIST_ENTRY(wait_count) link;
-	struct slice client; /* on the heap */
+	struct slice client; /* behind it */
 	unsigned n;
 };
 
@@ -123,6 +123,7 @@ count(const struct take *t, struct reply_count *c)
 				c->kept++;
 			} else {
 				c->waiting++;
+				c->later = is_worse(n, c->later) ? n : c->later;
 			}
 		}
 	}
@@ -169,9 +170,11 @@ send_result(struct take *t, enum queue_end end)
 		.refused = c.refused,
 		.waiting = c.waiting,
 		.kept = c.kept};
-	const struct stored_rcpt_note *whose = end == QUEUE_REFUSED ? c.worst : c.best;
+	const struct stored_rcpt_note *whose = end == QUEUE_REFUSED   ? c.worst
+					       : end == QUEUE_PUT_OFF ? c.later
+								      : c.best;
 	reply_make(&c, (const char *)arena_text(a, t->mails[0]->mail.log), end, a, &r.reply);
-	if (whose != NULL && (end == QUEUE_REFUSED || end == QUEUE_DELIVERED)) {
+	if (whose != NULL && end != QUEUE_QUEUED && end <= QUEUE_PUT_OFF) {
 		r.from_hop = whose->from_hop;
 		r.host = whose->host;
 	}
@@ -362,6 +365,15 @@ settle_rest(struct take *t)
 	return any;
 }
 
+/* Nobody has it, and it is not for us to keep: see struct queue_take. */
+static bool
+gives_back(const struct take *t, const struct reply_count *c)
+{
+	bool unreachable = c->later != NULL && !c->later->from_hop && c->refused == 0;
+	return t->take.give_back && c->waiting != 0 && c->delivered + c->kept == 0 &&
+	       in_flight(t) == 0 && !(t->take.hold && unreachable);
+}
+
 /* Attempts are over, or the time is: what is to be said? */
 static void
 conclude(struct take *t)
@@ -385,6 +397,8 @@ conclude(struct take *t)
 	} else if (c.waiting + c.kept + c.refused == 0) {
 		if (!settle_rest(t)) /* reports of success go out before the answer */
 			answer(t, QUEUE_DELIVERED);
+	} else if (gives_back(t, &c)) {
+		answer(t, QUEUE_PUT_OFF);
 	} else if (needs_put(t)) {
 		put(t);
 	} else if (!settle_rest(t)) {
@@ -496,9 +510,12 @@ static void
 begin(struct take *t)
 {
 	struct keeper *k = t->keeper;
-	if (t->take.budget_ms != 0 && !k->loading)
+	t->trying = t->take.budget_ms != 0 && !k->loading;
+	/* What may be given back is tried: who brings it waits for its servers, as ever. */
+	if (t->trying && !t->take.give_back) {
 		t->wait = wait_begin(k, t->take.client);
-	t->trying = t->wait != NULL;
+		t->trying = t->wait != NULL;
+	}
 	if (t->trying)
 		loop_timer_set(&t->timer, t->take.budget_ms);
 	struct mail *only = single(t);

@@ -144,6 +144,22 @@ look_for_forgotten(struct keeper *k, const struct custody_item *item,
 	}
 }
 
+/* Its sites are not to blame, nor do they know of the smarthost. */
+static void
+divert(struct keeper *k, const struct custody_item *item, const struct stored_mail *m,
+	const struct stored_note *n)
+{
+	bool any = false;
+	for (size_t i = 0; i < m->n_rcpts; i++) {
+		if (!mail_waits(&n->rcpts[i]) || n->rcpts[i].way != DELIVERY_BY_SEND)
+			continue;
+		schedule_site_retry(k->schedule, m->rcpts[i].site, loop_now(k->loop));
+		any = true;
+	}
+	if (any)
+		schedule_due(k->schedule, &item->id, 0, loop_now(k->loop));
+}
+
 static void
 look(struct keeper *k, const struct custody_item *item, struct arena *a)
 {
@@ -167,6 +183,8 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 		act_review(k, &item->id);
 	else if (m.kind != STORED_QUARANTINE && !n.held)
 		look_for_forgotten(k, item, &m, &n, a);
+	if (k->diverting != 0 && m.kind == STORED_SEND && !n.held)
+		divert(k, item, &m, &n);
 }
 
 static void
@@ -180,6 +198,8 @@ on_round_page(void *arg, enum custody_result r, const struct custody_item *items
 	arena_free(&a);
 	k->round_from = r == CUSTODY_OK && !end ? next : 0;
 	k->round_seen += n;
+	if (end && k->diverting != 0)
+		k->diverting--;
 	loop_timer_set(&k->round_timer, k->round_from != 0 ? ROUND_PAGE_MS
 					: k->round_soon    ? ROUND_SOON_MS
 							   : ROUND_MS + k->round_seen);
@@ -212,4 +232,13 @@ watch_soon(struct keeper *k)
 	k->round_soon = true; /* after the one under way, if there is one */
 	if (k->round_from == 0 && loop_timer_is_set(&k->round_timer) && !k->stopping)
 		loop_timer_set(&k->round_timer, ROUND_SOON_MS);
+}
+
+void
+watch_divert(struct keeper *k)
+{
+	k->diverting = 2; /* one may be half through */
+	k->round_from = 0;
+	if (!k->loading)
+		loop_timer_set(&k->round_timer, ROUND_PAGE_MS);
 }

@@ -111,6 +111,8 @@ carry_to_keeper(struct connection *c)
 	struct peer *keeper = c->process->peers[PROCESS_KEEPER][0];
 	char ip[IP_TEXT_BYTES];
 	struct queue_take take = {.budget_ms = t->budget_ms,
+		.give_back = t->give_back,
+		.hold = t->hold,
 		.client = waits_of(t, ip),
 		.parcels = t->parcels,
 		.n = t->n_parcels};

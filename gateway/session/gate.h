@@ -43,7 +43,8 @@ enum gate_want {
 struct gate_transfer {
 	struct queue_parcel *parcels; /* with a spool, n_parcels != 0: to the keeper */
 	size_t n_parcels;
-	uint32_t budget_ms; /* how long the client may wait for the remotes */
+	uint32_t budget_ms;   /* how long the client may wait for the remotes */
+	bool give_back, hold; /* see struct queue_take */
 	/* else: */
 	const struct hop_list *hops; /* a declared domain's servers; NULL: to the outside */
 	struct slice

@@ -42,7 +42,9 @@ uint32_t
 gate_budget_ms(const struct gate *g)
 {
 	const struct conf_send *s = &g->config->conf->send;
-	if (g->config->direction == OUTBOUND && s->queued)
+	if (g->config->direction == INBOUND) /* our own servers' answer, for each mail anew */
+		return (uint32_t)s->wait_mail_ms;
+	if (s->queued)
 		return 0;
 	return gate_patience_ms(g, s->wait_mail_ms);
 }

@@ -134,6 +134,18 @@ to_next_hop(struct gate *g, const struct relay_body *bodies)
 	t->mail.client = gate_client_of_mail(g, t->hops);
 }
 
+/* Of every recipient's domain: each says `hold when unreachable`. */
+static bool
+all_domains_hold(const struct gate *g)
+{
+	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
+	for (size_t i = 0; i < m->n_recipients; i++)
+		if (m->recipients[i].domain == NULL ||
+			!m->recipients[i].domain->hold_when_unreachable)
+			return false;
+	return true;
+}
+
 void
 gate_begin_transfer(struct gate *g)
 {
@@ -164,23 +176,13 @@ gate_begin_transfer(struct gate *g)
 		in.bodies = bodies;
 		t->n_parcels = parcels_make(&in, a, &t->parcels);
 		t->budget_ms = gate_budget_ms(g);
+		t->give_back = g->config->direction == INBOUND;
+		t->hold = all_domains_hold(g);
 	} else {
 		to_next_hop(g, bodies);
 	}
 	g->wait = GATE_TRANSFER;
 	g->wait_told = false;
-}
-
-/* Of every recipient's domain: they share the next hop. */
-static bool
-all_domains_hold(const struct gate *g)
-{
-	const struct flt_mail *m = pipeline_the_mail(g->pipeline);
-	for (size_t i = 0; i < m->n_recipients; i++)
-		if (m->recipients[i].domain == NULL ||
-			!m->recipients[i].domain->hold_when_unreachable)
-			return false;
-	return true;
 }
 
 bool

@@ -189,9 +189,10 @@ client_take_hello(struct smtp_client *c, const struct smtp_reply *r)
 void
 client_take_starttls(struct smtp_client *c, const struct smtp_reply *r)
 {
-	if (r->code == 220 && c->in.used > 0) {
+	bool go = smtp_reply_class(r) == 2; /* 220, but some say 250 and begin all the same */
+	if (go && c->in.used > 0) {
 		client_fail(c, NULL, "clear text came behind the reply to STARTTLS");
-	} else if (r->code == 220) {
+	} else if (go) {
 		c->phase = SMTP_CL_TLS;
 	} else if (c->config.tls == SMTP_TLS_MUST || r->code == 421) {
 		client_fail(c, r, "STARTTLS was refused");

@@ -13,17 +13,16 @@ until mended), "mute" (no reply to RCPT until mended), "hush" (none to the dot u
 import concurrent.futures
 import email
 import itertools
-import json
-import os
 import re
-import subprocess
 import threading
 import time
 
 import pytest
 
-from lab import dns, postern, proc, smtp
+from lab import dns, proc, smtp
+from lab.spool import Spool
 
+pytestmark = pytest.mark.slow
 GATE, SUBMIT, OWN = "192.0.2.148", "192.0.2.149", "198.51.100.9"
 RESOLVER = "192.0.2.54"
 BUDGET_S, MENDED_S = 8, 60
@@ -62,7 +61,7 @@ def over(fates, shape):
     return [(i % sites, fates[i % len(fates)]) for i in range(n)]
 
 
-def table():
+def fates():
     for fate, word in FATES.items():
         for shape in ("1", "2 of one site", "2 of two sites", "100 of 20 sites"):
             yield Case(f"{fate}: {shape}", over([word], shape))
@@ -74,7 +73,7 @@ def table():
         yield Case(f"{one}, {other}: two sites", over(words, "2 of two sites"))
 
 
-CASES = list(table())
+CASES = list(fates())
 
 
 class Phase(Case):
@@ -158,30 +157,6 @@ class Remote(smtp.Server):
         if any(r.startswith("hush-") for r in transaction.recipients):
             self.case.mended.wait(120)
         return f"250 2.0.0 {self.host} has it"
-
-
-class Spool:
-    """`postern queue list`, at most one at a time for all cases."""
-
-    def __init__(self, gate):
-        self.gate, self.lock, self.began, self.items = gate, threading.Lock(), 0.0, []
-
-    def read(self):
-        """As it stood at some moment after the call."""
-        asked = time.monotonic()
-        with self.lock:
-            if self.began < asked:
-                self.began = time.monotonic()
-                done = subprocess.run(
-                    [postern.binary("postern"), "-f", self.gate.config, "queue", "list", "--json"],
-                    stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
-                    env={**os.environ, **postern.sanitizer_environment()})
-                assert done.returncode == 0, done.stderr.decode()
-                self.items = [json.loads(line) for line in done.stdout.splitlines()]
-            return self.items
-
-    def of(self, sender):
-        return [i for i in self.read() if i["sender"] == sender]
 
 
 class Table:
@@ -295,11 +270,11 @@ def check_reply(said, case, want):
                 f"{want['waiting']} queued") in text, said
 
 
-def check_spool(table_, case, want):
+def check_spool(table, case, want):
     """One mail with those that wait, or none at all."""
-    items = table_.spool.of(case.sender)
+    items = table.spool.of(case.sender)
     if want["waiting"] == 0:
-        items = proc.wait_until(lambda: table_.spool.of(case.sender) == [], "an empty spool", 20)
+        table.spool.wait_empty(case.sender)
         return
     assert len(items) == 1, items
     item = items[0]
@@ -317,10 +292,10 @@ def arrived(case):
                   for r in m.recipients)
 
 
-def check_notices(table_, case, refused, at_once):
+def check_notices(table, case, refused, at_once):
     """A refused one is told of once, in its remote's words, unless the reply has told it."""
     told = []
-    for notice in table_.notices(case):
+    for notice in table.notices(case):
         assert notice.get_content_type() == "multipart/report", notice
         blocks = notice.get_payload(1).get_payload()
         assert blocks[0]["Reporting-MTA"] == "dns; mx.ours.example"
@@ -336,7 +311,7 @@ def check_notices(table_, case, refused, at_once):
     assert sorted(told) == sorted(refused), (told, at_once)
 
 
-def play(table_, case):
+def play(table, case):
     want = expected(case)
     before = time.monotonic()
     said = send(case)
@@ -344,22 +319,22 @@ def play(table_, case):
     silent = any(w in ("mute", "hush") for _, _, w in case.recipients)
     check_reply(said, case, want)
     assert took > BUDGET_S - 0.5 if silent else took < BUDGET_S, took
-    check_spool(table_, case, want)
+    check_spool(table, case, want)
     all_refused = want["refused"] == len(case.recipients)
     refused = [] if all_refused else [r for r, _, w in case.recipients if w == "no"]
     if want["refused"] and not all_refused:
-        proc.wait_until(lambda: table_.notices(case), "a notice", 30)
+        proc.wait_until(lambda: table.notices(case), "a notice", 30)
     elif want["refused"] == 0 or all_refused:
-        assert table_.notices(case) == []
-    table_.mend(case)
-    proc.wait_until(lambda: table_.spool.of(case.sender) == [], "an empty spool", MENDED_S)
+        assert table.notices(case) == []
+    table.mend(case)
+    table.spool.wait_empty(case.sender, MENDED_S)
     wanted = sorted(r for r, _, w in case.recipients if w != "no")
     assert arrived(case) == wanted
-    proc.wait_until(lambda: len(table_.notices(case)) >= bool(refused), "the notice", 30)
-    check_notices(table_, case, refused, want)
+    proc.wait_until(lambda: len(table.notices(case)) >= bool(refused), "the notice", 30)
+    check_notices(table, case, refused, want)
 
 
-def play_phase(table_, case):
+def play_phase(table, case):
     before = time.monotonic()
     said = send(case)
     took = time.monotonic() - before
@@ -367,10 +342,10 @@ def play_phase(table_, case):
     assert re.search(case.words, str(said.dot)), said
     assert took > BUDGET_S - 0.5 if "silent" in case.more else took < BUDGET_S, took
     if case.code != 250:
-        assert table_.spool.of(case.sender) == []
-        assert arrived(case) == [] and table_.notices(case) == []
+        assert table.spool.of(case.sender) == []
+        assert arrived(case) == [] and table.notices(case) == []
         return
-    items = table_.spool.of(case.sender)
+    items = table.spool.of(case.sender)
     assert len(items) == 1, items
     states = items[0]["recipients"]
     assert states["waiting"] + states["doubt"] == 1 and sum(states.values()) == 1, items
@@ -380,10 +355,10 @@ def play_phase(table_, case):
         assert items[0]["reason"] == case.reason, items
     if WORDS in str(case.script):
         assert WORDS in items[0]["words"], items
-    table_.mend(case)
-    proc.wait_until(lambda: table_.spool.of(case.sender) == [], "an empty spool", MENDED_S)
+    table.mend(case)
+    table.spool.wait_empty(case.sender, MENDED_S)
     assert arrived(case) == [r for r, _, _ in case.recipients]
-    assert table_.notices(case) == []
+    assert table.notices(case) == []
 
 
 @pytest.mark.parametrize("case", PHASES, ids=str)

@@ -278,7 +278,7 @@ test_own(void **state)
 			FAILURE_NO_RECIPIENT, P, ABOUT_RECIPIENT},
 		{"554 5.4.6 Mail for the domain would come back to us", FAILURE_AT_DNS,
 			FAILURE_ROUTE, P, ABOUT_THE_WAY},
-		{"451 4.4.3 The domain cannot be looked up now", FAILURE_AT_DNS, FAILURE_BUSY,
+		{"451 4.4.3 The domain cannot be looked up now", FAILURE_AT_DNS, FAILURE_ROUTE,
 			T, ABOUT_THE_WAY},
 		{"451 4.7.5 a greylisted spammer of spamhaus.org", FAILURE_AT_TLS, FAILURE_TLS,
 			T, ABOUT_THE_WAY},

@@ -34,6 +34,7 @@ make_take(struct arena *a, struct queue_take *t)
 {
 	static const char *const who[] = {"b@dest.example", "c@dest.example", "d@x.example"};
 	*t = (struct queue_take){.budget_ms = 8000,
+		.give_back = true,
 		.client = SLICE("192.0.2.7"),
 		.parcels = arena_array(a, 3, sizeof(*t->parcels)),
 		.n = 3};
@@ -140,6 +141,7 @@ test_take(void **state)
 	guarded_free(&g); /* all of it is in the arena */
 	assert_true(file >= 0);
 	assert_int_equal(got.budget_ms, 8000);
+	assert_true(got.give_back && !got.hold);
 	assert_true(slice_eq(got.client, t.client));
 	assert_int_equal(got.n, 3);
 	for (size_t i = 0; i < 3; i++) {

@@ -409,6 +409,10 @@ static const struct scenario scenarios[] = {
 	S("clear text behind the 220 (SMG-07)",
 		GREET "<250-a\n<250 STARTTLS\n>STARTTLS\n<220 ok\n<250-AUTH PLAIN\n",
 		"-; closed, failed 0", .tls = SMTP_TLS_MAY),
+	S("STARTTLS, the other 2yz",
+		GREET "<250-a\n<250 STARTTLS\n>STARTTLS\n<250 go\n!tls\n>EHLO gate.example\n"
+		      "<250 a\n!send\n" M OK R1 OK D GO BODY OK,
+		"250 dot; 250s; ready", .tls = SMTP_TLS_MAY),
 	S("STARTTLS refused, in clear",
 		GREET
 		"<250-a\n<250 STARTTLS\n>STARTTLS\n<454 no\n!send\n" M OK R1 OK D GO BODY OK,

@@ -10,6 +10,7 @@
     dovecot   the reader of what arrived: LMTP in, IMAP out
     milter    Postfix and Sendmail that ask a milter, and relay to a sink
     postern   the gateway under test: its process, its events, its clean end
+    spool     what stands in its spool, as `postern queue` shows it
 
 Everything here expects to run inside tests/lib/inlab.
 """
