@@ -27,7 +27,6 @@ DISAGREE = {
         "busy", "421 in the words of RFC 5321; nothing says that our address is meant"),
     "Rejected": ("other", "no reason in the words"),
     "Host network not allowed": ("listed", "the host's network is what is not allowed"),
-    "Failed to delivery": ("tls", "5.7.6 is a cryptographic algorithm that is not known"),
     "neko22nyaan neko.example.com does not exist": (
         "no-recipient", "another label for the same words is hostunknown"),
     "All recipient addresses rejected": (
