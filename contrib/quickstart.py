@@ -2,6 +2,7 @@
 import base64
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -24,6 +25,7 @@ ZONES = {
     "example.com": f"@ MX 10 mx\nmx A {GATE}\n",
     "sender.example": f'@ MX 10 mail\nmail A {SENDER}\n@ TXT "v=spf1 ip4:{SENDER} -all"\n',
     "remote.example": f"@ MX 10 mx\nmx A {REMOTE}\n",
+    "down.example": "@ MX 10 mx\nmx A 198.51.100.66\n",  # where nobody is
     "bank.example": '@ A 192.0.2.99\n@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n',
 }
 # The test file that every scanner knows, in two parts, so that none finds it in this script.
@@ -37,7 +39,8 @@ WITH_VIRUS = ("--b\r\nContent-Type: text/plain\r\n\r\nSee the invoice.\r\n"
 
 @dataclasses.dataclass
 class Row:
-    """One mail. code: the answer that it should get; arrives: the server that should have it.
+    """One mail. code: the answer that it should get; arrives: the server that should have it, or
+    "queue".
 
     author: the address in From, where it is not the sender; signed: by DKIM, as that domain.
     """
@@ -63,7 +66,15 @@ ROWS = [
     Row("a forged author in", to="bob@example.com", code=550, author="director@bank.example"),
     Row("a mail out, signed", to="carol@remote.example", code=250, arrives="remote",
         sender="bob@example.com", source=PROTECTED, gate=OUT, signed="example.com"),
+    Row("a mail out, nobody there", to="dave@down.example", code=250, arrives="queue",
+        sender="bob@example.com", source=PROTECTED, gate=OUT),
 ]
+
+
+def queued(gate):
+    """What `postern queue` tells of the mails in custody: one dictionary each."""
+    text = proc.run(postern.binary("postern"), "-f", gate.config, "queue", "list", "--json").stdout
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def play(row, gate, servers):
@@ -80,10 +91,14 @@ def play(row, gate, servers):
             server.wait_mails(1, where=lambda m: m["Subject"] == row.title)
         found[name] = [m for m in server.mails() if m["Subject"] == row.title]
     arrived = [name for name, mails in found.items() if mails]
+    if any(row.to in str(mail) for mail in queued(gate)):
+        arrived.append("queue")
     good = (answer.code == row.code and arrived == ([row.arrives] if row.arrives else [])
             and all(len(mails) <= 1 for mails in found.values()))
     where = f"at the {arrived[0]} server" if arrived else "nothing"
-    if arrived and row.signed:
+    if arrived == ["queue"]:
+        where = "nothing yet: in custody, tried again later"
+    elif arrived and row.signed:
         signature = found[arrived[0]][0]["DKIM-Signature"] or ""
         where += f", signed by {row.signed}" if f"d={row.signed};" in signature else ", UNSIGNED"
         good = good and f"d={row.signed};" in signature
@@ -126,7 +141,8 @@ def main():
     home.mkdir()
     proc.run("mount", "--bind", KEPT, home)
     print("quickstart: starting DNS, mail servers and the gateway ...", flush=True)
-    gate = postern.Postern((HERE / "quickstart.conf").read_text(encoding="utf-8"),
+    config = (HERE / "quickstart.conf").read_text(encoding="utf-8")
+    gate = postern.Postern(config.replace("/var/spool/postern/queue", str(home / "spool")),
                            {"signatures/demo.hdb": SIGNATURE}, home=home)
     keygen = proc.run(postern.binary("postern"), "dkim", "keygen", "example.com", "s1", "rsa2048",
                       home / "s1.pem").stdout

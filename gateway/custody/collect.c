@@ -15,7 +15,7 @@
 #include "base/must.h"
 #include "custody/store_priv.h"
 
-enum { STEP_BYTES = 1024 * 1024, STEP_COPIES = 256, WAKE_MS = 50 };
+enum { STEP_BYTES = 1024 * 1024, STEP_COPIES = 256, WAKE_MS = 50, TRIES_MOST = 3 };
 static const uint64_t collect_rate = 32 * 1024 * 1024; /* bytes a second */
 
 static void step(void *arg);
@@ -252,9 +252,12 @@ collect_copied(struct store *s, struct job *j)
 		apply_copy(s, c, i);
 	if (good) {
 		co->copied_bytes += c->bytes;
-	} else { /* another round will come to it */
+	} else { /* another round may come to it */
+		struct segment *g = state_segment(s, co->victim);
 		co->postponed = true;
 		co->at = co->list.n;
+		if (j->result == CUSTODY_FAILED && ++g->tries >= TRIES_MOST)
+			g->stuck = true;
 	}
 	uint64_t wait_ms = account_short(s) ? 0 : c->bytes * 1000 / collect_rate;
 	if (!s->closing)

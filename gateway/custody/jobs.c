@@ -93,20 +93,51 @@ lane_take(struct store *s, struct lane *lane)
 	return first;
 }
 
+static void
+wake(struct store *s)
+{
+	static const uint64_t one = 1;
+	ssize_t n;
+	do
+		n = write(s->wake_fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+	must(n == (ssize_t)sizeof(one));
+}
+
 void
 job_done(struct store *s, struct job *j)
 {
-	static const uint64_t one = 1;
 	pthread_mutex_lock(&s->lock);
-	bool wake = s->done.first == NULL;
+	bool first = s->done.first == NULL;
 	job_list_add(&s->done, j);
+	s->n_done++;
 	pthread_cond_signal(&s->answered);
 	pthread_mutex_unlock(&s->lock);
-	ssize_t n;
-	if (wake) {
-		do
-			n = write(s->wake_fd, &one, sizeof(one));
-		while (n < 0 && errno == EINTR);
-		must(n == (ssize_t)sizeof(one));
+	if (first)
+		wake(s);
+}
+
+struct job *
+job_answered(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct job *j = s->done.first;
+	if (j != NULL) {
+		s->n_done--;
+		s->done.first = j->next;
+		if (j->next == NULL)
+			job_list_init(&s->done);
 	}
+	pthread_mutex_unlock(&s->lock);
+	return j;
+}
+
+void
+job_wake(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool some = s->done.first != NULL;
+	pthread_mutex_unlock(&s->lock);
+	if (some)
+		wake(s);
 }

@@ -258,6 +258,7 @@ sealed(struct store *s, const struct job *j)
 {
 	struct segment *g = state_segment(s, j->u.segment.sequence);
 	g->end = j->u.segment.end;
+	g->bytes = j->u.segment.bytes;
 	g->sealed = true;
 	g->failed = j->u.segment.failed;
 }
@@ -293,20 +294,17 @@ answer(struct store *s, struct job *j)
 	}
 }
 
-/* False: a callback closed the store. */
+/* Those that are there now: what their callbacks ask for has its turn later. False: one of
+ * them closed the store. */
 static bool
 answer_all(struct store *s)
 {
 	bool gone = false, *above = s->gone;
 	s->gone = &gone;
-	for (;;) {
-		pthread_mutex_lock(&s->lock);
-		struct job *j = s->done.first;
-		if (j != NULL && (s->done.first = j->next) == NULL)
-			job_list_init(&s->done);
-		pthread_mutex_unlock(&s->lock);
-		if (j == NULL)
-			break;
+	pthread_mutex_lock(&s->lock);
+	size_t n = s->n_done;
+	pthread_mutex_unlock(&s->lock);
+	for (struct job *j; n > 0 && (j = job_answered(s)) != NULL; n--) {
 		answer(s, j);
 		job_free(j);
 		if (gone) {
@@ -316,6 +314,7 @@ answer_all(struct store *s)
 		}
 	}
 	s->gone = above;
+	job_wake(s);
 	account_log(s);
 	collect_wake(s);
 	return true;
@@ -392,7 +391,8 @@ seg_close(struct custody *custody)
 	}
 	lane_stop(s, &s->to_writer);
 	lane_stop(s, &s->to_reader); /* it may still have had a sidecar to write */
-	answer_all(s);
+	while (s->done.first != NULL)
+		answer_all(s);
 	if (s->gone != NULL)
 		*s->gone = true;
 	store_free(s);

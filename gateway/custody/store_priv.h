@@ -126,8 +126,9 @@ struct segment {
 	uint64_t live;  /* bytes that items need */
 	uint32_t drops; /* DROP records in it */
 	bool sealed;
-	bool failed; /* not to be used again */
-	bool stuck;  /* cannot be collected: something in it is damaged */
+	bool failed;    /* not to be used again */
+	bool stuck;     /* cannot be collected: something in it is damaged */
+	unsigned tries; /* of collection, that met a failure */
 };
 
 struct account { /* under the lock */
@@ -180,6 +181,7 @@ struct store {
 	pthread_cond_t answered; /* for close */
 	struct lane to_writer, to_reader;
 	struct job_list done;
+	size_t n_done;
 	struct account account;
 	struct writer writer;
 	/* the loop's */
@@ -205,6 +207,8 @@ void job_queue(struct store *s, struct lane *lane, struct job *j);
 /* Waits; all that is queued, or NULL: stopped and empty. */
 struct job *lane_take(struct store *s, struct lane *lane);
 void job_done(struct store *s, struct job *j); /* any thread: to the loop */
+struct job *job_answered(struct store *s);     /* the loop: the next, or NULL */
+void job_wake(struct store *s);                /* the loop, where it leaves some for later */
 
 /* state.c: what the records say, in order; live and in recovery */
 struct segment *state_segment(const struct store *s, uint32_t sequence); /* NULL: none */

@@ -37,6 +37,9 @@ static void
 seal(struct store *s, uint64_t end, bool failed)
 {
 	struct writer *w = &s->writer;
+	/* Room that is left is not kept, where it is worth it: a larger commit came. */
+	if (!failed && end < w->bytes / 2 && files_calls.truncate(w->fd, (off_t)end) == 0)
+		w->bytes = end;
 	struct job *j = job_new(JOB_SIDECAR, NULL);
 	while (w->list.n > 0 && (uint64_t)w->list.p[w->list.n - 1].at * RECORD_ALIGN >= end)
 		w->list.n--;
@@ -63,6 +66,8 @@ give_up(struct store *s, uint64_t end)
 	struct writer *w = &s->writer;
 	struct err err;
 	bool cut = files_cut(w->fd, end, &err) == 0;
+	if (cut)
+		w->bytes = end;
 	seal(s, end, true);
 	/* Else the next one's head must say so, before anybody is answered. */
 	if (!cut)

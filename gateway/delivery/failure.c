@@ -68,12 +68,12 @@ struct question {
 	char digits[3];
 	int enhanced[3];
 	bool has_enhanced;
-	struct slice words, host;
+	struct slice words, plain, host; /* plain: words without URLs and names of hosts */
 	enum failure_phase phase;
 };
 
 struct question_room {
-	char words[FAILURE_WORDS_MOST], host[256];
+	char words[FAILURE_WORDS_MOST], plain[FAILURE_WORDS_MOST], host[256];
 };
 
 /* "5.1.1" in the words, of the code's class: qmail's "(#5.1.1)", lines of another server. */
@@ -118,6 +118,7 @@ ask(const struct failure_input *in, struct question_room *room, struct question 
 	for (int i = 2; i >= 0; i--, code /= 10)
 		q_out->digits[i] = (char)('0' + code % 10);
 	q_out->words = failure_clean(r->text, room->words, sizeof(room->words));
+	q_out->plain = failure_without_names(q_out->words, room->plain);
 	q_out->has_enhanced = r->has_enhanced;
 	for (int i = 0; i < 3 && r->has_enhanced; i++)
 		q_out->enhanced[i] = r->enhanced[i];
@@ -143,9 +144,11 @@ code_fits(struct failure_any_of any, const char digits[3])
 static bool
 enhanced_fits(const struct failure_rule *rule, const struct question *q)
 {
-	for (size_t i = 0; i < rule->n_enhanced && q->has_enhanced; i++) {
+	for (size_t i = 0; i < rule->n_enhanced; i++) {
 		const struct failure_enhanced *e = &rule->enhanced[i];
 		size_t same = 0;
+		if (!q->has_enhanced && e->most[0] != 0)
+			continue;
 		while (same < 3 && q->enhanced[same] >= e->least[same] &&
 			q->enhanced[same] <= e->most[same])
 			same++;
@@ -156,11 +159,19 @@ enhanced_fits(const struct failure_rule *rule, const struct question *q)
 }
 
 static bool
-any_fits(struct failure_any_of any, struct slice in,
-	bool (*fits)(struct slice pattern, struct slice in))
+host_fits(struct failure_any_of any, struct slice host)
 {
 	for (size_t i = 0; i < any.n; i++)
-		if (fits(any.p[i], in))
+		if (failure_host_fits(any.p[i], host))
+			return true;
+	return any.n == 0;
+}
+
+static bool
+words_fit(struct failure_any_of any, const struct question *q)
+{
+	for (size_t i = 0; i < any.n; i++)
+		if (failure_words_fit(any.p[i], any.p[i].p[0] == '*' ? q->words : q->plain))
 			return true;
 	return false;
 }
@@ -172,11 +183,10 @@ rule_fits(const struct failure_rule *rule, const struct question *q)
 		return false;
 	if (!code_fits(rule->codes, q->digits) || !enhanced_fits(rule, q))
 		return false;
-	if (rule->hosts.n != 0 && !any_fits(rule->hosts, q->host, failure_host_fits))
+	if (!host_fits(rule->hosts, q->host))
 		return false;
 	for (size_t i = 0; i < rule->n_words; i++)
-		if (any_fits(rule->words[i].any, q->words, failure_words_fit) ==
-			rule->words[i].but)
+		if (words_fit(rule->words[i].any, q) == rule->words[i].but)
 			return false;
 	return true;
 }
@@ -206,12 +216,12 @@ static const struct {
 	{2, 2, FAILURE_MAILBOX_FULL},
 	{2, 3, FAILURE_TOO_LARGE},
 	{2, 4, FAILURE_ROUTE},
-	{3, 3, FAILURE_PROTOCOL},
 	{3, 4, FAILURE_TOO_LARGE},
 	{3, -1, FAILURE_BUSY},
 	{4, 3, FAILURE_BUSY},
 	{4, 5, FAILURE_BUSY},
 	{4, -1, FAILURE_ROUTE},
+	{5, 3, FAILURE_BUSY}, /* too many recipients */
 	{5, -1, FAILURE_PROTOCOL},
 	{6, 7, FAILURE_PROTOCOL}, /* addresses in UTF-8 (RFC 6531), to 6.10 */
 	{6, 8, FAILURE_PROTOCOL},
@@ -219,16 +229,21 @@ static const struct {
 	{6, 10, FAILURE_PROTOCOL},
 	{6, -1, FAILURE_CONTENT},
 	{7, 2, FAILURE_AUTHENTICATION},
-	{7, 4, FAILURE_TLS},
-	{7, 5, FAILURE_TLS},
-	{7, 6, FAILURE_TLS},
+	{7, 3, FAILURE_AUTHENTICATION}, /* 3 to 7: what protects the message, not the way */
+	{7, 4, FAILURE_AUTHENTICATION},
+	{7, 5, FAILURE_AUTHENTICATION},
+	{7, 6, FAILURE_AUTHENTICATION},
 	{7, 7, FAILURE_AUTHENTICATION},
 	{7, 8, FAILURE_AUTHENTICATION},
 	{7, 9, FAILURE_AUTHENTICATION},
 	{7, 10, FAILURE_TLS},
 	{7, 11, FAILURE_TLS},
+	{7, 12, FAILURE_AUTHENTICATION},
 	{7, 13, FAILURE_NO_RECIPIENT},
+	{7, 14, FAILURE_AUTHENTICATION},
+	{7, 16, FAILURE_TOO_LARGE},    /* for its priority (RFC 6710) */
 	{7, 17, FAILURE_NO_RECIPIENT}, /* the mailbox has another owner (RFC 7293) */
+	{7, 18, FAILURE_NO_RECIPIENT}, /* the domain has */
 	{7, 20, FAILURE_AUTHENTICATION},
 	{7, 21, FAILURE_AUTHENTICATION},
 	{7, 22, FAILURE_AUTHENTICATION},
@@ -264,17 +279,31 @@ static const struct {
 	{556, FAILURE_NO_RECIPIENT},
 };
 
+/* FAILURE_CLASSES: the enhanced code says nothing. */
 static enum failure_class
-class_by_codes(const struct question *q, int code)
+class_by_enhanced(const struct question *q)
 {
-	bool at_mail = q->phase == FAILURE_AT_MAIL; /* who is unknown there is the sender */
-	for (size_t i = 0; i < sizeof(by_enhanced) / sizeof(by_enhanced[0]) && q->has_enhanced;
+	enum failure_class found = FAILURE_CLASSES;
+	for (size_t i = 0; i < sizeof(by_enhanced) / sizeof(by_enhanced[0]) &&
+			   q->has_enhanced && found == FAILURE_CLASSES;
 		i++)
 		if (by_enhanced[i].subject == q->enhanced[1] &&
 			(by_enhanced[i].detail < 0 || by_enhanced[i].detail == q->enhanced[2]))
-			return at_mail && by_enhanced[i].class == FAILURE_NO_RECIPIENT
-				       ? FAILURE_AUTHENTICATION
-				       : by_enhanced[i].class;
+			found = by_enhanced[i].class;
+	/* Who is unknown at MAIL is the sender; security at STARTTLS is that of TLS. */
+	if (q->phase == FAILURE_AT_MAIL && found == FAILURE_NO_RECIPIENT)
+		return FAILURE_AUTHENTICATION;
+	if (q->phase == FAILURE_AT_TLS && found == FAILURE_AUTHENTICATION)
+		return FAILURE_TLS;
+	return found;
+}
+
+static enum failure_class
+class_by_codes(const struct question *q, int code)
+{
+	enum failure_class found = class_by_enhanced(q);
+	if (found != FAILURE_CLASSES)
+		return found;
 	if (q->phase == FAILURE_AT_TLS)
 		return FAILURE_TLS;
 	if (q->phase == FAILURE_AT_AUTH)

@@ -215,6 +215,10 @@ parse_part(struct slice s, uint16_t *least_out, uint16_t *most_out)
 static bool
 parse_enhanced(struct slice s, struct failure_enhanced *out)
 {
+	if (slice_eq(s, SLICE("none"))) {
+		*out = (struct failure_enhanced){0};
+		return true;
+	}
 	for (int i = 0; i < 3; i++) {
 		struct slice part;
 		if (slice_cut(s, '.', &part, &s) != (i < 2) ||

@@ -29,7 +29,7 @@ struct failure_words {
 };
 
 struct failure_enhanced {
-	uint16_t least[3], most[3];
+	uint16_t least[3], most[3]; /* all 0: "none", where the reply has no enhanced code */
 };
 
 enum failure_lasts { LASTS_BY_CODE, LASTS_PERMANENT, LASTS_TEMPORARY };
@@ -69,6 +69,11 @@ void failure_set_free(struct failure_set **set);
  * '%' for an IP address.
  */
 struct slice failure_clean(struct slice words, char *out, size_t room);
+/*
+ * Clean words without URLs and names of hosts ('~' for each), in at most words.n bytes: that a
+ * server is called spam.example.com says nothing. Alternatives that begin with '*' see them.
+ */
+struct slice failure_without_names(struct slice words, char *out);
 /* The leftmost place of each piece between the stars is enough: no way back is needed. */
 bool failure_words_fit(struct slice pattern, struct slice words);
 bool failure_host_fits(struct slice pattern, struct slice host); /* both in lower case */

@@ -62,6 +62,53 @@ failure_clean(struct slice words, char *out, size_t room)
 	return (struct slice){out, n};
 }
 
+/* The bytes of a URL, or of a host's name of three labels or more, at `at`; 0: none. */
+static size_t
+name_bytes(struct slice words, size_t at)
+{
+	size_t n = 0, dots = 0;
+	bool url = slice_starts(slice_from(words, at), SLICE("http"));
+	while (at + n < words.n && !ends_address(words.p[at + n]) && words.p[at + n] != ':')
+		dots += words.p[at + n++] == '.';
+	struct slice rest = slice_from(words, at + n);
+	if (url && slice_starts(rest, SLICE("://"))) {
+		n++;
+		while (at + n < words.n && (!ends_address(words.p[at + n]) || words.p[at + n] == ':'))
+			n++;
+		return n;
+	}
+	struct slice name = slice_first(slice_from(words, at), n);
+	bool full_stop = n > 0 && name.p[n - 1] == '.';
+	return dots - full_stop >= 2 && slice_find_slice(name, SLICE("..")) >= n ? n : 0;
+}
+
+/* What Postfix puts in front of the reason of a restriction or of a policy server: that it was
+ * found out at RCPT does not make it the recipient's.
+ */
+static const struct slice prefix = SLICE("recipient address rejected: ");
+
+struct slice
+failure_without_names(struct slice words, char *out)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < words.n; i++) {
+		if (slice_starts(slice_from(words, i), prefix) && i + prefix.n < words.n) {
+			i += prefix.n - 1;
+			continue;
+		}
+		bool begins = failure_in_a_word(words.p[i]) &&
+			      (i == 0 || ends_address(words.p[i - 1]));
+		size_t name = begins ? name_bytes(words, i) : 0;
+		if (name > 0) {
+			out[n++] = '~';
+			i += name - 1;
+		} else {
+			out[n++] = words.p[i];
+		}
+	}
+	return (struct slice){out, n};
+}
+
 /* Where the piece begins, or words.n; the first one begins where a word does. */
 static size_t
 find_piece(struct slice words, struct slice piece, bool at_word)

@@ -194,6 +194,7 @@ child_drop_user(const char *user, const char *empty_root, struct err *err)
 	if (pw == NULL)
 		return errno != 0 ? err_sys(err, "look up user %s", user)
 				  : err_set(err, "there is no user %s", user);
+	pid_t parent = getppid();
 	uid_t uid = pw->pw_uid;
 	gid_t gid = pw->pw_gid;
 	if (uid == 0)
@@ -207,9 +208,11 @@ child_drop_user(const char *user, const char *empty_root, struct err *err)
 		return err_sys(err, "become user %s", user);
 	if (setuid(0) == 0 || geteuid() != uid || getegid() != gid)
 		return err_set(err, "user %s could become root again", user);
-	/* A change of user clears it: PR_SET_PDEATHSIG in prctl(2). */
+	/* A change of user clears it: PR_SET_PDEATHSIG in prctl(2). It may die in between. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_sys(err, "ask to die with the parent");
+	if (getppid() != parent)
+		return err_set(err, "the parent has ended");
 	return 0;
 }
 

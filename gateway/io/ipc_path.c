@@ -7,11 +7,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/ipc_priv.h"
 
-enum { PATH_BACKLOG = 16 };
+enum { PATH_BACKLOG = 16, PATH_WAIT_MS = 5000, PATH_STEP_MS = 20 };
 
 static int
 path_socket(const char *path, int flags, struct sockaddr_un *sun, struct err *err)
@@ -26,20 +27,36 @@ path_socket(const char *path, int flags, struct sockaddr_un *sun, struct err *er
 	return fd >= 0 ? fd : err_sys(err, "make a socket");
 }
 
-/* Nobody listens there any more: the file of a process that was killed. */
-static void
+/* Nobody listens there any more: the file of a process that was killed. False: somebody does.
+ */
+static bool
 path_remove_stale(const struct sockaddr_un *sun)
 {
 	struct stat st;
+	bool ours = true;
 	if (lstat(sun->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
+		return true;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
-	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 &&
-		errno == ECONNREFUSED)
+		return true;
+	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 || errno == EAGAIN)
+		ours = false;
+	else if (errno == ECONNREFUSED)
 		unlink(sun->sun_path);
 	close(fd);
+	return ours;
+}
+
+/*
+ * A process that was killed keeps its sockets until the last of its threads is out of the
+ * kernel: while a sync is under way, that of a spool's keeper takes its time.
+ */
+static void
+path_wait(const struct sockaddr_un *sun)
+{
+	const struct timespec step = {.tv_nsec = PATH_STEP_MS * 1000000L};
+	for (int ms = 0; ms < PATH_WAIT_MS && !path_remove_stale(sun); ms += PATH_STEP_MS)
+		nanosleep(&step, NULL);
 }
 
 int
@@ -49,7 +66,7 @@ ipc_listen(const char *path, unsigned mode, struct err *err)
 	int fd = path_socket(path, SOCK_NONBLOCK, &sun, err);
 	if (fd < 0)
 		return -1;
-	path_remove_stale(&sun);
+	path_wait(&sun);
 	/* The file never has more rights than it shall have, not for a moment. */
 	mode_t before = umask(0777 & ~(mode_t)mode);
 	int result = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));

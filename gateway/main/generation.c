@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -307,6 +308,53 @@ open_spill(struct generation *g, struct err *err)
 				 : err_sys(err, "open the spill directory %s", g->spill_path);
 }
 
+/* As the account that the children run as; 0, or -1 and err. Nothing happens where we are not
+ * root. */
+static int
+become(const struct generation *g, struct err *err)
+{
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	if (pw != NULL && (setegid(pw->pw_gid) < 0 || seteuid(pw->pw_uid) < 0))
+		return err_sys(err, "look at files as %s", g->user);
+	return 0;
+}
+
+static void
+be_root(const struct generation *g)
+{
+	if (g->user != NULL)
+		must(seteuid(0) == 0 && setegid(getgid()) == 0);
+}
+
+/* By us, else by the account: its folder may be where only it may write. */
+static int
+make_folder(const struct generation *g, const char *path, struct err *err)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	if (become(g, err) < 0)
+		return -1;
+	int result = mkdir(path, 0700);
+	if (result < 0)
+		err_sys(err, "make the spool %s", path);
+	be_root(g);
+	return result;
+}
+
+/* The keeper's socket in it: made by the account, since without CAP_DAC_OVERRIDE it alone may,
+ * through the open folder, since it may not be able to walk there. */
+static int
+open_hand(struct generation *g, struct err *err)
+{
+	char path[64];
+	if (become(g, err) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/control", g->spool);
+	g->hand = ipc_listen(path, 0660, err);
+	be_root(g);
+	return g->hand >= 0 ? 0 : -1;
+}
+
 /*
  * The spool is made here and given to the account that the keeper runs as. One keeper has it
  * through all generations: `spool` cannot be changed by a reload.
@@ -318,39 +366,33 @@ open_spool(struct generation *g, const struct generation *old, struct err *err)
 		return 0;
 	if (old != NULL && !slice_eq(old->conf->spool, g->conf->spool))
 		return err_set(err, "the spool cannot be changed by a reload: restart");
-	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
-	const char *path = arena_text(g->arena, g->conf->spool);
-	const char *socket = arena_printf(g->arena, "%s/control", path).p;
 	if (old != NULL) {
 		g->spool = fcntl(old->spool, F_DUPFD_CLOEXEC, 0);
 		g->hand = fcntl(old->hand, F_DUPFD_CLOEXEC, 0);
 		return g->spool >= 0 && g->hand >= 0 ? 0 : err_sys(err, "open the spool");
 	}
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, "make the spool %s", path);
+	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
+	const char *path = arena_text(g->arena, g->conf->spool);
+	if (make_folder(g, path, err) < 0)
+		return -1;
 	g->spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (g->spool < 0 || (pw != NULL && fchown(g->spool, pw->pw_uid, pw->pw_gid) < 0))
 		return err_sys(err, "open the spool %s", path);
-	g->hand = ipc_listen(socket, 0660, err);
-	if (g->hand < 0)
-		return -1;
-	return give_socket(g, socket, err);
+	return open_hand(g, err);
 }
 
 /* Whether the account that the children run as may read it: found out as that account. */
 static int
 check_readable(const struct generation *g, struct slice path, struct err *err)
 {
-	const struct passwd *pw = g->user != NULL ? getpwnam(g->user) : NULL;
-	gid_t group = getegid();
-	if (pw == NULL || path.n == 0)
+	if (g->user == NULL || path.n == 0)
 		return 0;
-	if (setegid(pw->pw_gid) < 0 || seteuid(pw->pw_uid) < 0)
-		return err_sys(err, "look at files as %s", g->user);
+	if (become(g, err) < 0)
+		return -1;
 	int result = faccessat(AT_FDCWD, arena_text(g->arena, path), R_OK, AT_EACCESS);
 	if (result < 0)
 		err_sys(err, "%.*s cannot be read by %s", SLICE_ARG(path), g->user);
-	must(seteuid(0) == 0 && setegid(group) == 0);
+	be_root(g);
 	return result;
 }
 

@@ -69,7 +69,7 @@ print_item(const struct queue_tool *q, const struct hand_item *item)
 	else if (item->kind == STORED_HOLD && item->hold_until_ms > q->now_ms)
 		fprintf(f, "; held, sent %s", hand_until(item->hold_until_ms, q->now_ms, span));
 	else if (item->kind != STORED_QUARANTINE)
-		fprintf(f, "; next %s", hand_until(item->due_ms, q->now_ms, span));
+		fprintf(f, "; due %s", hand_until(item->due_ms, q->now_ms, span));
 	if (item->tried)
 		fprintf(f, "; attempt %u %s: %.*s", item->attempts,
 			failure_class_text(item->class), SLICE_ARG(item->words));
@@ -289,7 +289,7 @@ print_sums(const struct summary *s, struct sum *const *sums, size_t n)
 	uint64_t now = s->tool->now_ms;
 	if (n != 0)
 		fprintf(f, "%8s %10s  %-12s %-14s %-14s %s\n", "MAILS", "RECIPIENTS", "OLDEST",
-			"NEXT TRY", "REASON", "DESTINATION");
+			"DUE", "REASON", "DESTINATION");
 	for (size_t i = 0; i < n; i++) {
 		const struct sum *sum = sums[i];
 		uint64_t old = now > sum->oldest_ms ? now - sum->oldest_ms : 0;

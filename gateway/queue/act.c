@@ -48,14 +48,6 @@ job_step(void *arg)
 	}
 	if (j->next < j->n || j->under_way != 0)
 		return;
-	struct log_line l;
-	log_begin(&l, EV_HAND, NULL);
-	log_text(&l, "action", hand_action_text(j->action));
-	log_number(&l, "mails", (int64_t)j->n);
-	log_number(&l, "done", j->done.done);
-	log_number(&l, "missing", j->done.missing);
-	log_number(&l, "failed", j->done.failed);
-	log_end(&l);
 	j->fn(j->arg, &j->done);
 	loop_task_clear(&j->task);
 	mem_free(j);
@@ -118,7 +110,8 @@ on_released(void *arg, enum custody_result r, struct slice why)
 	struct stored_note note;
 	m->users--;
 	if (r != CUSTODY_OK) {
-		store_failed(m->keeper, why);
+		if (r != CUSTODY_FULL)
+			store_failed(m->keeper, why);
 	} else if (stored_note_unpack(SLICE_NONE, &s->stored, m->holding->arena, &note)) {
 		mail_schedule_stored(m->keeper, &s->id, &s->stored, &note);
 		keeper_log(m, "released from quarantine", NULL, NULL);
@@ -150,7 +143,7 @@ release_quarantined(struct mail *m)
 						    .body = &m->body},
 		{.op = CUSTODY_DROP, .id = m->id}};
 	m->users++;
-	custody_commit(m->keeper->custody, changes, 2, on_released, s);
+	store_commit(m->keeper, changes, 2, on_released, s);
 	return ACT_LATER;
 }
 
@@ -294,7 +287,7 @@ static enum act_result
 perform(struct mail *m, const struct hand_work *w)
 {
 	if (m->place != MAIL_STORED)
-		return ACT_NOTHING;
+		return m->unread ? ACT_FAILED : ACT_NOTHING;
 	if (w->job == NULL)
 		return review(m);
 	switch (w->job->action) {

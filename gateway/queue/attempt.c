@@ -138,10 +138,22 @@ outlet_of(struct mail *m, const struct part *p)
 			: site);
 }
 
+static uint64_t
+memory_bytes(const struct relay_body *b)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < b->n; i++)
+		n += b->parts[i].fd < 0 ? b->parts[i].length : 0;
+	return n;
+}
+
 /* 0: nobody took it. */
 static uint32_t
 ask(struct mail *m, struct part *p)
 {
+	bool large = memory_bytes(&m->body) > DELIVERY_INLINE_BYTES;
+	if (large && mail_body_to_file(m) < 0)
+		return 0;
 	struct arena *a = arena_new(1024 * 1024);
 	struct delivery_mail d = {.site = m->mail.rcpts[p->asked[0]].site,
 		.log = m->mail.log,
@@ -152,7 +164,7 @@ ask(struct mail *m, struct part *p)
 		.params = m->mail.params,
 		.rcpts = asked_rcpts(m, p, a),
 		.n_rcpts = p->n_asked,
-		.body = m->body};
+		.body = large ? m->body_in_file : m->body};
 	struct ipc_out out;
 	struct slice payload;
 	int fd = -1;
@@ -168,10 +180,27 @@ ask(struct mail *m, struct part *p)
 	return question;
 }
 
+/* Mails that a delivery process died with, or whose body could not be read: at the second time
+ * they are held, with an alarm. */
+static bool
+is_suspect(struct keeper *k, const struct custody_id *id)
+{
+	for (size_t i = 0; i < KEEPER_SUSPECTS; i++)
+		if (custody_id_eq(&k->suspects[i].id, id))
+			return ++k->suspects[i].deaths >= DEATHS_MOST;
+	k->suspects[k->next_suspect] = (struct suspect){*id, 1};
+	k->next_suspect = (k->next_suspect + 1) % KEEPER_SUSPECTS;
+	return false;
+}
+
 static void
 unreadable(struct mail *m, struct part *p)
 {
 	struct err err;
+	if (!is_suspect(m->keeper, &m->id)) { /* a disk may have hiccups */
+		put_off(m, p);
+		return;
+	}
 	err_set(&err, "a body in the spool cannot be read: its mail is held");
 	log_error(EV_SPOOL, NULL, &err);
 	m->note.held = true;
@@ -189,7 +218,9 @@ attempt_begin(struct mail *m, uint32_t part)
 		return;
 	}
 	if (m->place == MAIL_GONE || part >= m->n_parts) {
-		schedule_result(k->schedule, &m->id, part, SCHEDULE_GONE, 0, loop_now(k->loop));
+		schedule_result(k->schedule, &m->id, part,
+			m->unread ? SCHEDULE_AGAIN : SCHEDULE_GONE,
+			loop_now(k->loop) + KEEPER_AGAIN_MS, loop_now(k->loop));
 		mail_idle(m);
 		return;
 	}
@@ -230,18 +261,6 @@ attempt_cancel(struct mail *m)
 		if (m->parts[i].in_flight)
 			(void)peer_tell(m->parts[i].outlet->peer, DELIVERY_MSG_CANCEL,
 				m->parts[i].question, SLICE_NONE);
-}
-
-/* Mails that a delivery process died with: at the second one it is held, with an alarm. */
-static bool
-is_suspect(struct keeper *k, const struct custody_id *id)
-{
-	for (size_t i = 0; i < KEEPER_SUSPECTS; i++)
-		if (custody_id_eq(&k->suspects[i].id, id))
-			return ++k->suspects[i].deaths >= DEATHS_MOST;
-	k->suspects[k->next_suspect] = (struct suspect){*id, 1};
-	k->next_suspect = (k->next_suspect + 1) % KEEPER_SUSPECTS;
-	return false;
 }
 
 /* Nobody can say what became of it; its final dot may have been out (RFC 1047). */

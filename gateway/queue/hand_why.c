@@ -10,6 +10,7 @@
 
 #include "base/map.h"
 #include "base/must.h"
+#include "queue/dsn.h"
 #include "queue/hand_item.h"
 #include "queue/hand_words.h"
 
@@ -193,29 +194,39 @@ write_last(struct writer *wr, const struct stored_rcpt_note *n)
 		n->failure.permanent ? "for good" : "for now");
 }
 
+/* The schedule's site: the smarthosts, a route and a domain's next hops are one each. */
+static struct slice
+place_text(struct writer *wr, const struct stored_rcpt *r, const struct stored_rcpt_note *n)
+{
+	switch (n->way) {
+	case DELIVERY_BY_SMARTHOST: return SLICE("the smarthost");
+	case DELIVERY_BY_ROUTE: return SLICE("that route");
+	case DELIVERY_BY_DOMAIN:
+		return arena_printf(wr->arena, "the next hop of %.*s", SLICE_ARG(r->site));
+	case DELIVERY_BY_SEND:
+	case DELIVERY_WAYS: break;
+	}
+	return arena_printf(wr->arena, "the site of %.*s", SLICE_ARG(r->site));
+}
+
 /* What stands between this part and its next attempt. */
 static void
-write_holds(struct writer *wr, const struct stored_rcpt *r, const struct schedule_why *y)
+write_holds(struct writer *wr, struct slice place, const struct schedule_why *y)
 {
 	const struct hand_why *w = wr->w;
 	if (y->site_until_ms > w->now_ms)
-		line(wr,
-			"  held back: the site of %.*s backs off until %.*s, after %u "
-			"failures in a row",
-			SLICE_ARG(r->site),
-			SLICE_ARG(at_text(wr, wall_of(w, y->site_until_ms))), y->site_failures);
+		line(wr, "  held back: %.*s backs off (failures in a row: %u), again %.*s",
+			SLICE_ARG(place), y->site_failures,
+			SLICE_ARG(at_text(wr, wall_of(w, y->site_until_ms))));
 	if (y->rate_until_ms > w->now_ms)
-		line(wr, "  held back: the rate of %.*s is used up until %.*s",
-			SLICE_ARG(r->site),
-			SLICE_ARG(at_text(wr, wall_of(w, y->rate_until_ms))));
+		line(wr, "  held back: the rate of %.*s is used up, again %.*s",
+			SLICE_ARG(place), SLICE_ARG(at_text(wr, wall_of(w, y->rate_until_ms))));
 	if (y->site_in_flight >= y->site_window && y->site_window > 0)
-		line(wr,
-			"  held back: %u attempts at this site are under way, it gets %u at "
-			"once",
-			y->site_in_flight, y->site_window);
+		line(wr, "  held back: attempts under way at %.*s: %u of %u at once",
+			SLICE_ARG(place), y->site_in_flight, y->site_window);
 	if (y->before > 0)
-		line(wr, "  held back: %zu that are due stand before it at its site",
-			y->before);
+		line(wr, "  held back: before it, due at %.*s: %zu%s", SLICE_ARG(place),
+			y->before, y->before < SCHEDULE_BEFORE_MOST ? "" : " or more");
 	if (y->all_taken)
 		line(wr, "  held back: all attempts of the gateway are taken");
 }
@@ -242,28 +253,25 @@ write_next(struct writer *wr, const struct group *g)
 	due = due > y.rate_until_ms ? due : y.rate_until_ms;
 	line(wr, "  next: an attempt %.*s, by %.*s", SLICE_ARG(at_text(wr, wall_of(w, due))),
 		SLICE_ARG(route));
-	write_holds(wr, r, &y);
+	write_holds(wr, place_text(wr, r, n), &y);
 	if (w->egress != EGRESS_OPEN && n->way == DELIVERY_BY_SEND &&
 		w->settings->way == SEND_DIRECT)
-		line(wr,
-			"  held back: the way out is %s; single mails test it (`postern "
-			"doctor` shows why)",
+		line(wr, "  beware: the way out is %s (`postern doctor` shows the evidence)",
 			egress_state_text(w->egress));
 }
 
+/* As settle.c will do it. */
 static void
-write_end(struct writer *wr)
+write_end(struct writer *wr, const struct stored_rcpt *r)
 {
 	const struct stored_mail *m = wr->w->mail;
 	uint64_t lifetime = wr->w->settings->queue.lifetime_ms;
-	if (lifetime == 0)
-		return;
-	const char *then = m->sender.is_null || m->notification
-				   ? "it is put into the quarantine `undeliverable`"
-			   : m->own ? "its sender is told"
-				    : "it is put into the quarantine `undeliverable`";
-	line(wr, "  given up: %.*s; then %s", SLICE_ARG(at_text(wr, m->arrived_ms + lifetime)),
-		then);
+	uint64_t from = m->kind == STORED_HOLD ? m->hold_until_ms : m->arrived_ms;
+	const char *then = !m->own ? "it is put into the quarantine `undeliverable`"
+			   : dsn_is_due(m, r, DSN_FAILED)
+				   ? "its sender is told"
+				   : "nobody is told: its sender wants, or has, no notices";
+	line(wr, "  given up: %.*s; then %s", SLICE_ARG(at_text(wr, from + lifetime)), then);
 }
 
 static bool
@@ -288,7 +296,7 @@ write_group(struct writer *wr, const struct group *g, bool held)
 	write_last(wr, n);
 	if (is_tried_on(n) && !held) {
 		write_next(wr, g);
-		write_end(wr);
+		write_end(wr, &wr->w->mail->rcpts[g->first]);
 	}
 }
 

@@ -104,6 +104,7 @@ on_probe(void *arg, enum custody_result r, struct slice why)
 	(void)why;
 	if (r == CUSTODY_OK) {
 		k->store_bad = false;
+		drops_again(k);
 		mail_save_all(k);
 		keeper_pump(k);
 	} else {
@@ -313,7 +314,7 @@ static bool
 is_busy(const struct keeper *k)
 {
 	const struct mail *m;
-	if (k->in_flight != 0 || drops_open(k))
+	if (k->in_flight != 0 || drops_open(k) || !LIST_EMPTY(&k->takes))
 		return true;
 	for (size_t i = 0; i < KEEPER_BUCKETS; i++)
 		LIST_FOREACH (m, &k->mails[i], link)
@@ -363,6 +364,7 @@ keeper_close(struct keeper *k)
 	hand_free(&k->hand);
 	if (k->tmp_dir > 0)
 		close(k->tmp_dir);
+	store_commits_close(k);
 	custody_close(&k->custody); /* open calls are answered first */
 	mail_forget_all(k);
 	drops_close(k);

@@ -1,8 +1,9 @@
 /*
  * Shared by the files of the keeper; nobody else includes it. keeper.c the process, peers.c the
  * processes that it asks, take.c a transaction of a session, mail.c mails in memory, attempt.c
- * a part on its way, settle.c what becomes of recipients for good, notice.c the DSNs, watch.c
- * the start and the rounds over all that is stored, act.c what people do by hand.
+ * a part on its way, commit.c what the store is not sure of, settle.c what becomes of
+ * recipients for good, notice.c the DSNs, watch.c the start and the rounds over all that is
+ * stored, act.c what people do by hand.
  */
 #ifndef QUEUE_KEEPER_PRIV_H
 #define QUEUE_KEEPER_PRIV_H
@@ -28,6 +29,7 @@ enum {
 	KEEPER_LOADS_MOST = 64,                /* mails being read from the store at once */
 	KEEPER_SUSPECTS = 64,                  /* mails that a delivery process died with */
 	KEEPER_AGAIN_MS = 1000,                /* a process or the store does not take it now */
+	KEEPER_PROBE_MS = 50, /* the store, for the first time after a failure */
 };
 
 struct keeper;
@@ -71,7 +73,13 @@ enum mail_place {
 	MAIL_GONE, /* dropped, or never to be stored: ends with its last user */
 };
 
-enum body_place { BODY_STORED, BODY_READING, BODY_HERE, BODY_LOST };
+enum body_place {
+	BODY_STORED,
+	BODY_READING,
+	BODY_HERE,
+	BODY_LOST,    /* the store does not give it */
+	BODY_NO_ROOM, /* for the copy that a delivery process gets: not now */
+};
 
 struct mail {
 	LIST_ENTRY(mail) link;   /* of its bucket */
@@ -86,15 +94,22 @@ struct mail {
 	enum mail_place place;
 	enum body_place body_place;
 	struct relay_body body;
+	/* The same in a file of its own, where it is too much for a message; the store may be
+	 * reading the other one. */
+	struct relay_body body_in_file;
+	int body_file;      /* 0: none */
 	uint64_t body_read; /* bytes, while BODY_READING */
 	uint64_t body_bytes;
 	struct take *take; /* its client still waits */
 	unsigned in_flight;
 	unsigned users; /* calls under way that will come back to it */
 	bool cached;
-	bool dirty;    /* the note has changed since it was last committed */
-	bool saving;   /* a commit of the note is under way */
-	bool settling; /* notices are being made and stored, and with them the note */
+	bool dirty;        /* the note has changed since it was last committed */
+	bool saving;       /* a commit of the note is under way */
+	bool settling;     /* notices are being made and stored, and with them the note */
+	bool settle_later; /* they could not be: the next round tries again */
+	bool dropped;      /* LOADING: it is on its way out of the store */
+	bool unread;       /* the store did not give it: GONE from memory alone */
 	LIST_HEAD(, hand_work) hands; /* what people want of it */
 	uint32_t *waiting_parts;      /* while LOADING or READING */
 	uint32_t n_waiting_parts, room_waiting_parts;
@@ -130,9 +145,10 @@ struct keeper {
 	struct mail_bucket mails[KEEPER_BUCKETS];
 	struct mail_cache cache;
 	size_t cache_bytes;
-	unsigned loads;
+	unsigned loads, notices; /* under way */
 	LIST_HEAD(, take) takes;
 	LIST_HEAD(, wait_count) waits;
+	LIST_HEAD(, doubt) doubts; /* commit.c */
 	unsigned in_flight;
 	struct drop_batch *drops; /* what is through, on its way out of the store */
 	struct parted parted;
@@ -142,10 +158,12 @@ struct keeper {
 	struct suspect suspects[KEEPER_SUSPECTS];
 	unsigned next_suspect;
 	uint64_t round_from; /* where the round over the store stands */
-	bool loading, store_bad, stopping;
-	unsigned diverting; /* rounds, with the one under way, that bring what goes by MX */
-	uint64_t end_ms;    /* stopping: no longer than until then */
-	uint64_t loaded;    /* mails found at the start */
+	bool loading, store_bad, stopping, closing;
+	uint64_t round_seen; /* mails, in this one */
+	bool round_soon;     /* another after this one */
+	unsigned diverting;  /* rounds, with the one under way, that bring what goes by MX */
+	uint64_t end_ms;     /* stopping: no longer than until then */
+	uint64_t loaded;     /* mails found at the start */
 };
 
 /* keeper.c */
@@ -169,8 +187,11 @@ struct mail *mail_find(struct keeper *k, const struct custody_id *id);
 void mail_divide(struct mail *m); /* makes its parts, once the envelope is there */
 /* From the store, for this part (UINT32_MAX: none in particular); attempt_begin follows. */
 struct mail *mail_load(struct keeper *k, const struct custody_id *id, uint32_t part);
-/* Asks for the body where it is not here; attempts of `part` go on when it is. True: here. */
+/* Asks for the body where it is not here; attempts of `part` go on when it is. True: it is
+ * here, or not to be had: see body_place. */
 bool mail_body(struct mail *m, uint32_t part);
+/* Memory parts that no message holds into a file. -1: it is not to be had now. */
+int mail_body_to_file(struct mail *m);
 void mail_save(struct mail *m); /* the note, soon */
 /* Nothing is under way with it any more? Then settle, keep for its first attempt, or free. */
 void mail_idle(struct mail *m);
@@ -192,6 +213,8 @@ void mail_schedule_stored(struct keeper *k, const struct custody_id *id,
 /* Out of the store, with others, soon; asked again until it is. */
 void drops_add(struct keeper *k, const struct custody_id *id);
 bool drops_open(const struct keeper *k); /* some are not out yet */
+void drops_again(struct keeper *k);      /* the store works again */
+bool drops_has(const struct keeper *k, const struct custody_id *id);
 void drops_close(struct keeper *k);
 
 void mail_save_all(struct keeper *k); /* the store works again */
@@ -201,6 +224,12 @@ void mail_wake_parts(struct mail *m);
 
 /* store.c, besides mail_load, mail_body, mail_save, drops_...: a commit has failed. */
 void store_failed(struct keeper *k, struct slice why);
+
+/* commit.c */
+/* As custody_commit, of changes with a PUT among them; fn never hears UNKNOWN. */
+void store_commit(struct keeper *k, const struct custody_change *changes, size_t n,
+	custody_commit_fn *fn, void *arg);
+void store_commits_close(struct keeper *k);
 
 /* attempt.c */
 /* A part that the schedule has given out, or schedule_try_now. */
@@ -213,7 +242,7 @@ void settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 	const struct delivery_result *all, enum delivery_way way);
 void settle_expire(struct mail *m, uint32_t rcpt, const char *words);
 /* Failed ones are told of, undeliverable ones put aside; what is through is dropped. */
-bool settle_is_due(const struct mail *m);
+bool settle_is_due(const struct mail *m); /* and now */
 void settle(struct mail *m);
 
 /* notice.c */
@@ -247,6 +276,7 @@ void reply_make(const struct reply_count *c, const char *log_id, enum queue_end 
 /* watch.c */
 void watch_start(struct keeper *k);  /* everything that is stored into the schedule */
 void watch_round(void *keeper);      /* age limits, delay notices, what was forgotten */
+void watch_soon(struct keeper *k);   /* a round is needed before its time */
 void watch_divert(struct keeper *k); /* the way out is bad: all that waits for it is due now */
 
 /* act.c */

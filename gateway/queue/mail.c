@@ -85,6 +85,8 @@ mail_free(struct mail *m)
 	uncache(m);
 	LIST_REMOVE(m, link);
 	mem_free(m->waiting_parts);
+	if (m->body_file > 0)
+		close(m->body_file);
 	holding_release(&m->holding);
 	mem_free(m);
 }
@@ -289,7 +291,7 @@ mail_idle(struct mail *m)
 	uncache(m);
 	if (m->users != 0 || m->take != NULL || m->in_flight != 0 || m->n_waiting_parts != 0)
 		return;
-	if (m->place != MAIL_GONE && act_pending(m))
+	if (act_pending(m))
 		return;
 	if (m->place != MAIL_GONE && settle_is_due(m)) {
 		settle(m);
@@ -304,6 +306,8 @@ mail_idle(struct mail *m)
 			mail_save(m);
 		return;
 	}
+	if (m->place == MAIL_STORED && mail_is_untold(&m->note))
+		watch_soon(m->keeper); /* it could not be done now */
 	if (m->place == MAIL_STORED && is_untried(m))
 		cache(m);
 	else

@@ -40,6 +40,7 @@ notice_end(struct notice *n, bool stored)
 {
 	notice_fn *fn = n->fn;
 	void *arg = n->arg;
+	n->mail->keeper->notices--;
 	loop_timer_clear(&n->timer);
 	buf_fini(&n->envelope);
 	arena_free(&n->arena);
@@ -76,7 +77,8 @@ on_stored(void *arg, enum custody_result r, struct slice why)
 	struct notice *n = arg;
 	struct keeper *k = n->mail->keeper;
 	if (r != CUSTODY_OK) {
-		store_failed(k, why);
+		if (r != CUSTODY_FULL) /* deliveries make room */
+			store_failed(k, why);
 		notice_end(n, false);
 		return;
 	}
@@ -131,7 +133,7 @@ store(struct notice *n)
 		.body = &n->body};
 	if (n->n_with != 0)
 		changes[1] = n->with[0];
-	custody_commit(k->custody, changes, 1 + n->n_with, on_stored, n);
+	store_commit(k, changes, 1 + n->n_with, on_stored, n);
 }
 
 static void ask_signer(void *arg);
@@ -286,6 +288,7 @@ notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts,
 		.id = custody_id_new()};
 	if (n_with != 0)
 		n->with[0] = with[0];
+	m->keeper->notices++;
 	buf_init(&n->envelope, CUSTODY_ENVELOPE_MOST);
 	loop_timer_init(&n->timer, m->keeper->loop, ask_signer, n);
 	if (m->body_place == BODY_HERE)

@@ -105,12 +105,14 @@ settle_rcpt(struct mail *m, uint32_t rcpt, const struct relay_rcpt *r,
 	n->host = all->host.n != 0 ? all->host : all->hop;
 	n->at = phase_for(r, all);
 	n->way = way;
-	failure_judge(k->rules,
-		&(struct failure_input){.reply = &n->reply,
-			.from_hop = n->from_hop,
-			.phase = n->at,
-			.host = n->host},
-		&n->failure);
+	n->failure = (struct failure){0};
+	if (r->fate != RELAY_TAKEN)
+		failure_judge(k->rules,
+			&(struct failure_input){.reply = &n->reply,
+				.from_hop = n->from_hop,
+				.phase = n->at,
+				.host = n->host},
+			&n->failure);
 	n->failure.rule = NULL;
 	switch (r->fate) {
 	case RELAY_TAKEN:
@@ -164,8 +166,9 @@ settle_expire(struct mail *m, uint32_t rcpt, const char *words)
 bool
 settle_is_due(const struct mail *m)
 {
-	if (m->settling || (m->place != MAIL_STORED && m->place != MAIL_NEW) ||
-		m->keeper->store_bad || m->keeper->stopping)
+	if (m->settling || m->settle_later ||
+		(m->place != MAIL_STORED && m->place != MAIL_NEW) || m->keeper->store_bad ||
+		m->keeper->stopping)
 		return false;
 	return mail_is_untold(&m->note);
 }
@@ -179,6 +182,15 @@ struct settling {
 	uint32_t n_told;
 	bool final; /* nothing waits behind it: the mail goes out of the store */
 };
+
+/* Nobody can be told now: the signer, the room or the store is missing. */
+static void
+later(struct mail *m)
+{
+	m->settle_later = true;
+	m->dirty = m->place == MAIL_STORED;
+	watch_soon(m->keeper);
+}
 
 static void
 settling_end(void *arg, bool stored)
@@ -201,12 +213,10 @@ settling_end(void *arg, bool stored)
 	buf_fini(&s->envelope);
 	arena_free(&s->arena);
 	mem_free(s);
-	if (!stored) {
-		m->dirty = m->place == MAIL_STORED;
-		store_failed(m->keeper, SLICE("a notice could not be stored or signed"));
-	} else if (m->dirty) { /* what came meanwhile */
+	if (!stored)
+		later(m);
+	else if (m->dirty) /* what came meanwhile */
 		mail_save(m);
-	}
 	if (m->take != NULL)
 		take_settled(m->take);
 	else
@@ -216,7 +226,9 @@ settling_end(void *arg, bool stored)
 static void
 on_put(void *arg, enum custody_result r, struct slice why)
 {
-	(void)why;
+	const struct settling *s = arg;
+	if (r != CUSTODY_OK && r != CUSTODY_FULL)
+		store_failed(s->mail->keeper, why);
 	settling_end(arg, r == CUSTODY_OK);
 }
 
@@ -245,7 +257,7 @@ put_aside(struct settling *s, const struct custody_change *with, size_t n_with)
 		changes[1 + i] = with[i];
 	keeper_log(m, "quarantined as undeliverable", &m->note.rcpts[s->told[0]],
 		&m->mail.rcpts[s->told[0]].address);
-	custody_commit(m->keeper->custody, changes, 1 + n_with, on_put, s);
+	store_commit(m->keeper, changes, 1 + n_with, on_put, s);
 }
 
 /* Marks all that is to be told as told, and picks those that a DSN is due for. */
@@ -270,12 +282,28 @@ mark(struct settling *s, struct dsn_rcpt *due)
 	return n;
 }
 
+/* Never dropped unseen: a body that cannot be read keeps its mail here, for a person. */
+static void
+wait_for_body(struct mail *m)
+{
+	if (m->body_place == BODY_LOST && !m->note.held) {
+		keeper_log(m, "held: its body cannot be read", NULL, NULL);
+		m->note.held = true;
+	}
+	later(m);
+	mail_idle(m);
+}
+
 void
 settle(struct mail *m)
 {
 	bool aside = !m->mail.own && m->mail.kind != STORED_QUARANTINE;
 	if (aside && !mail_body(m, UINT32_MAX))
 		return; /* mail_idle comes again when it is here */
+	if (aside && m->body_place != BODY_HERE) {
+		wait_for_body(m);
+		return;
+	}
 	struct settling *s = MEM_NEW(struct settling);
 	*s = (struct settling){.mail = m, .arena = arena_new(16 * 1024 * 1024)};
 	buf_init(&s->note, CUSTODY_NOTE_MOST);
@@ -295,7 +323,7 @@ settle(struct mail *m)
 		n_with = 1;
 		m->dirty = false; /* it is all in there */
 	}
-	if (aside && m->body_place == BODY_HERE) {
+	if (aside) {
 		put_aside(s, &with, n_with);
 	} else if (n_due != 0) {
 		notice_send(m, due, n_due, &with, n_with, settling_end, s);

@@ -27,9 +27,11 @@ store_failed(struct keeper *k, struct slice why)
 		log_slice(&l, "error", why);
 		log_end(&l);
 	}
-	k->store_bad = true;
+	/* The store goes on in another segment: often it works again at once. */
 	if (!loop_timer_is_set(&k->store_timer))
-		loop_timer_set(&k->store_timer, KEEPER_AGAIN_MS);
+		loop_timer_set(
+			&k->store_timer, k->store_bad ? KEEPER_AGAIN_MS : KEEPER_PROBE_MS);
+	k->store_bad = true;
 }
 
 static void
@@ -50,7 +52,7 @@ on_got(void *arg, enum custody_result r, const struct custody_item *items, size_
 	struct arena *a = m->holding->arena;
 	(void)next;
 	(void)end;
-	if (r == CUSTODY_OK && n == 1 &&
+	if (r == CUSTODY_OK && n == 1 && !m->dropped &&
 		stored_mail_unpack(arena_slice(a, items[0].envelope), a, &m->mail) &&
 		stored_note_unpack(arena_slice(a, items[0].note), &m->mail, a, &m->note)) {
 		m->body_bytes = items[0].body_bytes;
@@ -60,8 +62,8 @@ on_got(void *arg, enum custody_result r, const struct custody_item *items, size_
 		schedule_remove(m->keeper->schedule, &m->id);
 		m->place = MAIL_GONE;
 	} else {
-		m->place = MAIL_GONE; /* the next round over the store finds it again */
-		schedule_remove(m->keeper->schedule, &m->id);
+		m->place = MAIL_GONE; /* from memory: its parts are tried again soon */
+		m->unread = true;
 	}
 	loaded(m);
 }
@@ -73,12 +75,63 @@ mail_load(struct keeper *k, const struct custody_id *id, uint32_t part)
 	struct mail *m = mail_new(k, h, id);
 	holding_release(&h); /* the mail's alone */
 	m->place = MAIL_LOADING;
+	/* What is through stays readable until its drop is committed, and is not sent again. */
+	m->dropped = drops_has(k, id);
 	m->body_place = BODY_STORED;
 	m->users++;
 	k->loads++;
 	mail_wait_part(m, part);
 	custody_get(k->custody, id, on_got, m);
 	return m;
+}
+
+/* Without a name, beside the spool: gone with its last user. */
+static int
+open_tmp(struct keeper *k)
+{
+	return openat(k->tmp_dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+static int
+copy_body(const struct mail *m, int fd, struct err *err)
+{
+	struct relay_reader reader;
+	struct buf scratch;
+	struct slice piece = SLICE("");
+	uint64_t at = 0;
+	int result;
+	buf_init(&scratch, READ_BYTES);
+	relay_reader_init(&reader, &m->body);
+	while ((result = relay_reader_next(&reader, READ_BYTES, &scratch, &piece, err)) == 0 &&
+		piece.n != 0) {
+		if (pwrite(fd, piece.p, piece.n, (off_t)at) != (ssize_t)piece.n) {
+			result = err_sys(err, "write a body beside the spool");
+			break;
+		}
+		at += piece.n;
+	}
+	buf_fini(&scratch);
+	return result;
+}
+
+int
+mail_body_to_file(struct mail *m)
+{
+	struct err err;
+	if (m->body_file > 0)
+		return 0;
+	int fd = open_tmp(m->keeper);
+	if (fd < 0 || copy_body(m, fd, &err) < 0) {
+		if (fd >= 0) {
+			log_error(EV_SYSTEM_ERROR, NULL, &err);
+			close(fd);
+		}
+		return -1;
+	}
+	relay_body_init(&m->body_in_file, m->holding->arena);
+	must(relay_body_add_file(&m->body_in_file, fd, 0, m->body_bytes) == 0);
+	m->body_file = fd;
+	return 0;
 }
 
 static void read_more(struct mail *m);
@@ -121,7 +174,7 @@ on_body(void *arg, enum custody_result r, struct slice bytes)
 		return;
 	}
 	if (keep_piece(m, bytes) < 0) {
-		body_ends(m, BODY_STORED); /* its attempts are put off: see attempt.c */
+		body_ends(m, BODY_NO_ROOM); /* its attempts are put off: see attempt.c */
 		return;
 	}
 	m->body_read += bytes.n;
@@ -140,7 +193,7 @@ read_more(struct mail *m)
 bool
 mail_body(struct mail *m, uint32_t part)
 {
-	if (m->body_place == BODY_HERE || m->body_place == BODY_LOST)
+	if (m->body_place != BODY_STORED && m->body_place != BODY_READING)
 		return true;
 	mail_wait_part(m, part);
 	if (m->body_place == BODY_STORED) {
@@ -207,7 +260,6 @@ mail_save(struct mail *m)
 struct drop_batch {
 	struct keeper *keeper;
 	struct loop_task task;
-	struct loop_timer again;
 	struct custody_id *ids;
 	size_t n, room;
 	struct custody_id *under_way;
@@ -224,8 +276,7 @@ on_dropped(void *arg, enum custody_result r, struct slice why)
 		store_failed(b->keeper, why);
 		for (size_t i = 0; i < b->n_under_way; i++)
 			drops_add(b->keeper, &b->under_way[i]);
-		loop_task_clear(&b->task);
-		loop_timer_set(&b->again, KEEPER_AGAIN_MS);
+		loop_task_clear(&b->task); /* drops_again, when the store works */
 	}
 	mem_free(b->under_way);
 	b->under_way = NULL;
@@ -261,7 +312,6 @@ drops_add(struct keeper *k, const struct custody_id *id)
 		b = k->drops = MEM_NEW(struct drop_batch);
 		b->keeper = k;
 		loop_task_init(&b->task, k->loop, drops_flush, b);
-		loop_timer_init(&b->again, k->loop, drops_flush, b);
 	}
 	if (b->n == b->room) {
 		b->room = b->room != 0 ? 2 * b->room : DROPS_FIRST;
@@ -269,6 +319,27 @@ drops_add(struct keeper *k, const struct custody_id *id)
 	}
 	b->ids[b->n++] = *id;
 	loop_task_queue(&b->task);
+}
+
+void
+drops_again(struct keeper *k)
+{
+	if (k->drops != NULL)
+		drops_flush(k->drops);
+}
+
+/* A mail that is through may still be read from the store: nobody may take it up again. */
+bool
+drops_has(const struct keeper *k, const struct custody_id *id)
+{
+	const struct drop_batch *b = k->drops;
+	for (size_t i = 0; b != NULL && i < b->n; i++)
+		if (custody_id_eq(&b->ids[i], id))
+			return true;
+	for (size_t i = 0; b != NULL && i < b->n_under_way; i++)
+		if (custody_id_eq(&b->under_way[i], id))
+			return true;
+	return false;
 }
 
 bool
@@ -283,7 +354,6 @@ drops_close(struct keeper *k)
 	if (k->drops == NULL)
 		return;
 	loop_task_clear(&k->drops->task);
-	loop_timer_clear(&k->drops->again);
 	mem_free(k->drops->ids);
 	mem_free(k->drops->under_way);
 	mem_free(k->drops);

@@ -247,11 +247,11 @@ answer(struct take *t, enum queue_end end)
 	take_free(t, end == QUEUE_DELIVERED || end == QUEUE_QUEUED);
 }
 
-/* Which mails a commit is about. */
+/* Which mails a commit is about; also those that nobody can be told of now. */
 static bool
 is_to_be_put(const struct mail *m)
 {
-	return m->place == MAIL_NEW && waits(m);
+	return m->place == MAIL_NEW && (waits(m) || m->settle_later);
 }
 
 static void begin_attempts(struct take *t);
@@ -297,6 +297,23 @@ is_touched(const struct mail *m)
 	return false;
 }
 
+/*
+ * The note as it is stored while attempts are under way: their final dots may be out, which
+ * after our death nobody could tell (RFC 1047).
+ */
+static void
+pack_note(struct mail *m, struct buf *note)
+{
+	for (uint32_t i = 0; i < m->n_parts; i++)
+		for (uint32_t r = 0; m->parts[i].in_flight && r < m->parts[i].n_asked; r++)
+			m->note.rcpts[m->parts[i].asked[r]].state = RCPT_DOUBT;
+	if (is_touched(m))
+		must(stored_note_pack(&m->note, note) == 0);
+	for (uint32_t i = 0; i < m->n_parts; i++)
+		for (uint32_t r = 0; m->parts[i].in_flight && r < m->parts[i].n_asked; r++)
+			m->note.rcpts[m->parts[i].asked[r]].state = RCPT_WAITING;
+}
+
 /* Everything that waits into the store, in one commit. */
 static void
 put(struct take *t)
@@ -309,8 +326,7 @@ put(struct take *t)
 		if (!is_to_be_put(m))
 			continue;
 		buf_clear(note);
-		if (is_touched(m))
-			must(stored_note_pack(&m->note, note) == 0);
+		pack_note(m, note);
 		m->place = MAIL_PUTTING;
 		changes[n++] = (struct custody_change){.op = CUSTODY_PUT,
 			.id = m->id,
@@ -320,7 +336,7 @@ put(struct take *t)
 	}
 	t->storing = true;
 	t->put_dirty = in_flight(t) != 0; /* their results are not in it */
-	custody_commit(t->keeper->custody, changes, n, on_put, t);
+	store_commit(t->keeper, changes, n, on_put, t);
 	mem_free(changes);
 }
 
@@ -340,7 +356,8 @@ settle_rest(struct take *t)
 	bool any = false;
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
-		if (m->place == MAIL_NEW && mail_is_untold(&m->note) && !m->settling) {
+		if (m->place == MAIL_NEW && mail_is_untold(&m->note) && !m->settling &&
+			!m->settle_later) {
 			settle(m);
 			any = true;
 		}

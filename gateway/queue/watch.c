@@ -10,13 +10,9 @@ enum {
 	START_PAGE = 1000,
 	ROUND_PAGE = 500,
 	ROUND_PAGE_MS = 50,
-	ROUND_MS = 10 * 1000,
+	ROUND_MS = 10 * 1000, /* of rest, and as many more as it had mails */
+	ROUND_SOON_MS = 2 * 1000,
 	ITEM_ARENA_MOST = 256 * 1024 * 1024,
-};
-
-struct watching {
-	struct keeper *keeper;
-	struct arena *arena; /* of one item */
 };
 
 static bool
@@ -171,6 +167,10 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 	struct stored_note n;
 	struct mail *here = mail_find(k, &item->id);
 	arena_reset(a);
+	if (here != NULL && here->settle_later) {
+		here->settle_later = here->take != NULL; /* when it is idle, or now */
+		k->round_soon = true;
+	}
 	if (here != NULL) {
 		/* Attempts are under way that may take long: the others are told of now. */
 		if (here->take == NULL && here->in_flight != 0 && settle_is_due(here))
@@ -197,9 +197,16 @@ on_round_page(void *arg, enum custody_result r, const struct custody_item *items
 		look(k, &items[i], a);
 	arena_free(&a);
 	k->round_from = r == CUSTODY_OK && !end ? next : 0;
+	k->round_seen += n;
 	if (end && k->diverting != 0)
 		k->diverting--;
-	loop_timer_set(&k->round_timer, k->round_from != 0 ? ROUND_PAGE_MS : ROUND_MS);
+	loop_timer_set(&k->round_timer, k->round_from != 0 ? ROUND_PAGE_MS
+					: k->round_soon    ? ROUND_SOON_MS
+							   : ROUND_MS + k->round_seen);
+	if (k->round_from == 0) {
+		k->round_soon = false;
+		k->round_seen = 0;
+	}
 	keeper_pump(k);
 }
 
@@ -207,8 +214,24 @@ void
 watch_round(void *keeper)
 {
 	struct keeper *k = keeper;
-	if (!k->stopping)
+	if (k->stopping)
+		return;
+	/* A hundred thousand may be over at the same time: what the last page began comes
+	 * first. */
+	if (k->loads + k->notices > KEEPER_LOADS_MOST || k->store_bad)
+		loop_timer_set(&k->round_timer, ROUND_PAGE_MS);
+	else
 		custody_scan(k->custody, k->round_from, ROUND_PAGE, on_round_page, k);
+}
+
+void
+watch_soon(struct keeper *k)
+{
+	if (k->round_soon)
+		return;
+	k->round_soon = true; /* after the one under way, if there is one */
+	if (k->round_from == 0 && loop_timer_is_set(&k->round_timer) && !k->stopping)
+		loop_timer_set(&k->round_timer, ROUND_SOON_MS);
 }
 
 void

@@ -62,18 +62,32 @@ make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, s
 	return 0;
 }
 
-/* All bodies of the mail. -1: one has too many pieces. */
+/* All bodies of the mail. -1: one has too many pieces, or no file is to be had. */
 static int
-make_bodies(struct gate *g, struct relay_body **bodies_out, struct err *err)
+make_bodies(struct gate *g, bool from_file, struct relay_body **bodies_out, struct err *err)
 {
 	const struct outcome *o = pipeline_outcome(g->pipeline);
 	struct relay_body *bodies =
 		arena_array(pipeline_arena(g->pipeline), o->n_sets, sizeof(*bodies));
 	*bodies_out = bodies;
 	for (size_t i = 0; i < o->n_sets; i++)
-		if (make_body(g, i, false, &bodies[i], err) < 0)
+		if (make_body(g, i, from_file, &bodies[i], err) < 0)
 			return -1;
 	return 0;
+}
+
+/*
+ * Bodies for the keeper, which hands them on to delivery: more than a message to it holds, with
+ * room for our lines, is in the file. -1: no file is to be had, or one has too many pieces.
+ */
+static int
+make_parcel_bodies(struct gate *g, struct relay_body **bodies_out, struct err *err)
+{
+	struct spill *spill = pipeline_spill(g->pipeline);
+	bool from_file = spill_bytes(spill) > DELIVERY_INLINE_BYTES / 2;
+	if (from_file && spill_file(spill, err) < 0)
+		return -1;
+	return make_bodies(g, from_file, bodies_out, err);
 }
 
 static struct parcels_input
@@ -140,7 +154,7 @@ gate_begin_transfer(struct gate *g)
 	struct relay_body *bodies;
 	struct err err;
 	*t = (struct gate_transfer){0};
-	if (make_bodies(g, &bodies, &err) < 0) {
+	if (make_bodies(g, false, &bodies, &err) < 0) {
 		log_error(EV_WARNING, pipeline_log(g->pipeline), &err);
 		gate_refuse_mail(g, "reject",
 			smtp_reply_of("550 5.6.0 The header of this mail repeats fields beyond "
@@ -152,6 +166,14 @@ gate_begin_transfer(struct gate *g)
 	t->mail.arena = a;
 	t->mail.log = pipeline_log(g->pipeline);
 	if (parcels_are_needed(&in, pipeline_splits(g->pipeline))) {
+		if (make_parcel_bodies(g, &bodies, &err) < 0) {
+			log_error(EV_SYSTEM_ERROR, pipeline_log(g->pipeline), &err);
+			gate_refuse_mail(g, "defer",
+				smtp_reply_of("452 4.3.1 Insufficient system resources, try "
+					      "again later"));
+			return;
+		}
+		in.bodies = bodies;
 		t->n_parcels = parcels_make(&in, a, &t->parcels);
 		t->budget_ms = gate_budget_ms(g);
 		t->give_back = g->config->direction == INBOUND;
@@ -171,7 +193,7 @@ gate_unreachable(struct gate *g)
 	struct err err;
 	must(g->wait == GATE_TRANSFER);
 	if (t->n_parcels != 0 || !pipeline_splits(g->pipeline) || !all_domains_hold(g) ||
-		g->gone || make_bodies(g, &bodies, &err) < 0)
+		g->gone || make_parcel_bodies(g, &bodies, &err) < 0)
 		return false;
 	struct parcels_input in = parcels_input_of(g, bodies);
 	t->n_parcels = parcels_make(&in, pipeline_arena(g->pipeline), &t->parcels);

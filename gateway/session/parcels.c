@@ -153,6 +153,20 @@ place_of(const struct rule *r, struct arena *a)
 	return r != NULL ? arena_printf(a, "%s:%u", r->at.file, r->at.line) : SLICE_NONE;
 }
 
+/* Behind a filter everything goes back to its MTA, what was kept first too. */
+static struct slice
+filter_route(const struct conf_listener *l, struct arena *a)
+{
+	struct slice text = SLICE_NONE;
+	for (size_t i = 0; i < l->filter.n; i++) {
+		const struct next_hop *hop = &l->filter.hops[i];
+		const char *quote = hop->kind == HOP_MX ? "" : "\"";
+		text = arena_printf(a, "%.*s%s%s%.*s%s", SLICE_ARG(text),
+			i != 0 ? " then " : "", quote, SLICE_ARG(hop->text), quote);
+	}
+	return text;
+}
+
 static void
 fill_mail(const struct parcels_input *in, const struct decision *d, struct arena *a,
 	struct stored_mail *m)
@@ -165,7 +179,7 @@ fill_mail(const struct parcels_input *in, const struct decision *d, struct arena
 		.log = slice_of(in->id),
 		.user = in->session->user,
 		.client = in->session->client,
-		.route = route != NULL ? route->text : SLICE_NONE,
+		.route = route != NULL ? route->text : filter_route(in->config->listener, a),
 		.sender = in->mail->sender,
 		.params = in->mail->params};
 	if (d->verdict.action != ACTION_ACCEPT)

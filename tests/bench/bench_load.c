@@ -7,8 +7,9 @@
  *
  *	bench_load -o FILE [-a ADDRESS] [-s FIRST-SOURCE] [-c SESSIONS] [-k MAILS-A-CONNECTION]
  *	    [-n MAILS] [-b BYTES] [-d SENDERS] [-v VIRUS-EVERY] [-K KEY] [-t SECONDS-AT-MOST]
- *[-r SEED]
+ *[-r SEED] [-D DOMAINS]
  *
+ * Mail number i goes to bob@example.com, with DOMAINS to r<i>@d<i % DOMAINS>.example.com.
  * Connections come from SENDERS addresses that follow FIRST-SOURCE, each a domain of its own.
  */
 #include <arpa/inet.h>
@@ -44,7 +45,7 @@ struct session {
 static struct bench_plan plan = {
 	.mails = 1000, .bytes = 4096, .per_connection = 50, .senders = 1};
 static const char *address = "192.0.2.25", *source = "192.0.2.64", *out_path;
-static unsigned sessions = 20, limit_s = 120;
+static unsigned sessions = 20, limit_s = 120, domains;
 static struct bench_mail *mails;
 static int *codes;
 static struct session *all;
@@ -160,6 +161,9 @@ next_step(struct session *s, int code)
 	} else if (wait_mail) {
 		sender = mails[s->mail].sender;
 		send_text(s, STEP_MAIL, "MAIL FROM:<alice@s%u.senders.example>\r\n", sender);
+	} else if (s->step == STEP_MAIL && domains != 0) {
+		send_text(s, STEP_RCPT, "RCPT TO:<r%zu@d%zu.example.com>\r\n", s->mail,
+			s->mail % domains);
 	} else if (s->step == STEP_MAIL) {
 		send_text(s, STEP_RCPT, "RCPT TO:<bob@example.com>\r\n");
 	} else if (s->step == STEP_RCPT) {
@@ -236,7 +240,7 @@ number(const char *text)
 static void
 options(int argc, char **argv)
 {
-	for (int o; (o = getopt(argc, argv, "a:s:c:k:n:b:d:r:v:K:o:t:")) != -1;)
+	for (int o; (o = getopt(argc, argv, "a:s:c:k:n:b:d:r:v:K:o:t:D:")) != -1;)
 		switch (o) {
 		case 'a': address = optarg; break;
 		case 's': source = optarg; break;
@@ -249,6 +253,7 @@ options(int argc, char **argv)
 		case 'v': plan.virus_every = (unsigned)number(optarg); break;
 		case 'K': plan.key_path = optarg; break;
 		case 'o': out_path = optarg; break;
+		case 'D': domains = (unsigned)number(optarg); break;
 		case 't': limit_s = (unsigned)number(optarg); break;
 		default: exit(64);
 		}

@@ -492,6 +492,45 @@ keeping_take(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t
 	return &k->result;
 }
 
+/* ---- `postern queue` ---- */
+
+struct acting {
+	struct hand_done done;
+	bool is_done;
+};
+
+static void
+on_acted(void *arg, struct ipc_msg *m)
+{
+	struct acting *a = arg;
+	must(m->type == HAND_MSG_DONE && hand_done_unpack(m->payload, &a->done));
+	a->is_done = true;
+}
+
+uint32_t
+keeping_act(struct keeping *k, enum hand_action action, const struct custody_id *id)
+{
+	static const struct ipc_calls calls = {.on_message = on_acted, .on_gone = on_ignored};
+	struct custody_id one = *id;
+	struct hand_act act = {.action = action, .ids = &one, .n = 1};
+	struct acting a = {.is_done = false};
+	struct ipc_out out;
+	struct slice payload;
+	struct err err;
+	char path[80];
+	snprintf(path, sizeof(path), "%s/control", k->folder);
+	int fd = ipc_connect(path, &err);
+	must(fd >= 0);
+	struct ipc *channel = ipc_new(k->loop, fd, 64 * 1024, &calls, &a);
+	ipc_out_init(&out);
+	hand_act_pack(&act, &out);
+	must(ipc_out_ok(&out, &payload) && ipc_send(channel, HAND_MSG_ACT, 1, payload) == 0);
+	ipc_out_fini(&out);
+	run_until(k, &a.is_done);
+	ipc_free(&channel);
+	return a.done.done;
+}
+
 /* ---- what is stored ---- */
 
 struct looking {

@@ -16,6 +16,7 @@
 #include "io/ipc.h"
 #include "io/loop.h"
 #include "io/peer.h"
+#include "queue/hand_messages.h"
 #include "queue/keeper.h"
 #include "queue/messages.h"
 
@@ -76,6 +77,9 @@ keeping_ask(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t 
 void keeping_wait_result(struct keeping *k);
 /* What silent ones have been waiting for. */
 void keeping_let_go(struct keeping *k, const char *as);
+
+/* By hand, as `postern queue` does; waits for its end: mails that it was done to. */
+uint32_t keeping_act(struct keeping *k, enum hand_action action, const struct custody_id *id);
 
 /* The keeper must not run: what stands in its spool. */
 struct keeping_spool {

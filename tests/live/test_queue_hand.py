@@ -195,9 +195,12 @@ def test_actions(hand, good, busy):
     hand.run("expire", "--sender", "user3@ours.example", "--yes")
     proc.wait_until(lambda: not hand.ids("--sender", "user3@ours.example"), "the end of it")
     assert hand.gate.events("dsn")
-    done = [e for e in hand.gate.events("hand")]
-    assert {e["action"] for e in done} == {"drop", "hold", "retry", "release", "expire"}
-    assert all(e["uid"] == "0" for e in done if "uid" in e)
+    done = hand.gate.events("hand")
+    assert [(e["action"], e["mails"], e["done"], e["failed"]) for e in done] == [
+        ("drop", "1", "1", "0"), ("hold", "1", "1", "0"),
+        ("retry", "3", "2", "0"),  # one of them is held
+        ("release", "1", "1", "0"), ("release", "1", "1", "0"), ("expire", "1", "1", "0")]
+    assert all(e["uid"] == "0" for e in done)
 
 
 def on_terminal(hand, answer, *words):

@@ -93,6 +93,7 @@ def beside(posternd, kind, environment, folder):
 CONFIG = f"""\
 hostname "mx.example.com"
 resolver "192.0.2.53:53" trust "trust.key"
+spool "SPOOL"
 listen inbound on "{GATE}:25"
 listen milter on "inet:8891@{GATE}" through libmilter
 listen outbound on "{GATE}:587" tls required certificate "mx.pem" key "mx.key" auth "users"
@@ -112,14 +113,14 @@ outbound {{
 """
 # Every kind that this configuration needs; a kind that is missing here would go unproven.
 KINDS = {"session", "delivery", "postern-scanner", "scan-worker", "postern-engine",
-         "engine-worker", "postern-milter", "signer", "auth"}
+         "engine-worker", "postern-milter", "signer", "auth", "keeper"}
 
 
 def test_every_process_of_the_gateway(posternd, nsd, authority, tmp_path):
     certificate, key = authority.issue("mx.example.com")
     proc.run(postern.binary("postern"), "dkim", "keygen", "example.com", "s1", "rsa2048",
              tmp_path / "s1.pem")
-    config = CONFIG
+    config = CONFIG.replace("SPOOL", str(tmp_path / "spool"))
     files = {"trust.key": nsd.trust_file, "mx.pem": certificate, "mx.key": key, "users": "",
              "s1.pem": tmp_path / "s1.pem",
              "signatures/none.hdb": "00000000000000000000000000000000:1:None\n"}

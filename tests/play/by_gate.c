@@ -7,17 +7,19 @@
 #include "base/base64.h"
 #include "play.h"
 
+enum waits { NOTHING, AT_HOP, AT_KEEPER, AT_REMOTE };
+
 struct by_gate {
 	struct gate *gate;
 	/* What the gate waits for, until `over_at`: a mail at the hop or the keeper, a
 	 * recipient's server. */
-	enum { NOTHING, AT_HOP, AT_KEEPER, AT_REMOTE } waits;
+	enum waits waits;
 	uint64_t since, over_at;
 	const struct smtp_reply *says; /* AT_REMOTE; NULL: it was not reached */
 };
 
 static void
-wait_for(struct play *p, struct by_gate *b, int what, uint64_t ms)
+wait_for(struct play *p, struct by_gate *b, enum waits what, uint64_t ms)
 {
 	b->waits = what;
 	b->since = p->world.now_ms;
@@ -48,7 +50,7 @@ is_unreachable(const struct gate_transfer *t)
 static void
 arrived(struct play *p, struct by_gate *b)
 {
-	int what = b->waits;
+	enum waits what = b->waits;
 	b->waits = NOTHING;
 	if (what == AT_REMOTE || what == AT_KEEPER)
 		gate_waited(b->gate, p->world.now_ms - b->since);

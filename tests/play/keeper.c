@@ -98,15 +98,22 @@ tell_fate(struct keeper *k, const struct queue_parcel *p)
 }
 
 /* The bytes of a body, from memory alone: a play has no files. */
-static void
-tell_header(struct keeper *k, const struct relay_body *b)
+static struct slice
+bytes_of(struct keeper *k, const struct relay_body *b)
 {
-	struct slice text = SLICE_NONE, one;
+	struct slice text = SLICE_NONE;
 	for (size_t i = 0; i < b->n; i++) {
 		must(b->parts[i].fd < 0);
 		text = arena_printf(
 			k->arena, "%.*s%.*s", SLICE_ARG(text), SLICE_ARG(b->parts[i].bytes));
 	}
+	return text;
+}
+
+static void
+tell_header(struct keeper *k, struct slice text)
+{
+	struct slice one;
 	while (text.n != 0) {
 		slice_cut(text, '\n', &one, &text);
 		one = slice_trim(one);
@@ -129,7 +136,9 @@ tell_parcel(struct keeper *k, const struct queue_parcel *p)
 		line(k, arena_printf(k->arena, "rcpt %.*s by %s %.*s",
 				SLICE_ARG(r->address.raw), ways[r->way], SLICE_ARG(r->site)));
 	}
-	tell_header(k, &p->body);
+	must(k->n_mails < KEEPER_MAILS_MOST);
+	k->mails[k->n_mails++] = bytes_of(k, &p->body);
+	tell_header(k, k->mails[k->n_mails - 1]);
 }
 
 /* --- what it answers */

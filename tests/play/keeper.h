@@ -7,7 +7,7 @@
 
 #include "session/gate.h"
 
-enum { KEEPER_ANSWERS_MOST = 64, KEEPER_LINES_MOST = 10000 };
+enum { KEEPER_ANSWERS_MOST = 64, KEEPER_LINES_MOST = 10000, KEEPER_MAILS_MOST = 100 };
 
 struct keeper_answer {
 	struct slice address; /* of one recipient; empty: of the transaction */
@@ -24,6 +24,8 @@ struct keeper {
 	size_t n_answers;
 	struct slice took[KEEPER_LINES_MOST];
 	size_t n_took;
+	struct slice mails[KEEPER_MAILS_MOST]; /* the bytes of each parcel */
+	size_t n_mails;
 };
 
 /* words: what stands behind `keeper` or, remote, behind `remote`. False: not understood. */

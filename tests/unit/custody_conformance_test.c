@@ -329,6 +329,57 @@ test_many_commits(void **state)
 	check_many(s, &m);
 }
 
+struct closing {
+	struct spool *s;
+	unsigned commits, scans;
+	bool closed;
+};
+
+static void
+on_closing(void *arg, enum custody_result r, struct slice why)
+{
+	struct closing *c = arg;
+	(void)why;
+	assert_int_equal(r, CUSTODY_OK);
+	assert_false(c->closed);
+	if (c->commits++ > 0)
+		return;
+	/* From a callback: what is open is answered from inside, then it is gone. */
+	spool_close(c->s);
+	c->closed = true;
+	loop_stop(c->s->loop);
+}
+
+static void
+on_closing_scan(void *arg, enum custody_result r, const struct custody_item *items, size_t n,
+	uint64_t next, bool end)
+{
+	struct closing *c = arg;
+	(void)items, (void)n, (void)next, (void)end;
+	assert_int_equal(r, CUSTODY_OK);
+	assert_false(c->closed);
+	c->scans++;
+}
+
+static void
+test_close_from_a_callback(void **state)
+{
+	struct spool *s = *state;
+	struct closing c = {.s = s};
+	for (uint64_t i = 0; i < 20; i++) {
+		struct custody_change change = {.op = CUSTODY_PUT, .id = spool_id(i)};
+		custody_commit(s->custody, &change, 1, on_closing, &c);
+		if (i % 5 == 0)
+			custody_scan(s->custody, 0, 10, on_closing_scan, &c);
+	}
+	spool_wait(s, &c.closed);
+	assert_int_equal(c.commits, 20);
+	assert_int_equal(c.scans, 4);
+	spool_open(s);
+	for (uint64_t i = 0; i < 20; i++)
+		check_item(s, spool_id(i), "", "", "");
+}
+
 static void
 test_empty_commit(void **state)
 {
@@ -494,15 +545,16 @@ test_random(void **state)
 	assert_true(collected > 0);
 }
 
-#define CASES(setup)                                                                \
-	cmocka_unit_test_setup_teardown(test_changes, setup, drop),                 \
-		cmocka_unit_test_setup_teardown(test_one_commit, setup, drop),      \
-		cmocka_unit_test_setup_teardown(test_bodies, setup, drop),          \
-		cmocka_unit_test_setup_teardown(test_unreadable_body, setup, drop), \
-		cmocka_unit_test_setup_teardown(test_many_commits, setup, drop),    \
-		cmocka_unit_test_setup_teardown(test_empty_commit, setup, drop),    \
-		cmocka_unit_test_setup_teardown(test_scan, setup, drop),            \
-		cmocka_unit_test_setup_teardown(test_large_texts, setup, drop),     \
+#define CASES(setup)                                                                      \
+	cmocka_unit_test_setup_teardown(test_changes, setup, drop),                       \
+		cmocka_unit_test_setup_teardown(test_one_commit, setup, drop),            \
+		cmocka_unit_test_setup_teardown(test_bodies, setup, drop),                \
+		cmocka_unit_test_setup_teardown(test_unreadable_body, setup, drop),       \
+		cmocka_unit_test_setup_teardown(test_many_commits, setup, drop),          \
+		cmocka_unit_test_setup_teardown(test_close_from_a_callback, setup, drop), \
+		cmocka_unit_test_setup_teardown(test_empty_commit, setup, drop),          \
+		cmocka_unit_test_setup_teardown(test_scan, setup, drop),                  \
+		cmocka_unit_test_setup_teardown(test_large_texts, setup, drop),           \
 		cmocka_unit_test_setup_teardown(test_random, setup, drop)
 
 int

@@ -103,7 +103,7 @@ put(struct spool *s, uint64_t i)
 
 /* 1: whole, 0: not there, -1: its envelope or body is told to be damaged. Never wrong. */
 static int
-look(struct spool *s, uint64_t i)
+look_noted(struct spool *s, uint64_t i, bool old_note, bool new_note)
 {
 	char text[300];
 	struct slice bytes = spool_bytes(text, 40 + i % 100, i);
@@ -112,7 +112,8 @@ look(struct spool *s, uint64_t i)
 	if (there <= 0)
 		return there;
 	assert_true(slice_eq(buf_slice(&item.envelope), bytes));
-	assert_true(slice_eq(buf_slice(&item.note), SLICE("note")));
+	assert_true((old_note && slice_eq(buf_slice(&item.note), SLICE("note"))) ||
+		    (new_note && slice_eq(buf_slice(&item.note), SLICE("noted"))));
 	spool_item_fini(&item);
 	struct buf body;
 	buf_init(&body, 300);
@@ -120,6 +121,12 @@ look(struct spool *s, uint64_t i)
 	assert_true(r == CUSTODY_FAILED || slice_eq(buf_slice(&body), bytes));
 	buf_fini(&body);
 	return r == CUSTODY_OK ? 1 : -1;
+}
+
+static int
+look(struct spool *s, uint64_t i)
+{
+	return look_noted(s, i, true, false);
 }
 
 static int
@@ -419,15 +426,18 @@ enum { KILLS = 25, AT_ONCE = 16, NUMBERS_MOST = 1 << 20 };
 
 /* What the child was answered, in memory that outlives it. */
 struct told {
-	uint64_t next;
-	unsigned char put[NUMBERS_MOST], dropping[NUMBERS_MOST], dropped[NUMBERS_MOST];
+	uint64_t next, collected;
+	unsigned char put[NUMBERS_MOST], noting[NUMBERS_MOST], noted[NUMBERS_MOST],
+		dropping[NUMBERS_MOST], dropped[NUMBERS_MOST];
 };
+
+enum step { STEP_PUT, STEP_NOTE, STEP_DROP, STEPS };
 
 struct worker {
 	struct spool *s;
 	struct told *told;
-	uint64_t number;
-	bool drop;
+	uint64_t number, dropped;
+	enum step step;
 };
 
 static void work(struct worker *w);
@@ -436,44 +446,59 @@ static void
 on_worked(void *arg, enum custody_result r, struct slice why)
 {
 	struct worker *w = arg;
+	struct custody_space space;
 	(void)why;
 	if (r != CUSTODY_OK)
 		_exit(3);
-	if (w->drop)
-		w->told->dropped[w->number] = 1;
-	else
+	if (w->step == STEP_PUT)
 		w->told->put[w->number] = 1;
+	else if (w->step == STEP_NOTE)
+		w->told->noted[w->number] = 1;
+	else
+		w->told->dropped[w->dropped] = 1;
+	custody_space(w->s->custody, &space);
+	w->told->collected += space.collected_bytes > 0;
+	w->step = (enum step)((w->step + 1) % STEPS);
 	work(w);
 }
 
-/* Puts; each second time then drops one of what it has put some time ago. */
+/* The bytes of a put are the child's to the end: it is killed soon. */
 static void
-work(struct worker *w)
+work_put(struct worker *w, struct custody_change *c)
 {
 	enum { TEXT = 300 };
 	struct arena *a = arena_new(4096);
 	struct relay_body *b = arena_alloc(a, sizeof(*b));
 	relay_body_init(b, a);
-	w->drop = !w->drop && w->number % 2 == 1;
+	w->number = w->told->next++;
+	if (w->number == NUMBERS_MOST)
+		_exit(4);
+	c->op = CUSTODY_PUT;
+	c->envelope = spool_bytes(arena_alloc(a, TEXT), 40 + w->number % 100, w->number);
+	relay_body_add(b, c->envelope);
+	c->note = SLICE("note");
+	c->body = b;
+}
+
+/* Puts, notes, and drops what was put some time ago, but one in eight. */
+static void
+work(struct worker *w)
+{
 	struct custody_change c = {.op = CUSTODY_DROP};
-	if (w->drop) {
-		w->number = w->number > 40 ? w->number - 40 : 0;
-		w->told->dropping[w->number] = 1;
+	if (w->step == STEP_DROP && (w->number < 40 || w->number % 8 == 0))
+		w->step = STEP_PUT;
+	if (w->step == STEP_PUT) {
+		work_put(w, &c);
+	} else if (w->step == STEP_NOTE) {
+		w->told->noting[w->number] = 1;
+		c.op = CUSTODY_NOTE;
+		c.note = SLICE("noted");
 	} else {
-		w->number = w->told->next++;
-		if (w->number == NUMBERS_MOST)
-			_exit(4);
-		c.op = CUSTODY_PUT;
-		/* Each worker's bytes stay as they are until it is answered. */
-		char *own = arena_alloc(a, TEXT);
-		c.envelope = spool_bytes(own, 40 + w->number % 100, w->number);
-		relay_body_add(b, c.envelope);
-		c.note = SLICE("note");
-		c.body = b;
+		w->dropped = w->number - 40;
+		w->told->dropping[w->dropped] = 1;
 	}
-	c.id = spool_id(w->number);
+	c.id = spool_id(w->step == STEP_DROP ? w->dropped : w->number);
 	custody_commit(w->s->custody, &c, 1, on_worked, w);
-	/* The arenas are the child's to the end: it is killed soon. */
 }
 
 static void
@@ -496,7 +521,7 @@ static void
 check_told(struct spool *s, const struct told *told)
 {
 	for (uint64_t i = 0; i < told->next; i++) {
-		int there = look(s, i);
+		int there = look_noted(s, i, !told->noted[i], told->noting[i]);
 		assert_true(there >= 0);
 		if (told->put[i] && !told->dropping[i])
 			assert_int_equal(there, 1);
@@ -521,7 +546,7 @@ test_kills(void **state)
 		assert_true(pid >= 0);
 		if (pid == 0)
 			child(s.path, told);
-		usleep(20000 + (unsigned)(round * 7919 % 60) * 1000);
+		usleep(20000 + (unsigned)(round * 7919 % 60) * 4000);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		int status;
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -531,7 +556,7 @@ test_kills(void **state)
 	check_told(&s, told);
 	for (uint64_t i = 0; i < told->next; i++)
 		before += told->put[i];
-	assert_true(before > 100);
+	assert_true(before > 100 && told->collected > 0);
 	printf("%u acknowledged puts in %u kills, all accounted for\n", (unsigned)before,
 		KILLS);
 	assert_int_equal(logged("state=damaged"), 0);

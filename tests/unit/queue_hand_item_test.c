@@ -326,8 +326,9 @@ test_why_in_flight_and_backing_off(void **state)
 			"not planned yet");
 	schedule_result(w.schedule, &w.id, 0, SCHEDULE_SITE_FAILS, 0, NOW_MS);
 	text = why(HAND_WHY_MOST);
-	check_has(text, "  held back: the site of dest.example backs off until in ");
-	check_has(text, ", after 1 failures in a row\n");
+	check_has(text,
+		"  held back: the site of dest.example backs off (failures in a row: 1), "
+		"again in ");
 	check_has_not(text, "under way");
 }
 
@@ -345,9 +346,9 @@ test_why_of_others_before_it(void **state)
 	assert_int_equal(schedule_add(w.schedule, &p, NOW_MS - 5), 0);
 	plan(0, "dest.example", NOW_MS);
 	struct slice text = why(HAND_WHY_MOST);
-	check_has(text, "  held back: 1 attempts at this site are under way, it gets 1 at "
-			"once\n");
-	check_has(text, "  held back: 1 that are due stand before it at its site\n");
+	check_has(text, "  held back: attempts under way at the site of dest.example: 1 of 1 "
+			"at once\n");
+	check_has(text, "  held back: before it, due at the site of dest.example: 1\n");
 }
 
 static void
@@ -362,7 +363,7 @@ test_why_of_routes(void **state)
 	w.egress = EGRESS_BLOCKED;
 	check_has(why(HAND_WHY_MOST), "by the smarthost, since the way out is blocked\n");
 	w.settings.way = SEND_DIRECT;
-	check_has(why(HAND_WHY_MOST), "  held back: the way out is blocked; single mails test");
+	check_has(why(HAND_WHY_MOST), "  beware: the way out is blocked (`postern doctor`");
 	w.egress = EGRESS_OPEN;
 	w.notes[0].way = DELIVERY_BY_SMARTHOST;
 	check_has(why(HAND_WHY_MOST), "by the smarthost\n");
@@ -403,16 +404,25 @@ test_why_of_holds(void **state)
 	check_has_not(text, "next:");
 }
 
-/* Who is not ours is not written to. */
+/* As settle.c ends it: who is not ours is not written to, nor who wants no notices. */
 static void
 test_why_of_the_end(void **state)
 {
 	(void)state;
 	w.mail.own = false;
-	check_has(why(HAND_WHY_MOST), "then it is put into the quarantine `undeliverable`");
+	check_has(why(HAND_WHY_MOST), "then it is put into the quarantine `undeliverable`\n");
 	w.mail.own = true;
+	w.rcpts[0].params.notify = SMTP_NOTIFY_NEVER;
+	struct slice never = why(HAND_WHY_MOST);
+	check_has(never, "recipient b@dest.example: waiting\n");
+	check_has(never, "then nobody is told: its sender wants, or has, no notices\n");
+	check_has(never, "then its sender is told\n"); /* of the others */
 	w.mail.sender = (struct address){.is_null = true};
-	check_has(why(HAND_WHY_MOST), "then it is put into the quarantine `undeliverable`");
+	check_has_not(why(HAND_WHY_MOST), "its sender is told");
+	/* The days of a mail on hold begin when it goes on its way. */
+	w.mail.kind = STORED_HOLD;
+	w.mail.hold_until_ms = wall_now - HOUR;
+	check_has(why(HAND_WHY_MOST), "  given up: in 4 d 23 h");
 	w.notes[0].state = RCPT_FAILED;
 	w.notes[2].state = RCPT_TOLD;
 	w.notes[1].state = RCPT_DOUBT;

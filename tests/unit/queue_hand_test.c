@@ -15,41 +15,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "io/ipc.h"
 #include "queue/hand.h"
+#include "shelf.h"
 
-enum { MAILS_MOST = 1000, ANSWERS_MOST = 16, WAIT_MS = 10000, HOUR = 3600 * 1000 };
+enum { ANSWERS_MOST = 16, WAIT_MS = 10000, HOUR = 3600 * 1000 };
 static const int64_t wall_now = INT64_C(1764400000000);
-
-/* ---- a store in memory ---- */
-
-struct call {
-	struct call *next;
-	struct custody_id id;
-	bool by_id, is_body;
-	uint64_t from;
-	size_t most;
-	custody_scan_fn *scan_fn;
-	custody_body_fn *body_fn;
-	void *arg;
-};
-
-struct store {
-	struct custody custody;
-	struct loop_task task;
-	struct call *first, **last;
-	bool wait, fails;
-	struct custody_item items[MAILS_MOST];
-	size_t n, scans, largest;
-	struct slice body;
-};
 
 static struct {
 	struct loop *loop;
 	struct loop_timer late;
 	struct arena *arena;
-	struct store store;
+	struct shelf store;
 	struct schedule *schedule;
 	struct queue_settings settings;
 	struct hand *hand;
@@ -62,98 +39,6 @@ static struct {
 	void *done_arg;
 	bool timed_out;
 } w;
-
-static void
-store_call(struct store *s, struct call call)
-{
-	struct call *c = MEM_NEW(struct call);
-	*c = call;
-	*s->last = c;
-	s->last = &c->next;
-	if (!s->wait)
-		loop_task_queue(&s->task);
-}
-
-static void
-answer_one(struct store *s, const struct call *c)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		if (!custody_id_eq(&c->id, &s->items[i].id))
-			continue;
-		if (c->is_body)
-			c->body_fn(c->arg, CUSTODY_OK,
-				slice_first(slice_from(s->body, (size_t)c->from), c->most));
-		else
-			c->scan_fn(c->arg, CUSTODY_OK, &s->items[i], 1, 0, true);
-		return;
-	}
-	if (c->is_body)
-		c->body_fn(c->arg, CUSTODY_FAILED, SLICE_NONE);
-	else
-		c->scan_fn(c->arg, CUSTODY_OK, NULL, 0, 0, true);
-}
-
-static void
-store_answer(void *arg)
-{
-	struct store *s = arg;
-	struct call *c;
-	while ((c = s->first) != NULL) {
-		s->first = c->next;
-		if (s->first == NULL)
-			s->last = &s->first;
-		size_t left = s->n - (size_t)(c->from < s->n ? c->from : s->n);
-		size_t n = left < c->most ? left : c->most;
-		if (s->fails && c->is_body)
-			c->body_fn(c->arg, CUSTODY_FAILED, SLICE_NONE);
-		else if (s->fails)
-			c->scan_fn(c->arg, CUSTODY_FAILED, NULL, 0, 0, true);
-		else if (c->by_id)
-			answer_one(s, c);
-		else
-			c->scan_fn(c->arg, CUSTODY_OK, s->items + c->from, n, c->from + n,
-				n == left);
-		mem_free(c);
-	}
-}
-
-static void
-store_get(struct custody *c, const struct custody_id *id, custody_scan_fn *fn, void *arg)
-{
-	store_call((struct store *)c,
-		(struct call){.id = *id, .by_id = true, .scan_fn = fn, .arg = arg});
-}
-
-static void
-store_scan(struct custody *c, uint64_t from, size_t most, custody_scan_fn *fn, void *arg)
-{
-	struct store *s = (struct store *)c;
-	s->scans++;
-	s->largest = most > s->largest ? most : s->largest;
-	store_call(s, (struct call){.from = from, .most = most, .scan_fn = fn, .arg = arg});
-}
-
-static void
-store_body(struct custody *c, const struct custody_id *id, uint64_t offset, size_t length,
-	custody_body_fn *fn, void *arg)
-{
-	store_call((struct store *)c, (struct call){.id = *id,
-					      .by_id = true,
-					      .is_body = true,
-					      .from = offset,
-					      .most = length,
-					      .body_fn = fn,
-					      .arg = arg});
-}
-
-static void
-store_space(struct custody *c, struct custody_space *out)
-{
-	*out = (struct custody_space){.items = ((struct store *)c)->n, .free_bytes = 12345};
-}
-
-static const struct custody_ops store_ops = {
-	.get = store_get, .scan = store_scan, .body_read = store_body, .space = store_space};
 
 static struct address
 address_of(struct slice s)
@@ -176,7 +61,7 @@ id_of(size_t i)
 static void
 add_mails(size_t n, size_t rcpts)
 {
-	struct store *s = &w.store;
+	struct shelf *s = &w.store;
 	for (size_t k = 0; k < n; k++) {
 		size_t i = s->n++;
 		struct stored_rcpt *r = arena_array(w.arena, rcpts, sizeof(*r));
@@ -287,9 +172,7 @@ set_up(void **state)
 	assert_non_null(w.loop);
 	w.arena = arena_new(64 * 1024 * 1024);
 	loop_timer_init(&w.late, w.loop, on_late, NULL);
-	w.store.custody.ops = &store_ops;
-	w.store.last = &w.store.first;
-	loop_task_init(&w.store.task, w.loop, store_answer, &w.store);
+	shelf_init(&w.store, w.loop);
 	w.schedule = schedule_new(&sc, no_limit, NULL);
 	snprintf(w.folder, sizeof(w.folder), "/tmp/queue-hand-XXXXXX");
 	assert_non_null(mkdtemp(w.folder));
@@ -315,8 +198,7 @@ tear_down(void **state)
 	(void)state;
 	hand_free(&w.hand);
 	loop_timer_clear(&w.late);
-	loop_task_clear(&w.store.task);
-	store_answer(&w.store); /* calls that are open come back to nobody */
+	shelf_answer(&w.store); /* calls that are open come back to nobody */
 	loop_free(&w.loop);
 	schedule_free(&w.schedule);
 	arena_free(&w.arena);
@@ -736,7 +618,7 @@ test_broken_clients(void **state)
 	wait_answers(&bad, 1);
 	assert_true(bad.gone && bad.n == 0);
 	w.store.wait = false;
-	loop_task_queue(&w.store.task);
+	shelf_answer(&w.store);
 	turn();
 	connect_user(&good);
 	size_t pages;
@@ -769,7 +651,7 @@ test_gone_clients(void **state)
 	for (size_t i = 0; i < 5; i++)
 		ipc_free(&u[i].ipc);
 	turn();
-	store_answer(&w.store);
+	shelf_answer(&w.store);
 	w.done_fn(w.done_arg, &d);
 	turn();
 	/* The same with the hand itself gone: tear_down lets the store answer after it. */

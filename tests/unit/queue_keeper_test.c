@@ -326,6 +326,20 @@ queued_is_answered_at_once_and_sent(void **state)
 	assert_int_equal(s.mails, 0);
 }
 
+/* More memory than a message to a delivery process holds: it goes in a file. */
+static void
+a_large_body_in_memory(void **state)
+{
+	(void)state;
+	struct queue_parcel p = keeping_parcel(&w, "ok.1@a.example");
+	char *line = arena_alloc(w.arena, 70 * 1024);
+	memset(line, 'x', 70 * 1024);
+	assert_int_equal(relay_body_add(&p.body, (struct slice){line, 70 * 1024}), 0);
+	const struct queue_result *r = keeping_take(&w, &p, 1, BUDGET_MS);
+	assert_int_equal(r->end, QUEUE_DELIVERED);
+	assert_int_equal(buf_slice(&w.asked[0].data).n, p.body.bytes);
+}
+
 static void
 held_and_quarantined_stay(void **state)
 {
@@ -427,6 +441,22 @@ killed_it_goes_on(void **state)
 	keeping_run_for(&w, 100);
 	assert_int_equal(w.attempts, 1);
 	assert_string_equal(w.asked[0].rcpts, "silent.2@b.example");
+}
+
+/* A final dot that may be out is stored as doubt, before the client hears 250. */
+static void
+what_is_under_way_is_in_doubt(void **state)
+{
+	(void)state;
+	struct keeping_spool s;
+	const struct queue_result *r = take("silent.1@a.example", BUDGET_MS);
+	assert_int_equal(r->end, QUEUE_QUEUED);
+	keeping_kill(&w);
+	keeping_look(&w, &s);
+	assert_int_equal(s.doubt, 1);
+	assert_int_equal(s.waiting, 0);
+	keeping_start(&w);
+	keeping_until(&w, &w.attempts, 1);
 }
 
 /* ---- the way ---- */
@@ -547,6 +577,165 @@ nothing_is_acknowledged_that_is_not_stored(void **state)
 	}
 }
 
+/* Nothing is said before the store knows: then what it knows. */
+static void
+an_unknown_outcome_is_found_out(void **state)
+{
+	(void)state;
+	static const struct fault_case cases[] = {
+		{FAULT_UNKNOWN_STORED, 250}, {FAULT_UNKNOWN_LOST, 451}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct keeping_spool s;
+		memset(&w, 0, sizeof(w));
+		plan = (struct fault_plan){.kind = cases[i].kind, .times = 1};
+		w.start.open = open_faulty;
+		keeping_open(&w);
+		const struct queue_result *r = take("450.1@a.example ok.2@b.example", 0);
+		assert_int_equal(r->reply.code, cases[i].code);
+		if (cases[i].code == 250)
+			keeping_until(&w, &w.attempts, 2); /* deliveries go on */
+		keeping_run_for(&w, 50);
+		assert_int_equal(w.attempts, cases[i].code == 250 ? 2 : 0);
+		look(&s);
+		assert_int_equal(s.mails, cases[i].code == 250);
+		keeping_close(&w);
+	}
+}
+
+/* How often a remote was asked to take a mail for this recipient. */
+static size_t
+asked_for(const char *rcpt)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < w.n_asked; i++)
+		n += strstr(w.asked[i].rcpts, rcpt) != NULL && !w.asked[i].null_sender;
+	return n;
+}
+
+static size_t
+told_of(const char *rcpt)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < w.n_asked; i++)
+		n += w.asked[i].null_sender && says(&w.asked[i], rcpt);
+	return n;
+}
+
+enum { STEPS = 5, ROUNDS = 8, MAILS = STEPS * ROUNDS, FAULTS = 12 };
+
+/* One mail of each kind, so that each step of a transaction meets each fault. */
+static void
+send_step(unsigned number, bool answered[MAILS])
+{
+	static const char *const kinds[STEPS][2] = {
+		{"ok"},         /* put, drop */
+		{"ok", "550"},  /* put, notice with a note or the drop */
+		{"ok", "450"},  /* put, note */
+		{"550", "450"}, /* put, notice, and what waits stays */
+		{"ok"},         /* quarantined, released by hand */
+	};
+	char rcpts[128];
+	unsigned step = number % STEPS;
+	int used = snprintf(rcpts, sizeof(rcpts), "%s.%u.@a.example", kinds[step][0], number);
+	if (kinds[step][1] != NULL)
+		snprintf(rcpts + used, sizeof(rcpts) - (size_t)used, " %s.%u.@b.example",
+			kinds[step][1], number);
+	struct queue_parcel p = keeping_parcel(&w, rcpts);
+	if (step == STEPS - 1) {
+		p.mail.kind = STORED_QUARANTINE;
+		p.mail.quarantine = SLICE("spam");
+	}
+	const struct queue_result *r = keeping_take(&w, &p, 1, number % 2 != 0 ? BUDGET_MS : 0);
+	answered[number] = r->reply.code == 250;
+	assert_true(answered[number] || r->reply.code == 451);
+	if (step == STEPS - 1 && answered[number]) {
+		struct custody_id id = r->id;
+		for (int i = 0; i < 100 && keeping_act(&w, HAND_RELEASE, &id) != 1; i++)
+			keeping_run_for(&w, 100);
+	}
+}
+
+/* What was acknowledged has come where it belongs, or is told of; nothing twice. */
+static size_t
+account(const bool answered[MAILS])
+{
+	char rcpt[32];
+	size_t waiting = 0;
+	for (unsigned i = 0; i < MAILS; i++) {
+		unsigned step = i % STEPS;
+		size_t least = answered[i] ? 1 : 0;
+		snprintf(rcpt, sizeof(rcpt), "ok.%u.@", i);
+		if (step != 3 && (asked_for(rcpt) < least || asked_for(rcpt) > 1))
+			fail_msg("%s: asked for %zu times", rcpt, asked_for(rcpt));
+		snprintf(rcpt, sizeof(rcpt), "550.%u.@", i);
+		if ((step == 1 || step == 3) && (told_of(rcpt) < least || told_of(rcpt) > 1))
+			fail_msg("%s: told of %zu times", rcpt, told_of(rcpt));
+		waiting += answered[i] && (step == 2 || step == 3);
+	}
+	return waiting;
+}
+
+static void
+faults_at_every_step(enum fault_kind kind, unsigned every)
+{
+	bool answered[MAILS];
+	struct keeping_spool s;
+	size_t n = 0;
+	memset(&w, 0, sizeof(w));
+	plan = (struct fault_plan){.kind = kind, .every = every, .times = FAULTS};
+	w.start.open = open_faulty;
+	keeping_open(&w);
+	for (unsigned i = 0; i < MAILS; i++) {
+		send_step(i, answered);
+		n += answered[i];
+		keeping_run_for(&w, answered[i] ? 5 : 80); /* the store is tried again */
+	}
+	print_message("fault %d, each %u-th: %zu of %d answered 250\n", kind, every, n, MAILS);
+	assert_true(n > 0 && (n < MAILS || kind == FAULT_READ || every > 1));
+	keeping_run_for(&w, 7000); /* asked again: notes, drops, notices */
+	size_t waiting = account(answered);
+	look(&s);
+	assert_int_equal(s.mails, waiting);
+	assert_int_equal(s.notices + s.quarantined + s.held + s.failed, 0);
+	keeping_close(&w);
+}
+
+static void
+the_store_fails_at_every_step(void **state)
+{
+	(void)state;
+	static const enum fault_kind kinds[] = {
+		FAULT_SYNC, FAULT_UNKNOWN_STORED, FAULT_UNKNOWN_LOST, FAULT_READ};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i] != FAULT_READ) /* of two reads of a mail always the body's */
+			faults_at_every_step(kinds[i], 2);
+		faults_at_every_step(kinds[i], 3);
+		faults_at_every_step(kinds[i], 5);
+	}
+}
+
+/* Twice: it is held, with an alarm, and goes out when a person lets it. */
+static void
+a_body_that_cannot_be_read_is_held(void **state)
+{
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	plan = (struct fault_plan){.kind = FAULT_READ, .every = 2, .times = 2};
+	w.start.open = open_faulty;
+	w.settings.queue = (struct conf_queue){.retry_ms = 50,
+		.retry_most_ms = 100,
+		.lifetime_ms = 3600 * 1000,
+		.attempts = 200};
+	keeping_open(&w);
+	(void)take("ok.1@a.example 450.2@b.example", 0); /* a, b from memory; b again, read */
+	keeping_until(&w, &w.attempts, 2);
+	keeping_run_for(&w, 3000);
+	assert_int_equal(w.attempts, 2);
+	assert_int_equal(keeping_act(&w, HAND_RELEASE, &w.result.id), 1);
+	keeping_until(&w, &w.attempts, 3);
+	keeping_close(&w);
+}
+
 int
 main(void)
 {
@@ -561,17 +750,22 @@ main(void)
 		IN_WORLD(strangers_mail_goes_to_the_quarantine),
 		IN_WORLD(refused_by_a_rule_beside_others),
 		IN_WORLD(queued_is_answered_at_once_and_sent),
+		IN_WORLD(a_large_body_in_memory),
 		IN_WORLD(held_and_quarantined_stay),
 		IN_WORLD(a_hold_ends),
 		IN_WORLD(withdrawn_where_all_refuse),
 		cmocka_unit_test(cancelled_leaves_nothing),
 		IN_WORLD(a_dead_delivery_process_leaves_doubt),
 		IN_WORLD(killed_it_goes_on),
+		IN_WORLD(what_is_under_way_is_in_doubt),
 		cmocka_unit_test(the_smarthost_takes_over),
 		cmocka_unit_test(greylisted_keeps_its_address),
 		cmocka_unit_test(given_up_in_the_end),
 		IN_WORLD(one_client_waits_so_often),
 		cmocka_unit_test(nothing_is_acknowledged_that_is_not_stored),
+		cmocka_unit_test(an_unknown_outcome_is_found_out),
+		cmocka_unit_test(the_store_fails_at_every_step),
+		cmocka_unit_test(a_body_that_cannot_be_read_is_held),
 	};
 	return cmocka_run_group_tests_name("queue_keeper", tests, NULL, NULL);
 }

@@ -95,7 +95,7 @@ static const struct parcels_case cases[] = {
 		{"x@a.example", "y@c.example"}, {0}, NULL},
 	{"and keeps what is quarantined", HEAD FILTER DOMAINS BLOCKS, false, true,
 		{"x@a.example"}, {QUARANTINE},
-		"quarantine(quarantine,f.conf:4) 0:x/domain/a.example;"},
+		"quarantine(quarantine,f.conf:4) 0:x/route/a.example;"},
 };
 
 struct lab {

@@ -253,7 +253,7 @@ class Server:
             except OSError:
                 return
             session = Session(peer[0])
-            connection = _Connection(self, sock, session)
+            connection = self.CONNECTION(self, sock, session)
             with self._lock:
                 self.sessions.append(session)
                 self._connections.append(connection)
@@ -274,7 +274,7 @@ class _Closed(Exception):
     pass
 
 
-class _Connection:
+class Connection:
     """The conversation of one client with a Server."""
 
     def __init__(self, server, sock, session):
@@ -415,6 +415,9 @@ class _Connection:
 
     def send(self, data):
         self.sock.sendall(data)
+
+
+Server.CONNECTION = Connection  # a test may have another one
 
 
 def message(subject="test", sender="alice@sender.example", to="bob@example.com", body="Hello.\r\n",
