@@ -497,8 +497,8 @@ def test_blocked_way_opens(start, remotes):
     """After five minutes one mail tries the way; the second that passes opens it."""
     _, gate = blocked(start, remotes)
     time.sleep(301)
-    with Remote("198.51.100.164", name="four.far.example") as four, \
-            Remote("198.51.100.165", name="five.far.example") as five:
+    with Remote("198.51.100.164", name="mx.far4.example") as four, \
+            Remote("198.51.100.165", name="mx.far5.example") as five:
         assert f"{SMART} has it" not in str(send(["c@far4.example"]).dot)
         assert f"{SMART} has it" not in str(send(["c@far5.example"]).dot)
         gate.wait_event("egress", state="open")
