@@ -371,6 +371,15 @@ has_turned(const struct mail *m, const struct part *p)
 	return false;
 }
 
+/* The remote has too much to do; a mailbox that is locked (X.1.X, X.2.X) says nothing of it. */
+static bool
+is_busy(const struct stored_rcpt_note *n)
+{
+	bool mailbox = n->reply.has_enhanced &&
+		       (n->reply.enhanced[1] == 1 || n->reply.enhanced[1] == 2);
+	return mail_waits(n) && n->failure.class == FAILURE_BUSY && !mailbox;
+}
+
 /* What it says of the site, and when the rest of the part is due. */
 static void
 tell_schedule(struct mail *m, struct part *p, const struct delivery_result *r)
@@ -380,7 +389,7 @@ tell_schedule(struct mail *m, struct part *p, const struct delivery_result *r)
 	for (uint32_t i = 0; i < p->n_asked; i++) {
 		const struct stored_rcpt_note *n = &m->note.rcpts[p->asked[i]];
 		worked = worked || n->state == RCPT_DELIVERED;
-		busy = busy || (mail_waits(n) && n->failure.class == FAILURE_BUSY);
+		busy = busy || is_busy(n);
 	}
 	if (r->mx_set != 0 && p->way == DELIVERY_BY_SEND)
 		schedule_site_is(k->schedule, m->mail.rcpts[p->asked[0]].site, r->mx_set);

@@ -170,7 +170,10 @@ def test_nonsense(gate):
                  struct.pack(">I", 13) + b"O" + b"\0" * 12, b"\0\0\0\1E"):
         with milter.Mta(GATE, PORT, timeout=5) as mta:
             mta.sock.sendall(data)
-            mta.sock.shutdown(1)
+            try:
+                mta.sock.shutdown(1)
+            except OSError:  # it has ended already
+                continue
             assert mta.receive() == ("", b"")
     with milter.Mta(GATE, PORT) as mta:
         assert mta.negotiate(actions=milter.ADD_HEADERS) is None
