@@ -663,24 +663,33 @@ send_step(unsigned number, bool answered[MAILS])
 	}
 }
 
-/* What was acknowledged has come where it belongs, or is told of; nothing twice. */
+/* What was acknowledged and has not come where it belongs, nor is told of; nothing comes twice.
+ */
 static size_t
-account(const bool answered[MAILS])
+missing(const bool answered[MAILS])
 {
 	char rcpt[32];
-	size_t waiting = 0;
+	size_t n = 0;
 	for (unsigned i = 0; i < MAILS; i++) {
 		unsigned step = i % STEPS;
 		size_t least = answered[i] ? 1 : 0;
 		snprintf(rcpt, sizeof(rcpt), "ok.%u.@", i);
-		if (step != 3 && (asked_for(rcpt) < least || asked_for(rcpt) > 1))
-			fail_msg("%s: asked for %zu times", rcpt, asked_for(rcpt));
+		n += step != 3 && asked_for(rcpt) < least;
+		assert_true(asked_for(rcpt) <= 1);
 		snprintf(rcpt, sizeof(rcpt), "550.%u.@", i);
-		if ((step == 1 || step == 3) && (told_of(rcpt) < least || told_of(rcpt) > 1))
-			fail_msg("%s: told of %zu times", rcpt, told_of(rcpt));
-		waiting += answered[i] && (step == 2 || step == 3);
+		n += (step == 1 || step == 3) && told_of(rcpt) < least;
+		assert_true(told_of(rcpt) <= 1);
 	}
-	return waiting;
+	return n;
+}
+
+/* Notes, drops and notices that failed are asked for again. */
+static void
+wait_for_all(const bool answered[MAILS])
+{
+	for (int i = 0; i < 80 && missing(answered) != 0; i++)
+		keeping_run_for(&w, 100);
+	keeping_run_for(&w, 500);
 }
 
 static void
@@ -688,7 +697,7 @@ faults_at_every_step(enum fault_kind kind, unsigned every)
 {
 	bool answered[MAILS];
 	struct keeping_spool s;
-	size_t n = 0;
+	size_t n = 0, waiting = 0;
 	memset(&w, 0, sizeof(w));
 	plan = (struct fault_plan){.kind = kind, .every = every, .times = FAULTS};
 	w.start.open = open_faulty;
@@ -696,15 +705,18 @@ faults_at_every_step(enum fault_kind kind, unsigned every)
 	for (unsigned i = 0; i < MAILS; i++) {
 		send_step(i, answered);
 		n += answered[i];
+		waiting += answered[i] && (i % STEPS == 2 || i % STEPS == 3);
 		keeping_run_for(&w, answered[i] ? 5 : 80); /* the store is tried again */
 	}
 	print_message("fault %d, each %u-th: %zu of %d answered 250\n", kind, every, n, MAILS);
-	assert_true(n > 0 && (n < MAILS || kind == FAULT_READ || every > 1));
-	keeping_run_for(&w, 7000); /* asked again: notes, drops, notices */
-	size_t waiting = account(answered);
+	assert_true(kind == FAULT_READ ? n == MAILS : n > 0 && n < MAILS);
+	wait_for_all(answered);
+	size_t lost = missing(answered);
 	look(&s);
-	assert_int_equal(s.mails, waiting);
-	assert_int_equal(s.notices + s.quarantined + s.held + s.failed, 0);
+	/* A body that could not be read twice is held for a person: by chance. */
+	assert_true(kind == FAULT_READ ? lost <= s.held : lost + s.held == 0);
+	assert_int_equal(s.mails + s.notices, waiting + s.held);
+	assert_int_equal(s.quarantined + s.failed, 0);
 	keeping_close(&w);
 }
 
