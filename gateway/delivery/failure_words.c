@@ -73,7 +73,8 @@ name_bytes(struct slice words, size_t at)
 	struct slice rest = slice_from(words, at + n);
 	if (url && slice_starts(rest, SLICE("://"))) {
 		n++;
-		while (at + n < words.n && (!ends_address(words.p[at + n]) || words.p[at + n] == ':'))
+		while (at + n < words.n &&
+			(!ends_address(words.p[at + n]) || words.p[at + n] == ':'))
 			n++;
 		return n;
 	}

@@ -368,6 +368,7 @@ keeper_close(struct keeper *k)
 	custody_close(&k->custody); /* open calls are answered first */
 	mail_forget_all(k);
 	drops_close(k);
+	take_forget_waits(k);
 	keeper_outlets_close(k);
 	peer_free(&k->signer);
 	service_free(&k->service);

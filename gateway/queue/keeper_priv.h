@@ -263,6 +263,7 @@ void take_progress(struct take *t); /* an attempt of one of its mails has ended 
 bool take_try(struct take *t, struct mail *m, uint32_t part);
 void take_settled(struct take *t); /* notices of one of its mails are stored, or not */
 void take_close_all(struct keeper *k);
+void take_forget_waits(struct keeper *k); /* at the end */
 
 /* reply.c: what the client hears, from what became of all recipients. Pure. */
 struct reply_count {

@@ -13,12 +13,18 @@
 #include "base/must.h"
 #include "queue/keeper_priv.h"
 
-enum { RESULT_RCPTS_MOST = 1000 };
+enum {
+	RESULT_RCPTS_MOST = 1000,
+	/* Since it came with more than may wait: it has a queue of its own. */
+	BULK_MS = 10 * 1000,
+	BULK_WAIT_MS = 1000, /* then nothing of it waits longer */
+};
 
-struct wait_count { /* clients that are kept waiting */
+struct wait_count { /* clients that are kept waiting, or send in bulk */
 	LIST_ENTRY(wait_count) link;
 	struct slice client; /* behind it */
 	unsigned n;
+	uint64_t bulk_until_ms;
 };
 
 struct take {
@@ -32,44 +38,95 @@ struct take {
 	struct buf *packed;  /* envelopes, and the notes of the commit under way: two a mail */
 	struct wait_count *wait;
 	struct loop_timer timer;
-	bool trying;    /* attempts may still begin for it */
-	bool storing;   /* a commit is under way */
-	bool cancelled; /* nobody wants the answer */
-	bool failed;    /* the store does not take it: `why_failed` when nothing is under way */
+	uint64_t until_ms; /* when it goes off */
+	bool trying;       /* attempts may still begin for it */
+	bool storing;      /* a commit is under way */
+	bool cancelled;    /* nobody wants the answer */
+	bool failed; /* the store does not take it: `why_failed` when nothing is under way */
 	enum queue_end why_failed;
 	bool put_dirty; /* attempts were under way when it was packed */
 };
 
 static void conclude(struct take *t);
 
-static struct wait_count *
-wait_begin(struct keeper *k, struct slice client)
+static void
+wait_free(struct wait_count *w)
 {
-	struct wait_count *w;
-	LIST_FOREACH (w, &k->waits, link)
+	LIST_REMOVE(w, link);
+	mem_free(w);
+}
+
+/* By client; those that have nothing waiting and send in bulk no more go on the way. */
+static struct wait_count *
+wait_find(struct keeper *k, struct slice client)
+{
+	struct wait_count *w, *next, *found = NULL;
+	for (w = LIST_FIRST(&k->waits); w != NULL; w = next) {
+		next = LIST_NEXT(w, link);
 		if (slice_eq(w->client, client))
-			break;
-	if (w == NULL) {
-		w = mem_new(sizeof(*w) + client.n);
-		if (client.n != 0)
-			memcpy(w + 1, client.p, client.n);
-		w->client = (struct slice){(const char *)(w + 1), client.n};
-		LIST_INSERT_HEAD(&k->waits, w, link);
-	} else if (w->n >= KEEPER_WAITS_MOST) {
-		return NULL;
+			found = w;
+		else if (w->n == 0 && w->bulk_until_ms <= loop_now(k->loop))
+			wait_free(w);
 	}
-	w->n++;
+	if (found != NULL)
+		return found;
+	w = mem_new(sizeof(*w) + client.n);
+	if (client.n != 0)
+		memcpy(w + 1, client.p, client.n);
+	*w = (struct wait_count){.client = {(const char *)(w + 1), client.n}};
+	LIST_INSERT_HEAD(&k->waits, w, link);
 	return w;
+}
+
+static void
+wait_for(struct take *t, uint32_t ms)
+{
+	t->until_ms = loop_now(t->keeper->loop) + ms;
+	loop_timer_set(&t->timer, ms);
+}
+
+/*
+ * It has as many waiting as it may and comes with one more: a client that sends in bulk, and
+ * has a queue of its own. Its last mails should not keep it for the whole budget.
+ */
+static void
+wait_is_bulk(struct keeper *k, struct wait_count *w)
+{
+	uint64_t now = loop_now(k->loop);
+	bool known = w->bulk_until_ms > now;
+	struct take *t;
+	w->bulk_until_ms = now + BULK_MS;
+	if (known)
+		return;
+	LIST_FOREACH (t, &k->takes, link)
+		if (t->wait == w && t->trying && t->until_ms > now + BULK_WAIT_MS)
+			wait_for(t, BULK_WAIT_MS);
+}
+
+static void
+wait_begin(struct take *t)
+{
+	struct keeper *k = t->keeper;
+	uint32_t ms = t->take.budget_ms;
+	struct wait_count *w = wait_find(k, t->take.client);
+	if (w->n >= KEEPER_WAITS_MOST) {
+		wait_is_bulk(k, w);
+		return;
+	}
+	if (w->bulk_until_ms > loop_now(k->loop) && ms > BULK_WAIT_MS)
+		ms = BULK_WAIT_MS;
+	w->n++;
+	t->wait = w;
+	wait_for(t, ms);
 }
 
 static void
 wait_end(struct take *t)
 {
-	if (t->wait != NULL && --t->wait->n == 0) {
-		LIST_REMOVE(t->wait, link);
-		mem_free(t->wait);
-	}
+	struct wait_count *w = t->wait;
 	t->wait = NULL;
+	if (w != NULL && --w->n == 0 && w->bulk_until_ms <= loop_now(t->keeper->loop))
+		wait_free(w);
 }
 
 static unsigned
@@ -512,12 +569,12 @@ begin(struct take *t)
 	struct keeper *k = t->keeper;
 	t->trying = t->take.budget_ms != 0 && !k->loading;
 	/* What may be given back is tried: who brings it waits for its servers, as ever. */
-	if (t->trying && !t->take.give_back) {
-		t->wait = wait_begin(k, t->take.client);
+	if (t->trying && t->take.give_back) {
+		wait_for(t, t->take.budget_ms);
+	} else if (t->trying) {
+		wait_begin(t);
 		t->trying = t->wait != NULL;
 	}
-	if (t->trying)
-		loop_timer_set(&t->timer, t->take.budget_ms);
 	struct mail *only = single(t);
 	if (only != NULL && t->trying) {
 		t->storing = true;
@@ -609,6 +666,13 @@ take_client_gone(struct keeper *k, struct service_client *from)
 		t->from = NULL;
 		cancel(t);
 	}
+}
+
+void
+take_forget_waits(struct keeper *k)
+{
+	while (!LIST_EMPTY(&k->waits))
+		wait_free(LIST_FIRST(&k->waits));
 }
 
 void

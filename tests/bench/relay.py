@@ -76,11 +76,6 @@ def disk():
         shutil.rmtree(path, ignore_errors=True)
 
 
-def queue_of(gate):
-    """`postern queue --json`: one object a mail."""
-    return proc.run(postern.binary("postern"), "-f", gate.config, "queue", "--json").stdout
-
-
 class Postern(systems.System):
     def __init__(self, way, number, folder, trust_file):
         super().__init__("Postern " + way, number)
@@ -98,16 +93,22 @@ class Postern(systems.System):
             super().stop()
 
 
+def postfix_root(name, folder):
+    """Where Postfix is installed, the queue of the instance of that name being on the disk."""
+    root = Root.get("postfix", "postfix")
+    spool, on_disk = root.file(f"/var/spool/postfix-{name}"), folder / f"postfix-{name}"
+    for path in (spool, on_disk):
+        path.mkdir(parents=True)
+    proc.run("mount", "--bind", on_disk, spool)
+    return root
+
+
 class PostfixRelay(systems.System):
     """Debian's settings; its queue is mounted from the disk."""
 
     def __init__(self, number, folder):
         super().__init__(POSTFIX, number)
-        root = Root.get("postfix", "postfix")
-        spool = root.file("/var/spool/postfix-relay")
-        for path in (spool, folder / "postfix"):
-            path.mkdir(parents=True)
-        proc.run("mount", "--bind", folder / "postfix", spool)
+        root = postfix_root("relay", folder)
         self.peer = Postfix("relay", self.address, root=root, networks=("192.0.2.0/24",),
                             relayhost=f"[{self.sink_address}]:25",
                             main={"virtual_mailbox_domains": "", **systems.RELAY})

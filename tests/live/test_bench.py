@@ -1,5 +1,6 @@
 """The benchmarks in small, without peers and clocks: that they still run, and still prove that the
-work was done. Their figures are only taken by tests/run --long.
+work was done. Their figures are only taken by tests/run --long. `waits` and `fanout` take minutes by their nature
+and are run there alone.
 """
 import sys
 
@@ -34,6 +35,15 @@ def test_in_small(laboratory, capsys, what, says):
     bench, nsd, key = laboratory
     bench.run(bench.options([what, *SMALL]), nsd, key)
     assert says in capsys.readouterr().out
+
+
+def test_relay_in_small(laboratory, capsys):
+    """Every mail that was answered 250 reaches the smarthost, from a spool on a disk."""
+    import relay
+    _, nsd, _ = laboratory
+    relay.run(relay.options(["--alone", "--ways", "queued", "--rounds", "1", "--mails", "20",
+                             "--sessions", "4", "--per", "5"]), nsd, number=57)
+    assert "round 1 Postern queued" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("rule, why", [

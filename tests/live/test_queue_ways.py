@@ -394,6 +394,74 @@ def test_answer_at_rcpt(start, remotes):
     assert not notices(remotes["own"])
 
 
+# ---- how long, for whom, and how much
+
+def test_budget_of_a_connection(start, remotes):
+    """Each mail has its time, all of a connection together have theirs."""
+    spool = start("send direct answer within 3s per mail, 4s per connection\n" + ALL)
+    took = []
+    with smtp.Client(SUBMIT, source=CLIENT, timeout=60) as client:
+        for n in range(3):
+            before = time.monotonic()
+            said = client.mail(f"u{n}@ours.example", [f"hush-{n}@one.ways.example"],
+                               smtp.message("slow", f"u{n}@ours.example"))
+            took.append(time.monotonic() - before)
+            assert said.dot.code == 250 and "Queued" in str(said.dot), said
+    assert took[0] > 2.9 and 0.5 < took[1] < 2.5 and took[2] < 0.9, took
+    remotes["first"].mended.set()
+    spool.wait_empty()
+    assert remotes["first"].arrived() == [f"hush-{n}@one.ways.example" for n in range(3)]
+
+
+@pytest.mark.parametrize("word, arrives", [("mute", False), ("hush", True)])
+@pytest.mark.parametrize("sites", [1, 2])
+def test_client_goes_away(start, remotes, word, arrives, sites):
+    """No final dot is started for a client that is gone; one that is out is not cut, nor repeated."""
+    spool = start("send direct answer within 20s per mail\n" + ALL)
+    hosts = ["one", "two"][:sites]
+    recipients = [f"{word}@{host}.ways.example" for host in hosts]
+    servers = [remotes["first"], remotes["second"]][:sites]
+    client = smtp.Client(SUBMIT, source=CLIENT)
+    client.command("EHLO client.example")
+    client.command(f"MAIL FROM:<{SENDER}>")
+    for recipient in recipients:
+        client.command(f"RCPT TO:<{recipient}>")
+    client.command("DATA")
+    client.send(smtp.stuffed(smtp.message("gone", SENDER, recipients[0])))
+    proc.wait_until(lambda: all(s.asked for s in servers), "the remotes")
+    time.sleep(1)
+    client.reset()
+    time.sleep(1)
+    for server in servers:
+        server.mended.set()
+    time.sleep(3)
+    spool.wait_empty()
+    for server, recipient in zip(servers, recipients):
+        assert server.arrived() == [recipient] * arrives
+    assert not notices(remotes["own"])
+
+
+def test_large_mail_and_restart(start, remotes):
+    """A mail of a megabyte over two sites; what waits goes on after a restart, byte for byte."""
+    spool = start(DIRECT + ALL)
+    message = smtp.message("large", SENDER, "a@one.ways.example",
+                           body=".dots\r\n..\r\n" + ("0123456789" * 9 + "\r\n") * 11000)
+    with smtp.Client(SUBMIT, source=CLIENT, timeout=60) as client:
+        said = client.mail(SENDER, ["a@two.ways.example", "later@one.ways.example"], message)
+    assert said.dot.code == 250 and "1 delivered, 0 refused, 1 queued" in str(said.dot), said
+    spool.gate.stop()
+    spool.gate.start()
+    proc.wait_until(lambda: len(spool.gate.events("ready")) == 2, "the second start", 20)
+    assert spool.of(SENDER)[0]["recipients"]["waiting"] == 1
+    remotes["first"].mended.set()
+    spool.wait_empty()
+    assert remotes["first"].arrived() == ["later@one.ways.example"]
+    assert remotes["second"].arrived() == ["a@two.ways.example"]
+    for each in ("first", "second"):
+        got = remotes[each].mails[0].message
+        assert got.endswith(message) and got[:-len(message)].startswith(b"Received: ")
+
+
 # ---- the way out is bad
 
 def blocked(start, remotes):
@@ -429,8 +497,8 @@ def test_blocked_way_opens(start, remotes):
     """After five minutes one mail tries the way; the second that passes opens it."""
     _, gate = blocked(start, remotes)
     time.sleep(301)
-    with Remote("198.51.100.164", name="four.far.example") as four, \
-            Remote("198.51.100.165", name="five.far.example") as five:
+    with Remote("198.51.100.164", name="mx.far4.example") as four, \
+            Remote("198.51.100.165", name="mx.far5.example") as five:
         assert f"{SMART} has it" not in str(send(["c@far4.example"]).dot)
         assert f"{SMART} has it" not in str(send(["c@far5.example"]).dot)
         gate.wait_event("egress", state="open")

@@ -126,7 +126,7 @@ def labels():
 
 
 def cases():
-    """Dicts: file, reason, code, enhanced, phase, words, template, held (bool)."""
+    """Dicts: file, reason, dsn, code, enhanced, phase, words, template, held (bool)."""
     rows = labels()
     recipients = collections.Counter(row["file"] for row in rows)
     out = []
@@ -145,7 +145,7 @@ def cases():
         code, enhanced, words = split_reply(reply)
         key = template_of(words) + " " + code
         held = hashlib.sha256(key.encode()).digest()[0] % 3 == 0
-        out.append({"file": row["file"], "reason": row["reason"], "code": code,
+        out.append({"file": row["file"], "reason": row["reason"], "dsn": row["dsn"], "code": code,
                     "enhanced": enhanced, "phase": phase_of(reply, text), "words": words,
                     "template": key, "held": held})
     return out

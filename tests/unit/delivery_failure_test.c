@@ -324,82 +324,110 @@ parse(struct slice text, struct err *err)
 }
 
 /* One rule, one reply, whether it fits. */
+static const struct {
+	const char *rule, *line, *host;
+	enum failure_phase at;
+	bool fits;
+} conditions[] = {
+	{"", "550 x", "", FAILURE_AT_RCPT, true},
+	{"at rcpt,dot", "550 x", "", FAILURE_AT_DOT, true},
+	{"at rcpt,dot", "550 x", "", FAILURE_AT_DATA, false},
+	{"code 550", "550 x", "", FAILURE_AT_RCPT, true},
+	{"code 550", "551 x", "", FAILURE_AT_RCPT, false},
+	{"code 4xx,55x", "559 x", "", FAILURE_AT_RCPT, true},
+	{"code 4xx,55x", "560 x", "", FAILURE_AT_RCPT, false},
+	{"enhanced 5.7.1", "550 5.7.1 x", "", FAILURE_AT_RCPT, true},
+	{"enhanced 5.7.1", "550 5.7.10 x", "", FAILURE_AT_RCPT, false},
+	{"enhanced 5.7.1", "550 x", "", FAILURE_AT_RCPT, false},
+	{"enhanced *.7.600-649", "550 5.7.649 x", "", FAILURE_AT_RCPT, true},
+	{"enhanced *.7.600-649", "550 5.7.650 x", "", FAILURE_AT_RCPT, false},
+	{"enhanced 4.*.*,5.*.9", "550 5.1.9 x", "", FAILURE_AT_RCPT, true},
+	{"enhanced 5.1.1", "550 x (#5.1.1)", "", FAILURE_AT_RCPT, true},
+	{"enhanced 5.1.1", "550 x 5.1.1.", "", FAILURE_AT_RCPT, true},
+	{"enhanced 5.1.1", "550 x 5.1.1.4", "", FAILURE_AT_RCPT, false},
+	{"enhanced 5.1.1", "550 x 15.1.1", "", FAILURE_AT_RCPT, false},
+	{"enhanced 5.1.1", "550 x 2.5.1.1", "", FAILURE_AT_RCPT, false},
+	{"enhanced 5.1.1", "550 x 5.1.1a", "", FAILURE_AT_RCPT, false},
+	{"enhanced 5.1.1", "550 5.1. then 5.1.1", "", FAILURE_AT_RCPT, true},
+	{"enhanced 4.1.1", "550 x 4.1.1", "", FAILURE_AT_RCPT, false},
+	{"enhanced none", "550 x", "", FAILURE_AT_RCPT, true},
+	{"enhanced none", "550 5.0.0 x", "", FAILURE_AT_RCPT, false},
+	{"enhanced none", "550 x (#5.0.0)", "", FAILURE_AT_RCPT, false},
+	{"enhanced none,*.1.*", "550 5.1.0 x", "", FAILURE_AT_RCPT, true},
+	{"enhanced *.*.*", "550 x", "", FAILURE_AT_RCPT, false},
+	{"host mx.example.com", "550 x", "MX.example.com", FAILURE_AT_RCPT, true},
+	{"host mx.example.com", "550 x", "mx.example.com.au", FAILURE_AT_RCPT, false},
+	{"host *.example.com", "550 x", "a.b.example.com", FAILURE_AT_RCPT, true},
+	{"host *.example.com", "550 x", "example.com", FAILURE_AT_RCPT, false},
+	{"host mx*.a.*.com", "550 x", "mx1.A.b.com", FAILURE_AT_RCPT, true},
+	{"host mx*.a.*.com", "550 x", "mx1.a.com", FAILURE_AT_RCPT, false},
+	{"host mx*mx", "550 x", "mx", FAILURE_AT_RCPT, false},
+	{"host *", "550 x", "", FAILURE_AT_RCPT, true},
+	{"host a,b", "550 x", "b", FAILURE_AT_RCPT, true},
+	{"words \"no user\"", "550 Sorry, No  User", "", FAILURE_AT_RCPT, true},
+	{"words \"no user\"", "550-sorry, no\r\n550 user", "", FAILURE_AT_RCPT, true},
+	{"words \"no user\"", "550 casino user", "", FAILURE_AT_RCPT, false},
+	{"words \"no user\"", "550 casino user, no username", "", FAILURE_AT_RCPT, true},
+	{"words \"*no user\"", "550 casino user", "", FAILURE_AT_RCPT, true},
+	{"words \"no*user*here\"", "550 no such user is here", "", FAILURE_AT_RCPT, true},
+	{"words \"no*user*here\"", "550 here is no user", "", FAILURE_AT_RCPT, false},
+	{"words \"aa\" | \"bb\"", "550 bb", "", FAILURE_AT_RCPT, true},
+	{"words \"aa\" words \"bb\"", "550 bb", "", FAILURE_AT_RCPT, false},
+	{"words \"aa\" words \"bb\"", "550 bb aa", "", FAILURE_AT_RCPT, true},
+	{"words \"aa\" but \"bb\" | \"cc\"", "550 aa", "", FAILURE_AT_RCPT, true},
+	{"words \"aa\" but \"bb\" | \"cc\"", "550 cc aa", "", FAILURE_AT_RCPT, false},
+	{"words \"spam\"", "550 <spam@spam.example>: no", "", FAILURE_AT_RCPT, false},
+	{"words \"<@>: no\"", "550 <spam@spam.example>: no", "", FAILURE_AT_RCPT, true},
+	{"words \"@\"", "550 @", "", FAILURE_AT_RCPT, true},
+	{"words \"from %\"", "550 from 192.0.2.1.", "", FAILURE_AT_RCPT, true},
+	{"words \"from [%]\"", "550 from [2001:db8::1]", "", FAILURE_AT_RCPT, true},
+	{"words \"from %\"", "550 from 192.0.2.1a", "", FAILURE_AT_RCPT, false},
+	{"words \"from %\"", "550 from 5.7.1", "", FAILURE_AT_RCPT, false},
+	/* URLs and names of hosts */
+	{"words \"spam\"", "550 see http://spam.example/spam?a=[spam]", "", FAILURE_AT_RCPT,
+		true}, /* what a bracket ends */
+	{"words \"spam\"", "550 see https://spam.example:25/spam?spam", "", FAILURE_AT_RCPT,
+		false},
+	{"words \"spam\"", "550 see http://example.com spam", "", FAILURE_AT_RCPT, true},
+	{"words \"*spam\"", "550 see http://example.com/spam", "", FAILURE_AT_RCPT, true},
+	{"words \"see ~ ,\"", "550 see http://a.b/c ,", "", FAILURE_AT_RCPT, true},
+	{"words \"spam\"", "550 spam.mx.example says no", "", FAILURE_AT_RCPT, false},
+	{"words \"spam\"", "550 no.mx.spam: no", "", FAILURE_AT_RCPT, false},
+	{"words \"*spam\"", "550 spam.mx.example says no", "", FAILURE_AT_RCPT, true},
+	{"words \"spam\"", "550 spam.example says no", "", FAILURE_AT_RCPT, true},
+	{"words \"spam\"", "550 spam...12ab...", "", FAILURE_AT_RCPT, true},
+	{"words \"spam\"", "550 it.is.spam.", "", FAILURE_AT_RCPT, false},
+	{"words \"spam\"", "550 is.spam.", "", FAILURE_AT_RCPT, true},
+	{"words \"http\"", "550 http", "", FAILURE_AT_RCPT, true},
+	{"words \"http\"", "550 http://", "", FAILURE_AT_RCPT, false},
+	/* the prefix of Postfix */
+	{"words \"recipient\"", "550 Recipient address rejected: no", "", FAILURE_AT_RCPT,
+		false},
+	{"words \"*recipient\"", "550 Recipient address rejected: no", "", FAILURE_AT_RCPT,
+		true},
+	{"words \"recipient\"", "550 Recipient address rejected:", "", FAILURE_AT_RCPT, true},
+	{"words \"aa\"\n\t| \"bb\"\n code 550", "550 bb", "", FAILURE_AT_RCPT, true},
+};
+
 static void
 test_conditions(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *rule, *line, *host;
-		enum failure_phase at;
-		bool fits;
-	} cases[] = {
-		{"", "550 x", "", FAILURE_AT_RCPT, true},
-		{"at rcpt,dot", "550 x", "", FAILURE_AT_DOT, true},
-		{"at rcpt,dot", "550 x", "", FAILURE_AT_DATA, false},
-		{"code 550", "550 x", "", FAILURE_AT_RCPT, true},
-		{"code 550", "551 x", "", FAILURE_AT_RCPT, false},
-		{"code 4xx,55x", "559 x", "", FAILURE_AT_RCPT, true},
-		{"code 4xx,55x", "560 x", "", FAILURE_AT_RCPT, false},
-		{"enhanced 5.7.1", "550 5.7.1 x", "", FAILURE_AT_RCPT, true},
-		{"enhanced 5.7.1", "550 5.7.10 x", "", FAILURE_AT_RCPT, false},
-		{"enhanced 5.7.1", "550 x", "", FAILURE_AT_RCPT, false},
-		{"enhanced *.7.600-649", "550 5.7.649 x", "", FAILURE_AT_RCPT, true},
-		{"enhanced *.7.600-649", "550 5.7.650 x", "", FAILURE_AT_RCPT, false},
-		{"enhanced 4.*.*,5.*.9", "550 5.1.9 x", "", FAILURE_AT_RCPT, true},
-		{"enhanced 5.1.1", "550 x (#5.1.1)", "", FAILURE_AT_RCPT, true},
-		{"enhanced 5.1.1", "550 x 5.1.1.", "", FAILURE_AT_RCPT, true},
-		{"enhanced 5.1.1", "550 x 5.1.1.4", "", FAILURE_AT_RCPT, false},
-		{"enhanced 5.1.1", "550 x 15.1.1", "", FAILURE_AT_RCPT, false},
-		{"enhanced 5.1.1", "550 x 2.5.1.1", "", FAILURE_AT_RCPT, false},
-		{"enhanced 5.1.1", "550 x 5.1.1a", "", FAILURE_AT_RCPT, false},
-		{"enhanced 5.1.1", "550 5.1. then 5.1.1", "", FAILURE_AT_RCPT, true},
-		{"enhanced 4.1.1", "550 x 4.1.1", "", FAILURE_AT_RCPT, false},
-		{"host mx.example.com", "550 x", "MX.example.com", FAILURE_AT_RCPT, true},
-		{"host mx.example.com", "550 x", "mx.example.com.au", FAILURE_AT_RCPT, false},
-		{"host *.example.com", "550 x", "a.b.example.com", FAILURE_AT_RCPT, true},
-		{"host *.example.com", "550 x", "example.com", FAILURE_AT_RCPT, false},
-		{"host mx*.a.*.com", "550 x", "mx1.A.b.com", FAILURE_AT_RCPT, true},
-		{"host mx*.a.*.com", "550 x", "mx1.a.com", FAILURE_AT_RCPT, false},
-		{"host mx*mx", "550 x", "mx", FAILURE_AT_RCPT, false},
-		{"host *", "550 x", "", FAILURE_AT_RCPT, true},
-		{"host a,b", "550 x", "b", FAILURE_AT_RCPT, true},
-		{"words \"no user\"", "550 Sorry, No  User", "", FAILURE_AT_RCPT, true},
-		{"words \"no user\"", "550-sorry, no\r\n550 user", "", FAILURE_AT_RCPT, true},
-		{"words \"no user\"", "550 casino user", "", FAILURE_AT_RCPT, false},
-		{"words \"no user\"", "550 casino user, no username", "", FAILURE_AT_RCPT,
-			true},
-		{"words \"*no user\"", "550 casino user", "", FAILURE_AT_RCPT, true},
-		{"words \"no*user*here\"", "550 no such user is here", "", FAILURE_AT_RCPT,
-			true},
-		{"words \"no*user*here\"", "550 here is no user", "", FAILURE_AT_RCPT, false},
-		{"words \"aa\" | \"bb\"", "550 bb", "", FAILURE_AT_RCPT, true},
-		{"words \"aa\" words \"bb\"", "550 bb", "", FAILURE_AT_RCPT, false},
-		{"words \"aa\" words \"bb\"", "550 bb aa", "", FAILURE_AT_RCPT, true},
-		{"words \"aa\" but \"bb\" | \"cc\"", "550 aa", "", FAILURE_AT_RCPT, true},
-		{"words \"aa\" but \"bb\" | \"cc\"", "550 cc aa", "", FAILURE_AT_RCPT, false},
-		{"words \"spam\"", "550 <spam@spam.example>: no", "", FAILURE_AT_RCPT, false},
-		{"words \"<@>: no\"", "550 <spam@spam.example>: no", "", FAILURE_AT_RCPT, true},
-		{"words \"@\"", "550 @", "", FAILURE_AT_RCPT, true},
-		{"words \"from %\"", "550 from 192.0.2.1.", "", FAILURE_AT_RCPT, true},
-		{"words \"from [%]\"", "550 from [2001:db8::1]", "", FAILURE_AT_RCPT, true},
-		{"words \"from %\"", "550 from 192.0.2.1a", "", FAILURE_AT_RCPT, false},
-		{"words \"from %\"", "550 from 5.7.1", "", FAILURE_AT_RCPT, false},
-		{"words \"aa\"\n\t| \"bb\"\n code 550", "550 bb", "", FAILURE_AT_RCPT, true},
-	};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct slice text =
-			arena_printf(arena, "# one\n\nit %s => tls permanent\n", cases[i].rule);
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
+		struct slice text = arena_printf(
+			arena, "# one\n\nit %s => tls permanent\n", conditions[i].rule);
 		struct err err;
 		struct failure_rules *r = parse(text, &err);
 		if (r == NULL)
 			fail_msg("%s", err.text);
-		struct smtp_reply reply = reply_of(cases[i].line);
-		struct failure_input in = {&reply, true, cases[i].at, slice_of(cases[i].host)};
+		struct smtp_reply reply = reply_of(conditions[i].line);
+		struct failure_input in = {
+			&reply, true, conditions[i].at, slice_of(conditions[i].host)};
 		struct failure f;
 		failure_judge(r, &in, &f);
-		if ((f.rule != NULL) != cases[i].fits)
-			fail_msg("%s: %s", cases[i].rule, cases[i].line);
-		if (cases[i].fits) {
+		if ((f.rule != NULL) != conditions[i].fits)
+			fail_msg("%s: %s", conditions[i].rule, conditions[i].line);
+		if (conditions[i].fits) {
 			assert_string_equal(f.rule, "it");
 			assert_int_equal(f.class, FAILURE_TLS);
 			assert_true(f.permanent);

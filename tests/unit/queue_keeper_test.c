@@ -532,6 +532,14 @@ one_client_waits_so_often(void **state)
 	p[4] = keeping_parcel(&w, "ok.5@a.example");
 	const struct queue_result *r = keeping_take(&w, &p[4], 1, 60 * 1000);
 	assert_int_equal(r->end, QUEUE_QUEUED); /* at once */
+	/* It sends in bulk: what waits of it is answered soon too, and what comes next. */
+	w.has_result = false;
+	keeping_wait_result(&w);
+	assert_false(w.lost);
+	assert_int_equal(w.result.end, QUEUE_QUEUED);
+	keeping_run_for(&w, 100);
+	struct queue_parcel next = keeping_parcel(&w, "silent.6@b.example");
+	assert_int_equal(keeping_take(&w, &next, 1, 60 * 1000)->end, QUEUE_QUEUED);
 	keeping_let_go(&w, "ok");
 }
 
