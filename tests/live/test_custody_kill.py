@@ -76,10 +76,15 @@ class Remote(smtp.Server):
         self.quiet = False  # takes everything now
         self.ends = []  # when it went away with all its connections
         self.taken = collections.defaultdict(list)  # (subject, recipient): [(dot, reply)]
-        super().__init__(address, script={"rcpt": self.rcpt, "dot": self.dot})
+        super().__init__(address, script={
+            "rcpt": self.rcpt, "data": self.wait, "dot": self.dot})
 
     def chance(self):
         return not self.quiet and self.random.random() < self.put_off
+
+    def wait(self, *_):
+        """Kills meet mails before their final dot as often as behind it."""
+        time.sleep(0.0 if self.quiet else self.random.uniform(*self.delay))
 
     def rcpt(self, recipient, _session):
         if refuses(recipient, "r"):
@@ -92,7 +97,7 @@ class Remote(smtp.Server):
             return "554 5.6.0 not this mail"
         if self.chance():
             return "451 4.3.0 not now"
-        time.sleep(0.0 if self.quiet else self.random.uniform(*self.delay))
+        self.wait()
         subject = re.search(rb"^Subject: (.*)\r$", transaction.message, re.M)[1].decode()
         with self._lock:
             for recipient in transaction.recipients:
