@@ -734,6 +734,17 @@ the_store_fails_at_every_step(void **state)
 	}
 }
 
+/* It may be gone between the list and the act: nothing is done, and nothing ends. */
+static void
+by_hand_to_what_is_gone(void **state)
+{
+	(void)state;
+	struct custody_id id = custody_id_new();
+	for (enum hand_action a = HAND_HOLD; a < HAND_ACTIONS; a++)
+		assert_int_equal(keeping_act(&w, a, &id), 0);
+	assert_int_equal(take("ok.1@a.example", BUDGET_MS)->end, QUEUE_DELIVERED);
+}
+
 /* Twice: it is held, with an alarm, and goes out when a person lets it. */
 static void
 a_body_that_cannot_be_read_is_held(void **state)
@@ -786,6 +797,7 @@ main(void)
 		cmocka_unit_test(an_unknown_outcome_is_found_out),
 		cmocka_unit_test(the_store_fails_at_every_step),
 		cmocka_unit_test(a_body_that_cannot_be_read_is_held),
+		IN_WORLD(by_hand_to_what_is_gone),
 	};
 	return cmocka_run_group_tests_name("queue_keeper", tests, NULL, NULL);
 }
