@@ -181,6 +181,7 @@ struct settling {
 	uint32_t *told; /* recipients */
 	uint32_t n_told;
 	bool final; /* nothing waits behind it: the mail goes out of the store */
+	bool dirty; /* the note was not stored before */
 };
 
 /* Nobody can be told now: the signer, the room or the store is missing. */
@@ -188,7 +189,6 @@ static void
 later(struct mail *m)
 {
 	m->settle_later = true;
-	m->dirty = m->place == MAIL_STORED;
 	watch_soon(m->keeper);
 }
 
@@ -209,6 +209,8 @@ settling_end(void *arg, bool stored)
 		schedule_remove(m->keeper->schedule, &m->id);
 		m->place = MAIL_GONE;
 	}
+	if (!stored)
+		m->dirty = m->dirty || s->dirty;
 	buf_fini(&s->note);
 	buf_fini(&s->envelope);
 	arena_free(&s->arena);
@@ -288,7 +290,7 @@ wait_for_body(struct mail *m)
 {
 	if (m->body_place == BODY_LOST && !m->note.held) {
 		keeper_log(m, "held: its body cannot be read", NULL, NULL);
-		m->note.held = true;
+		m->note.held = m->dirty = true;
 	}
 	later(m);
 	mail_idle(m);
@@ -321,6 +323,7 @@ settle(struct mail *m)
 			must(stored_note_pack(&m->note, &s->note) == 0);
 		with.note = buf_slice(&s->note);
 		n_with = 1;
+		s->dirty = m->dirty;
 		m->dirty = false; /* it is all in there */
 	}
 	if (aside) {

@@ -59,6 +59,7 @@ TARGETS = ("keeper", "delivery", "session", "signer", "posternd")
 WEIGHTS = (4, 4, 4, 2, 5)  # what is killed often is started again late: a new parent forgets that
 RECORD_S = 0.5  # how long a reply may be on its way to the disk, on a busy machine
 REFUSED = re.compile(r"([re])5\d\d\.")
+ENDS_S = 0.1  # how long a process may take to end
 SENDER = "ann@ours.example"
 
 
@@ -75,10 +76,15 @@ class Remote(smtp.Server):
         self.quiet = False  # takes everything now
         self.ends = []  # when it went away with all its connections
         self.taken = collections.defaultdict(list)  # (subject, recipient): [(dot, reply)]
-        super().__init__(address, script={"rcpt": self.rcpt, "dot": self.dot})
+        super().__init__(address, script={
+            "rcpt": self.rcpt, "data": self.wait, "dot": self.dot})
 
     def chance(self):
         return not self.quiet and self.random.random() < self.put_off
+
+    def wait(self, *_):
+        """Kills meet mails before their final dot as often as behind it."""
+        time.sleep(0.0 if self.quiet else self.random.uniform(*self.delay))
 
     def rcpt(self, recipient, _session):
         if refuses(recipient, "r"):
@@ -91,7 +97,7 @@ class Remote(smtp.Server):
             return "554 5.6.0 not this mail"
         if self.chance():
             return "451 4.3.0 not now"
-        time.sleep(0.0 if self.quiet else self.random.uniform(*self.delay))
+        self.wait()
         subject = re.search(rb"^Subject: (.*)\r$", transaction.message, re.M)[1].decode()
         with self._lock:
             for recipient in transaction.recipients:
@@ -181,8 +187,12 @@ class Gate:
         return done.stdout.decode()
 
     def killed_between(self, since, until, kinds):
+        """The kills in this span: when a process is told to end, and has, are not the same."""
+        return [k for k in self.kills if k[2] in kinds and since - ENDS_S <= k[0] <= until]
+
+    def was_away(self, since, until):
         """A kill, or the time until its victim was back, that touches this span."""
-        return [k for k in self.kills if k[2] in kinds and k[0] <= until and k[1] >= since]
+        return any(k[0] <= until and k[1] >= since for k in self.kills)
 
 
 class Mail:
@@ -355,14 +365,14 @@ class World:
         kinds = ("keeper", "delivery", "posternd")
         if mail.way != "queued":
             kinds += ("session",)
-        if gate.killed_between(began - 0.05, replied, kinds):
+        if gate.killed_between(began, replied, kinds):
             return "the remote's final dot was not yet answered"
         if any(began <= end <= replied + 0.05 for end in remote.ends):
             return "the remote went away before its reply"
         # Of an attempt that another followed, since a kill took its answer away.
         for sent, answered, code in mail.attempts[:-1]:
             assert code // 100 not in (2, 5)
-            if sent <= began and gate.killed_between(sent, answered + 0.05, TARGETS):
+            if sent <= began and gate.was_away(sent, answered + ENDS_S):
                 return "the client's own dot was not answered, and it tried again"
         later = gate.killed_between(replied, replied + RECORD_S, ("keeper", "posternd", "delivery"))
         if later:
