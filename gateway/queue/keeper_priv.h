@@ -212,9 +212,9 @@ void mail_schedule_stored(struct keeper *k, const struct custody_id *id,
 	const struct stored_mail *m, const struct stored_note *n);
 /* Out of the store, with others, soon; asked again until it is. */
 void drops_add(struct keeper *k, const struct custody_id *id);
-bool drops_open(const struct keeper *k); /* some are not out yet */
-void drops_again(struct keeper *k);      /* the store works again */
-bool drops_has(const struct keeper *k, const struct custody_id *id);
+bool drops_open(const struct keeper *k);                             /* some are not out yet */
+bool drops_has(const struct keeper *k, const struct custody_id *id); /* this one is not */
+void drops_again(struct keeper *k);                                  /* the store works again */
 void drops_close(struct keeper *k);
 
 void mail_save_all(struct keeper *k); /* the store works again */

@@ -140,18 +140,10 @@ mail_is_untold(const struct stored_note *n)
 	return false;
 }
 
-static uint64_t
-hash(uint64_t h, struct slice s) /* FNV-1a */
-{
-	for (size_t i = 0; i < s.n; i++)
-		h = (h ^ (uint8_t)s.p[i]) * 1099511628211u;
-	return h;
-}
-
 uint64_t
 mail_sender(const struct stored_mail *m)
 {
-	return hash(14695981039346656037u, m->user.n != 0 ? m->user : m->sender.raw);
+	return slice_hash(m->user.n != 0 ? m->user : m->sender.raw);
 }
 
 bool

@@ -1,16 +1,13 @@
 /*
- * A closed loop of SMTP clients: so many sessions at once, so many mails a connection, each
- *session sends its next mail when the last is answered. One command at a time, as most of the
- *world's clients do where the server is near. Writes one line a mail: its SHA-256, the last
- *reply's code, V for a virus; prints the seconds from the first connection to the last answer,
- *and the clock at the first connection.
+ * A closed loop of SMTP clients: each of the sessions sends its next mail when the last is
+ * answered, one command at a time, as most clients do where the server is near. Mail i goes
+ * to bob@example.com, with DOMAINS to r<i>@d<i % DOMAINS>.example.com. Writes a line a mail:
+ * its SHA-256, the last reply's code, V for a virus; prints the seconds from the first
+ * connection to the last answer, and the clock at the first.
  *
  *	bench_load -o FILE [-a ADDRESS] [-s FIRST-SOURCE] [-c SESSIONS] [-k MAILS-A-CONNECTION]
  *	    [-n MAILS] [-b BYTES] [-d SENDERS] [-v VIRUS-EVERY] [-K KEY] [-t SECONDS-AT-MOST]
- *[-r SEED] [-D DOMAINS]
- *
- * Mail number i goes to bob@example.com, with DOMAINS to r<i>@d<i % DOMAINS>.example.com.
- * Connections come from SENDERS addresses that follow FIRST-SOURCE, each a domain of its own.
+ *	    [-r SEED] [-D DOMAINS]
  */
 #include <arpa/inet.h>
 #include <err.h>

@@ -97,7 +97,7 @@ class Taken:
 
 
 def one_round(chosen, way, number, folder, zone, far, front):
-    """(seconds until all is taken, how many of which answer)."""
+    """Seconds until all is taken."""
     gate = postern.Postern(
         relay.CONFIG.format(spool=folder / f"{way}{number}", address=GATE, way=way),
         {"trust.key": zone.trust_file})
@@ -115,10 +115,12 @@ def one_round(chosen, way, number, folder, zone, far, front):
             send(GATE, load)
         proc.wait_until(lambda: taken.count() >= chosen.mails, "all mails at Postern", TAKEN_S)
         seconds = time.time() - since
+        print(f"round {number + 1} send {way:8}{seconds:8.2f} s {chosen.mails / seconds:7.0f} "
+              f"mails/s, answered {dict(taken.ends)}", flush=True)
         arrived(chosen, far, since)
     finally:
         gate.stop(60)
-    return seconds, taken.ends
+    return seconds
 
 
 def arrived(chosen, far, since):
@@ -135,13 +137,7 @@ def arrived(chosen, far, since):
 
 
 def report(chosen, found):
-    print(f"waits: {chosen.mails} mails, {SESSIONS} sessions, {SITES} sites")
-    for number in range(chosen.rounds):
-        for way in WAYS:
-            seconds, ends = found[way][number]
-            print(f"round {number + 1} send {way:8}{seconds:8.2f} s {chosen.mails / seconds:7.0f} "
-                  f"mails/s, answered {dict(ends)}")
-    rates = {way: statistics.median(chosen.mails / s for s, _ in found[way]) for way in WAYS}
+    rates = {way: statistics.median(chosen.mails / s for s in found[way]) for way in WAYS}
     ratio = rates["direct"] / rates["queued"]
     print(f"send direct takes {rates['direct']:.0f} mails/s, send queued {rates['queued']:.0f}: "
           f"ratio {ratio:.2f}; aim {AIM}: {'met' if ratio >= AIM else 'NOT met'}")
@@ -157,6 +153,7 @@ def run(chosen, zone):
         if not chosen.alone:
             front = Front()
         found = {way: [] for way in WAYS}
+        print(f"waits: {chosen.mails} mails, {SESSIONS} sessions, {SITES} sites")
         with relay.disk() as folder:
             for number in range(chosen.rounds):
                 for way in WAYS if number % 2 == 0 else WAYS[::-1]:
