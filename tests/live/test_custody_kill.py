@@ -59,7 +59,7 @@ TARGETS = ("keeper", "delivery", "session", "signer", "posternd")
 WEIGHTS = (4, 4, 4, 2, 5)  # what is killed often is started again late: a new parent forgets that
 RECORD_S = 0.5  # how long a reply may be on its way to the disk, on a busy machine
 REFUSED = re.compile(r"([re])5\d\d\.")
-ENDS_S = 0.1  # how long a process may take to end
+NOTICED_S = 0.1  # until the others know that a process has ended
 SENDER = "ann@ours.example"
 
 
@@ -131,11 +131,20 @@ def orphans():
     return found
 
 
+def has_ended(pid):
+    """Its last thread has left the kernel: only then its channels are closed."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) <= 1
+    except OSError:
+        return True
+
+
 class Gate:
     """A gateway whose parent may be killed: it is started again over its spool."""
 
     def __init__(self, name, nsd, key, home):
-        self.name, self.kills = name, []  # (time of the kill, back at, kind)
+        self.name, self.kills = name, []  # (told to end at, had ended at, back at, kind)
         inbound, self.submit = GATES[name]
         self.inbound = inbound
         config = CONFIG.format(spool=home / "spool", inbound=inbound, submit=self.submit, own=OWN,
@@ -159,15 +168,18 @@ class Gate:
         if kind == "posternd":
             self.one.process.kill()
             self.one.process.wait()
-            proc.wait_until(lambda: not orphans(), "the end of all", 10)
+            proc.wait_until(lambda: not orphans(), "the end of all", 10, 0.005)
+            ended = time.monotonic()
             self.rotate()
             self.one.start()
         else:
             pid = chance.choice(self.pids(kind))
             self.one.kill(pid)
+            proc.wait_until(lambda: has_ended(pid), f"the end of {kind}", 10, 0.005)
+            ended = time.monotonic()
             proc.wait_until(lambda: pid not in self.pids(kind) and self.whole(),
                             f"another {kind}", 60, 0.05)
-        self.kills.append((at, time.monotonic(), kind))
+        self.kills.append((at, ended, time.monotonic(), kind))
 
     def rotate(self):
         reports = self.one.sanitizer_reports()
@@ -187,12 +199,26 @@ class Gate:
         return done.stdout.decode()
 
     def killed_between(self, since, until, kinds):
-        """The kills in this span: when a process is told to end, and has, are not the same."""
-        return [k for k in self.kills if k[2] in kinds and since - ENDS_S <= k[0] <= until]
+        """The kills in this span: one that is told to end may be in the middle of a sync."""
+        return [k for k in self.kills
+                if k[3] in kinds and k[0] <= until and k[1] + NOTICED_S >= since]
+
+    def near(self, copies):
+        return [k for k in self.kills if copies[0][0] - 3 < k[0] < copies[-1][1] + 3]
+
+    def logged(self, recipient):
+        """What the log says of a mail that something is wrong with."""
+        found = []
+        for path in sorted(self.one.home.glob("postern.log*")):
+            text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            ids = {m[1] for line in text if recipient in line
+                   for m in re.finditer(r" mail=(\S+)", line)}
+            found += [line[:300] for line in text if any(f"mail={i}" in line for i in ids)]
+        return "\n".join(found)
 
     def was_away(self, since, until):
         """A kill, or the time until its victim was back, that touches this span."""
-        return any(k[0] <= until and k[1] >= since for k in self.kills)
+        return any(k[0] <= until and k[2] >= since for k in self.kills)
 
 
 class Mail:
@@ -372,11 +398,11 @@ class World:
         # Of an attempt that another followed, since a kill took its answer away.
         for sent, answered, code in mail.attempts[:-1]:
             assert code // 100 not in (2, 5)
-            if sent <= began and gate.was_away(sent, answered + ENDS_S):
+            if sent <= began and gate.was_away(sent, answered + NOTICED_S):
                 return "the client's own dot was not answered, and it tried again"
-        later = gate.killed_between(replied, replied + RECORD_S, ("keeper", "posternd", "delivery"))
+        later = gate.killed_between(replied, replied + RECORD_S, kinds[:3])
         if later:
-            self.gaps.append(1000 * (later[0][0] - replied))
+            self.gaps.append(1000 * max(0.0, later[0][0] - replied))
             return "the remote's answer was not yet recorded"
         return None
 
@@ -417,7 +443,8 @@ class World:
                     problems.append(f"TWICE {mail.subject} {recipient} {mail.way} "
                                     f"{[c[:2] for c in copies]} "
                                     f"{mail.attempts} kills "
-                                    f"{self.gates[mail.gate].kills}"[:3000])
+                                    f"{self.gates[mail.gate].near(copies)}\n"
+                                    f"{self.gates[mail.gate].logged(recipient)}")
 
     def close(self):
         self.stop.set()
