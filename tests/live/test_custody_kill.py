@@ -221,6 +221,27 @@ class Gate:
         return any(k[0] <= until and k[2] >= since for k in self.kills)
 
 
+class Disk(threading.Thread):
+    """How long a sync takes beside the spools: a record cannot be on the disk before."""
+
+    def __init__(self, home, done):
+        super().__init__(daemon=True)
+        self.file, self.done, self.slow = os.open(home / "disk", os.O_CREAT | os.O_WRONLY), done, []
+
+    def run(self):
+        while not self.done.is_set():
+            began = time.monotonic()
+            os.write(self.file, b"x" * 4096)
+            os.fdatasync(self.file)
+            if time.monotonic() - began > 0.1:
+                self.slow.append((began, time.monotonic()))
+            time.sleep(0.02)
+        os.close(self.file)
+
+    def stood_still(self, since, until):
+        return sum(end - began for began, end in self.slow if began <= until and end >= since)
+
+
 class Mail:
     """One mail of a client, and all that the client heard about it."""
 
@@ -319,11 +340,13 @@ class World:
             place.mkdir()
             self.gates[name] = Gate(name, nsd, authority_key, place)
         self.stop = threading.Event()
+        self.disk = Disk(home, self.stop)
         self.clients = [Client(i, self.gates, seed + 100 + i, self.stop) for i in range(CLIENTS)]
         self.counts = collections.Counter()
         self.gaps = []  # ms from a reply to the kill that came before it was recorded
 
     def play(self, kills):
+        self.disk.start()
         for client in self.clients:
             client.start()
         for i in range(kills):
@@ -400,7 +423,8 @@ class World:
             assert code // 100 not in (2, 5)
             if sent <= began and gate.was_away(sent, answered + NOTICED_S):
                 return "the client's own dot was not answered, and it tried again"
-        later = gate.killed_between(replied, replied + RECORD_S, kinds[:3])
+        record_s = RECORD_S + 2 * self.disk.stood_still(replied, replied + 2)
+        later = gate.killed_between(replied, replied + record_s, kinds[:3])
         if later:
             self.gaps.append(1000 * max(0.0, later[0][0] - replied))
             return "the remote's answer was not yet recorded"
@@ -456,9 +480,11 @@ class World:
                 remote.stop()
 
 
-def figures(seed, kills, counts, seconds, gaps):
+def figures(seed, kills, counts, seconds, gaps, disk):
     lines = [f"custody-kill: {kills} kills in {seconds:.0f} s, seed {seed}"]
     lines += [f"custody-kill: {n} {what}" for what, n in sorted(counts.items())]
+    lines.append(f"custody-kill: {len(disk.slow)} syncs took more than 100 ms, "
+                 f"{1000 * max((b - a for a, b in disk.slow), default=0):.0f} ms at most")
     if gaps:
         lines.append(f"custody-kill: {statistics.median(gaps):.0f} ms (median), {max(gaps):.0f} ms at "
                      "most from a reply to the kill before it was recorded")
@@ -489,7 +515,7 @@ def prove(world, kills):
     world.settle()
     problems = world.account()
     figures(world.seed, kills, world.counts, time.monotonic() - began,
-            world.gaps)
+            world.gaps, world.disk)
     assert world.counts["recipients answered 250"] > kills, "the load did not run"
     assert not problems, f"{len(problems)} problems\n" + "\n".join(problems[:20])
 
