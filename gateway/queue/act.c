@@ -213,7 +213,7 @@ on_delay_told(void *arg, bool stored)
 	struct delaying *d = arg;
 	struct mail *m = d->mail;
 	m->users--;
-	m->settling = false;
+	m->settling = m->telling = false;
 	for (uint32_t i = 0; !stored && i < d->n_told; i++)
 		m->note.rcpts[d->told[i]].delay_told = false; /* the next round tries again */
 	buf_fini(&d->note);
@@ -222,6 +222,21 @@ on_delay_told(void *arg, bool stored)
 	if (m->dirty && stored)
 		mail_save(m);
 	mail_idle(m);
+}
+
+static bool
+delay_told(void *arg, struct custody_change *with_out)
+{
+	struct delaying *d = arg;
+	struct mail *m = d->mail;
+	for (uint32_t i = 0; i < d->n_told; i++)
+		m->note.rcpts[d->told[i]].delay_told = true;
+	must(stored_note_pack(&m->note, &d->note) == 0);
+	m->dirty = false;
+	m->telling = true; /* a note of meanwhile would be overtaken by this one */
+	*with_out = (struct custody_change){
+		.op = CUSTODY_NOTE, .id = m->id, .note = buf_slice(&d->note)};
+	return true;
 }
 
 static void
@@ -237,7 +252,6 @@ tell_delay(struct mail *m)
 		if (!mail_waits(r) || r->delay_told ||
 			!dsn_is_due(&m->mail, &m->mail.rcpts[i], DSN_DELAYED))
 			continue;
-		r->delay_told = true;
 		d->told[d->n_told++] = i;
 		rcpts[n++] = (struct dsn_rcpt){&m->mail.rcpts[i], r, DSN_DELAYED};
 	}
@@ -247,13 +261,9 @@ tell_delay(struct mail *m)
 		return;
 	}
 	buf_init(&d->note, CUSTODY_NOTE_MOST);
-	must(stored_note_pack(&m->note, &d->note) == 0);
-	m->dirty = false;
 	m->users++;
-	m->settling = true; /* a note of meanwhile would be overtaken by this one */
-	struct custody_change with = {
-		.op = CUSTODY_NOTE, .id = m->id, .note = buf_slice(&d->note)};
-	notice_send(m, rcpts, n, &with, 1, on_delay_told, d);
+	m->settling = true;
+	notice_send(m, rcpts, n, delay_told, on_delay_told, d);
 }
 
 static bool

@@ -106,7 +106,8 @@ struct mail {
 	bool cached;
 	bool dirty;        /* the note has changed since it was last committed */
 	bool saving;       /* a commit of the note is under way */
-	bool settling;     /* notices are being made and stored, and with them the note */
+	bool settling;     /* notices are being made; what comes meanwhile is saved as ever, */
+	bool telling;      /* ... until they are being stored, and with them the note */
 	bool settle_later; /* they could not be: the next round tries again */
 	bool dropped;      /* LOADING: it is on its way out of the store */
 	bool unread;       /* the store did not give it: GONE from memory alone */
@@ -247,12 +248,15 @@ void settle(struct mail *m);
 
 /* notice.c */
 typedef void notice_fn(void *arg, bool stored);
-/*
- * A DSN about these recipients (not empty), signed, put into the store in one commit with
- * `with` (n_with changes). fn: once, later.
+/* Asked for when the notice is ready to be stored: the change that goes with it. False: none.
  */
-void notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n,
-	const struct custody_change *with, size_t n_with, notice_fn *fn, void *arg);
+typedef bool notice_with_fn(void *arg, struct custody_change *with_out);
+/*
+ * A DSN about these recipients (not empty), signed, put into the store in one commit with the
+ * change of `with`. fn: once, later; where the signer is missing, without `with` before it.
+ */
+void notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n, notice_with_fn *with,
+	notice_fn *fn, void *arg);
 
 /* take.c */
 void take_message(struct keeper *k, struct service_client *from, struct ipc_msg *msg);

@@ -17,8 +17,7 @@ struct notice {
 	struct arena *arena;
 	struct dsn_rcpt *rcpts;
 	size_t n;
-	struct custody_change with[1];
-	size_t n_with;
+	notice_with_fn *with;
 	notice_fn *fn;
 	void *arg;
 	struct dsn dsn;
@@ -131,9 +130,8 @@ store(struct notice *n)
 		.id = n->id,
 		.envelope = buf_slice(&n->envelope),
 		.body = &n->body};
-	if (n->n_with != 0)
-		changes[1] = n->with[0];
-	store_commit(k, changes, 1 + n->n_with, on_stored, n);
+	size_t n_changes = n->with(n->arg, &changes[1]) ? 2 : 1;
+	store_commit(k, changes, n_changes, on_stored, n);
 }
 
 static void ask_signer(void *arg);
@@ -273,21 +271,19 @@ quote_memory(struct notice *n)
 }
 
 void
-notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts,
-	const struct custody_change *with, size_t n_with, notice_fn *fn, void *arg)
+notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts, notice_with_fn *with,
+	notice_fn *fn, void *arg)
 {
 	struct notice *n = MEM_NEW(struct notice);
-	must(n_with <= 1 && n_rcpts > 0);
+	must(n_rcpts > 0);
 	*n = (struct notice){.mail = m,
 		.arena = arena_new(NOTICE_ARENA_MOST),
 		.rcpts = rcpts,
 		.n = n_rcpts,
-		.n_with = n_with,
+		.with = with,
 		.fn = fn,
 		.arg = arg,
 		.id = custody_id_new()};
-	if (n_with != 0)
-		n->with[0] = with[0];
 	m->keeper->notices++;
 	buf_init(&n->envelope, CUSTODY_ENVELOPE_MOST);
 	loop_timer_init(&n->timer, m->keeper->loop, ask_signer, n);

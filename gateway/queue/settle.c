@@ -184,6 +184,32 @@ struct settling {
 	bool dirty; /* the note was not stored before */
 };
 
+/* What goes into the store with the notice: from here on the recipients are told. */
+static bool
+told(void *arg, struct custody_change *with_out)
+{
+	struct settling *s = arg;
+	struct mail *m = s->mail;
+	for (uint32_t i = 0; i < s->n_told; i++) {
+		struct stored_rcpt_note *r = &m->note.rcpts[s->told[i]];
+		if (r->state == RCPT_FAILED)
+			r->state = RCPT_TOLD;
+		r->success_owed = false;
+	}
+	s->final = mail_is_final(m);
+	m->telling = true;
+	if (m->place != MAIL_STORED)
+		return false;
+	if (!s->final)
+		must(stored_note_pack(&m->note, &s->note) == 0);
+	s->dirty = m->dirty;
+	m->dirty = false; /* it is all in there */
+	*with_out = (struct custody_change){.op = s->final ? CUSTODY_DROP : CUSTODY_NOTE,
+		.id = m->id,
+		.note = buf_slice(&s->note)};
+	return true;
+}
+
 /* Nobody can be told now: the signer, the room or the store is missing. */
 static void
 later(struct mail *m)
@@ -198,7 +224,7 @@ settling_end(void *arg, bool stored)
 	struct settling *s = arg;
 	struct mail *m = s->mail;
 	m->users--;
-	m->settling = false;
+	m->settling = m->telling = false;
 	for (uint32_t i = 0; !stored && i < s->n_told; i++) {
 		struct stored_rcpt_note *r = &m->note.rcpts[s->told[i]];
 		r->success_owed = r->state == RCPT_DELIVERED;
@@ -236,7 +262,7 @@ on_put(void *arg, enum custody_result r, struct slice why)
 
 /* The mail as those have it who could not be reached, for a person to look at. */
 static void
-put_aside(struct settling *s, const struct custody_change *with, size_t n_with)
+put_aside(struct settling *s)
 {
 	struct mail *m = s->mail;
 	struct custody_change changes[2];
@@ -255,16 +281,15 @@ put_aside(struct settling *s, const struct custody_change *with, size_t n_with)
 		.id = custody_id_new(),
 		.envelope = buf_slice(&s->envelope),
 		.body = &m->body};
-	for (size_t i = 0; i < n_with; i++)
-		changes[1 + i] = with[i];
+	size_t n = told(s, &changes[1]) ? 2 : 1;
 	keeper_log(m, "quarantined as undeliverable", &m->note.rcpts[s->told[0]],
 		&m->mail.rcpts[s->told[0]].address);
-	store_commit(m->keeper, changes, 1 + n_with, on_put, s);
+	store_commit(m->keeper, changes, n, on_put, s);
 }
 
-/* Marks all that is to be told as told, and picks those that a DSN is due for. */
+/* All that is to be told, and of them those that a DSN is due for. */
 static size_t
-mark(struct settling *s, struct dsn_rcpt *due)
+pick(struct settling *s, struct dsn_rcpt *due)
 {
 	struct mail *m = s->mail;
 	size_t n = 0;
@@ -274,9 +299,6 @@ mark(struct settling *s, struct dsn_rcpt *due)
 		enum dsn_action action = r->state == RCPT_FAILED ? DSN_FAILED : DSN_RELAYED;
 		if (r->state != RCPT_FAILED && !r->success_owed)
 			continue;
-		if (r->state == RCPT_FAILED)
-			r->state = RCPT_TOLD;
-		r->success_owed = false;
 		s->told[s->n_told++] = i;
 		if (m->mail.own && dsn_is_due(&m->mail, &m->mail.rcpts[i], action))
 			due[n++] = (struct dsn_rcpt){&m->mail.rcpts[i], r, action};
@@ -311,27 +333,17 @@ settle(struct mail *m)
 	buf_init(&s->note, CUSTODY_NOTE_MOST);
 	buf_init(&s->envelope, CUSTODY_ENVELOPE_MOST);
 	struct dsn_rcpt *due = arena_array(s->arena, m->note.n_rcpts, sizeof(*due));
-	size_t n_due = mark(s, due), n_with = 0;
-	struct custody_change with = {.op = CUSTODY_NOTE, .id = m->id};
-	s->final = mail_is_final(m);
+	size_t n_due = pick(s, due);
 	m->settling = true;
 	m->users++;
-	if (m->place == MAIL_STORED) {
-		if (s->final)
-			with.op = CUSTODY_DROP;
-		else
-			must(stored_note_pack(&m->note, &s->note) == 0);
-		with.note = buf_slice(&s->note);
-		n_with = 1;
-		s->dirty = m->dirty;
-		m->dirty = false; /* it is all in there */
-	}
 	if (aside) {
-		put_aside(s, &with, n_with);
+		put_aside(s);
 	} else if (n_due != 0) {
-		notice_send(m, due, n_due, &with, n_with, settling_end, s);
+		notice_send(m, due, n_due, told, settling_end, s);
 	} else {
+		struct custody_change with;
+		size_t n = told(s, &with) ? 1 : 0;
 		keeper_log(m, "nobody is told: the sender wants or has no notices", NULL, NULL);
-		custody_commit(m->keeper->custody, &with, n_with, on_put, s);
+		custody_commit(m->keeper->custody, &with, n, on_put, s);
 	}
 }

@@ -241,7 +241,7 @@ mail_save(struct mail *m)
 {
 	m->dirty = true;
 	/* What is being told is not told before its notice is in the store. */
-	if (m->place != MAIL_STORED || m->saving || m->settling)
+	if (m->place != MAIL_STORED || m->saving || m->telling)
 		return;
 	struct save *s = MEM_NEW(struct save);
 	s->mail = m;

@@ -51,8 +51,10 @@ struct keeping {
 	size_t notices;  /* mails from <> */
 	struct queue_result result;
 	bool has_result, lost;
-	bool dsn_fails;  /* notices are put off: they stay in the spool */
-	bool remote_dsn; /* the remotes have DSN on offer */
+	bool signer_is_silent;
+	const char *all_say; /* in place of what the names say */
+	bool dsn_fails;      /* notices are put off: they stay in the spool */
+	bool remote_dsn;     /* the remotes have DSN on offer */
 };
 
 /* settings: hostname, way and queue are filled in where they are empty. */

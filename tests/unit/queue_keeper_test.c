@@ -458,6 +458,38 @@ what_is_under_way_is_in_doubt(void **state)
 	keeping_until(&w, &w.attempts, 1);
 }
 
+/* A notice that waits for its signer keeps nothing else from being stored. */
+static void
+delivered_while_a_notice_waits(void **state)
+{
+	(void)state;
+	struct keeping_spool s;
+	struct queue_key key = {SLICE("ours.example"), SLICE("sel"), DKIM_ED25519_SHA256};
+	memset(&w, 0, sizeof(w));
+	w.settings.keys = &key;
+	w.settings.n_keys = 1;
+	w.signer_is_silent = true;
+	w.settings.queue = (struct conf_queue){.retry_ms = 100,
+		.retry_most_ms = 200,
+		.lifetime_ms = 3600 * 1000,
+		.attempts = 200};
+	keeping_open(&w);
+	(void)take("550.1@a.example 450.2@b.example", BUDGET_MS);
+	w.all_say = "ok";
+	keeping_until(&w, &w.attempts, 3); /* the one that was put off, again */
+	keeping_run_for(&w, 100);
+	keeping_kill(&w);
+	keeping_look(&w, &s);
+	assert_int_equal(s.delivered, 1);
+	assert_int_equal(s.failed, 1); /* nobody has been told */
+	assert_int_equal(s.notices, 0);
+	w.signer_is_silent = false;
+	keeping_start(&w);
+	keeping_until(&w, &w.notices, 1);
+	assert_int_equal(w.attempts, 0);
+	keeping_close(&w);
+}
+
 /* ---- the way ---- */
 
 static void
@@ -564,6 +596,7 @@ main(void)
 		IN_WORLD(a_dead_delivery_process_leaves_doubt),
 		IN_WORLD(killed_it_goes_on),
 		IN_WORLD(what_is_under_way_is_in_doubt),
+		cmocka_unit_test(delivered_while_a_notice_waits),
 		cmocka_unit_test(the_smarthost_takes_over),
 		cmocka_unit_test(greylisted_keeps_its_address),
 		cmocka_unit_test(given_up_in_the_end),
