@@ -291,11 +291,15 @@ died(struct mail *m, struct part *p)
 	result(m, p, SCHEDULE_AGAIN, loop_now(k->loop) + DIED_AGAIN_MS);
 }
 
+/*
+ * The site as a whole could not be reached. Not so TLS: only a destination that demands it
+ * fails there, and others may share its servers.
+ */
 static bool
-is_before_mail(enum failure_phase at)
+is_site_failure(enum failure_phase at)
 {
 	return at == FAILURE_AT_DNS || at == FAILURE_AT_CONNECT || at == FAILURE_AT_GREETING ||
-	       at == FAILURE_AT_TLS || at == FAILURE_AT_AUTH;
+	       at == FAILURE_AT_AUTH;
 }
 
 /* True: the way out is bad from here on, and there is another. */
@@ -385,7 +389,7 @@ static void
 tell_schedule(struct mail *m, struct part *p, const struct delivery_result *r)
 {
 	struct keeper *k = m->keeper;
-	bool worked = !is_before_mail(r->at) || r->reply.code / 100 == 2, busy = false;
+	bool worked = !is_site_failure(r->at) || r->reply.code / 100 == 2, busy = false;
 	for (uint32_t i = 0; i < p->n_asked; i++) {
 		const struct stored_rcpt_note *n = &m->note.rcpts[p->asked[i]];
 		worked = worked || n->state == RCPT_DELIVERED;
