@@ -74,7 +74,7 @@ class Remote(smtp.Server):
     def __init__(self, address, seed, put_off=0.0, delay=(0.0, 0.0)):
         self.random, self.put_off, self.delay = random.Random(seed), put_off, delay
         self.quiet = False  # takes everything now
-        self.ends = []  # when it went away with all its connections
+        self.ends = []  # when it went away with all its connections: from, until
         self.taken = collections.defaultdict(list)  # (subject, recipient): [(dot, reply)]
         super().__init__(address, script={
             "rcpt": self.rcpt, "data": self.wait, "dot": self.dot})
@@ -105,8 +105,9 @@ class Remote(smtp.Server):
         return None
 
     def flap(self):
-        self.ends.append(time.monotonic())
+        since = time.monotonic()
         self.stop()
+        self.ends.append((since, time.monotonic()))
         time.sleep(self.random.uniform(0.2, 1.0))
         self.start()
 
@@ -416,7 +417,7 @@ class World:
             kinds += ("session",)
         if gate.killed_between(began, replied, kinds):
             return "the remote's final dot was not yet answered"
-        if any(began <= end <= replied + 0.05 for end in remote.ends):
+        if any(began <= until and since <= replied + 0.05 for since, until in remote.ends):
             return "the remote went away before its reply"
         # Of an attempt that another followed, since a kill took its answer away.
         for sent, answered, code in mail.attempts[:-1]:
