@@ -266,29 +266,19 @@ tell_delay(struct mail *m)
 	notice_send(m, rcpts, n, delay_told, on_delay_told, d);
 }
 
-static bool
-is_older(const struct keeper *k, uint64_t since_ms, uint64_t ms)
-{
-	return keeper_wall(k) > (int64_t)(since_ms + ms);
-}
-
 static enum act_result
 review(struct mail *m)
 {
 	struct keeper *k = m->keeper;
 	const struct conf_queue *q = &k->settings.queue;
 	const struct stored_mail *s = &m->mail;
-	if (s->kind == STORED_QUARANTINE) {
-		if (q->quarantine_ms != 0 && is_older(k, s->arrived_ms, q->quarantine_ms))
-			return give_up(m, "");
-		return ACT_NOTHING;
-	}
+	if (s->kind == STORED_QUARANTINE)
+		return mail_is_over(k, s) ? give_up(m, "") : ACT_NOTHING;
 	if (m->note.expire)
 		return give_up(m, "554 5.4.7 Given up by the administrator");
-	if (is_older(k, s->kind == STORED_HOLD ? s->hold_until_ms : s->arrived_ms,
-		    q->lifetime_ms))
+	if (mail_is_over(k, s))
 		return give_up(m, "554 5.4.7 The time for this mail is over");
-	if (q->delay_notice_ms != 0 && is_older(k, s->arrived_ms, q->delay_notice_ms))
+	if (q->delay_notice_ms != 0 && keeper_is_older(k, s->arrived_ms, q->delay_notice_ms))
 		tell_delay(m);
 	return ACT_DONE;
 }

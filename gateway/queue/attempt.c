@@ -25,10 +25,7 @@ static void
 put_off(struct mail *m, const struct part *p)
 {
 	result(m, p, SCHEDULE_AGAIN, loop_now(m->keeper->loop) + KEEPER_AGAIN_MS);
-	if (m->take != NULL)
-		take_progress(m->take);
-	else
-		mail_idle(m);
+	mail_go_on(m);
 }
 
 /* Nobody of it waits any more, or may go now. */
@@ -36,19 +33,7 @@ static void
 give_back(struct mail *m, const struct part *p)
 {
 	result(m, p, SCHEDULE_GONE, 0);
-	if (m->take != NULL)
-		take_progress(m->take);
-	else
-		mail_idle(m);
-}
-
-static bool
-is_over(const struct mail *m)
-{
-	const struct keeper *k = m->keeper;
-	uint64_t from =
-		m->mail.kind == STORED_HOLD ? m->mail.hold_until_ms : m->mail.arrived_ms;
-	return keeper_wall(k) > (int64_t)(from + k->settings.queue.lifetime_ms);
+	mail_go_on(m);
 }
 
 static bool
@@ -104,15 +89,13 @@ choose(struct mail *m, struct part *p)
  * single mail tries it from time to time.
  */
 static enum delivery_way
-way_now(struct mail *m, struct part *p)
+way_now(struct mail *m, const struct part *p)
 {
 	struct keeper *k = m->keeper;
-	p->retest = false;
 	if (p->way != DELIVERY_BY_SEND || k->settings.way != SEND_DIRECT_THEN_SMARTHOST ||
 		egress_state(k->egress) == EGRESS_OPEN)
 		return p->way;
-	p->retest = egress_retest(k->egress, loop_now(k->loop));
-	return p->retest ? p->way : DELIVERY_BY_SMARTHOST;
+	return egress_retest(k->egress, loop_now(k->loop)) ? p->way : DELIVERY_BY_SMARTHOST;
 }
 
 static struct relay_rcpt *
@@ -231,7 +214,7 @@ attempt_begin(struct mail *m, uint32_t part)
 		give_back(m, p);
 		return;
 	}
-	if ((is_over(m) && was_tried(m, p)) || m->note.expire) {
+	if ((mail_is_over(k, &m->mail) && was_tried(m, p)) || m->note.expire) {
 		expire(m, p);
 		give_back(m, p);
 		return;
@@ -453,8 +436,5 @@ on_result(void *arg, struct ipc_msg *msg)
 	}
 	if (m->place == MAIL_STORED && !mail_is_final(m))
 		mail_save(m);
-	if (m->take != NULL)
-		take_progress(m->take);
-	else
-		mail_idle(m);
+	mail_go_on(m);
 }

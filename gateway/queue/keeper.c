@@ -26,6 +26,12 @@ keeper_wall(const struct keeper *k)
 	return clock_wall_ms();
 }
 
+bool
+keeper_is_older(const struct keeper *k, uint64_t since_ms, uint64_t ms)
+{
+	return keeper_wall(k) > (int64_t)(since_ms + ms);
+}
+
 uint64_t
 keeper_mono(const struct keeper *k, uint64_t wall_ms)
 {

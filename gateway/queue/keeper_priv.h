@@ -49,7 +49,6 @@ struct holding {
 	struct arena *arena;
 	int file;      /* the bodies' file parts; -1: none */
 	unsigned uses; /* mails, and the take */
-	size_t bytes;  /* for the bound of what is kept in memory */
 };
 
 struct part {
@@ -62,7 +61,6 @@ struct part {
 	uint32_t *asked; /* the recipients that it is about */
 	uint32_t n_asked;
 	enum delivery_way way;
-	bool retest; /* lets us know whether the way out is open again */
 };
 
 enum mail_place {
@@ -168,6 +166,7 @@ struct keeper {
 };
 
 /* keeper.c */
+bool keeper_is_older(const struct keeper *k, uint64_t since_ms, uint64_t ms);
 int64_t keeper_wall(const struct keeper *k);
 uint64_t keeper_mono(const struct keeper *k, uint64_t wall_ms); /* loop_now's clock */
 void keeper_pump(struct keeper *k); /* later in this turn: what is due is tried */
@@ -196,6 +195,9 @@ int mail_body_to_file(struct mail *m);
 void mail_save(struct mail *m); /* the note, soon */
 /* Nothing is under way with it any more? Then settle, keep for its first attempt, or free. */
 void mail_idle(struct mail *m);
+void mail_go_on(struct mail *m); /* its take, or where there is none mail_idle */
+/* Its lifetime, or its time in quarantine. */
+bool mail_is_over(const struct keeper *k, const struct stored_mail *m);
 void mail_drop(struct mail *m); /* out of the store */
 void mail_free(struct mail *m);
 void mail_forget_all(struct keeper *k);

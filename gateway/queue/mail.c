@@ -197,6 +197,25 @@ mail_schedule_stored(struct keeper *k, const struct custody_id *id, const struct
 	keeper_pump(k);
 }
 
+bool
+mail_is_over(const struct keeper *k, const struct stored_mail *m)
+{
+	if (m->kind == STORED_QUARANTINE)
+		return k->settings.queue.quarantine_ms != 0 &&
+		       keeper_is_older(k, m->arrived_ms, k->settings.queue.quarantine_ms);
+	return keeper_is_older(k, m->kind == STORED_HOLD ? m->hold_until_ms : m->arrived_ms,
+		k->settings.queue.lifetime_ms);
+}
+
+void
+mail_go_on(struct mail *m)
+{
+	if (m->take != NULL)
+		take_progress(m->take);
+	else
+		mail_idle(m);
+}
+
 void
 mail_drop(struct mail *m)
 {

@@ -146,7 +146,7 @@ keep_piece(struct mail *m, struct slice bytes)
 		return 0;
 	}
 	if (h->file < 0)
-		h->file = openat(m->keeper->tmp_dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		h->file = open_tmp(m->keeper);
 	ssize_t n = h->file < 0 ? -1 : pwrite(h->file, bytes.p, bytes.n, (off_t)m->body_read);
 	if (n == (ssize_t)bytes.n)
 		return 0;

@@ -95,35 +95,19 @@ watch_start(struct keeper *k)
 	custody_scan(k->custody, 0, START_PAGE, on_start_page, k);
 }
 
-static bool
-is_older(const struct keeper *k, uint64_t since_ms, uint64_t ms)
-{
-	return keeper_wall(k) > (int64_t)(since_ms + ms);
-}
-
 /* NOTIFY=DELAY: somebody wants to know that it takes long. */
 static bool
 wants_delay_notice(
 	const struct keeper *k, const struct stored_mail *m, const struct stored_note *n)
 {
 	if (!m->own || m->kind == STORED_QUARANTINE || k->settings.queue.delay_notice_ms == 0 ||
-		!is_older(k, m->arrived_ms, k->settings.queue.delay_notice_ms))
+		!keeper_is_older(k, m->arrived_ms, k->settings.queue.delay_notice_ms))
 		return false;
 	for (size_t i = 0; i < m->n_rcpts; i++)
 		if (mail_waits(&n->rcpts[i]) && !n->rcpts[i].delay_told &&
 			dsn_is_due(m, &m->rcpts[i], DSN_DELAYED))
 			return true;
 	return false;
-}
-
-static bool
-is_over(const struct keeper *k, const struct stored_mail *m)
-{
-	if (m->kind == STORED_QUARANTINE)
-		return k->settings.queue.quarantine_ms != 0 &&
-		       is_older(k, m->arrived_ms, k->settings.queue.quarantine_ms);
-	return is_older(k, m->kind == STORED_HOLD ? m->hold_until_ms : m->arrived_ms,
-		k->settings.queue.lifetime_ms);
 }
 
 /* A part that waits and stands nowhere: it has to. */
@@ -179,7 +163,8 @@ look(struct keeper *k, const struct custody_item *item, struct arena *a)
 	}
 	if (!read_item(item, a, &m, &n))
 		return;
-	if (is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire || mail_is_untold(&n))
+	if (mail_is_over(k, &m) || wants_delay_notice(k, &m, &n) || n.expire ||
+		mail_is_untold(&n))
 		act_review(k, &item->id);
 	else if (m.kind != STORED_QUARANTINE && !n.held)
 		look_for_forgotten(k, item, &m, &n, a);
