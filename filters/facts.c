@@ -457,6 +457,16 @@ facts_call_off(struct facts *f, enum fact_scope scope)
 }
 
 void
+facts_keep(struct facts *f, size_t rcpt)
+{
+	struct scope *s = rcpt == SIZE_MAX ? &f->of_mail : &f->rcpts[rcpt]->scope;
+	struct question *one;
+	must(f->mail != NULL && (rcpt == SIZE_MAX || rcpt < f->n_rcpts));
+	TAILQ_FOREACH (one, &s->questions.list, link)
+		one->kept = true;
+}
+
+void
 facts_prefetch(struct facts *f)
 {
 	for (size_t i = 0; i < policy_facts(f->policy); i++) {

@@ -49,6 +49,11 @@ struct question *facts_question(struct facts *f, struct questions **scope_out);
  * there and not answered, for the driver to call off, until NULL.
  */
 struct question *facts_call_off(struct facts *f, enum fact_scope scope);
+/*
+ * The mail is accepted for this recipient (SIZE_MAX: for somebody, in the scope of the mail):
+ * what was reserved in the scope stays taken. Before facts_mail_end; else all is given back.
+ */
+void facts_keep(struct facts *f, size_t rcpt);
 /* Asks ahead what connect-scope rules will need (DESIGN.md: at once, the greeting does not
  * wait). */
 void facts_prefetch(struct facts *f);

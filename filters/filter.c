@@ -66,6 +66,27 @@ flt_engine(struct flt_call *c, struct slice engine, struct slice input)
 	return one->state == QUESTION_ANSWERED ? one : NULL;
 }
 
+const struct state_answer *
+flt_state(struct flt_call *c, const struct state_op *op)
+{
+	enum fact_cost cost = op->kind == STATE_GET ? COST_CHEAP : COST_RESERVE;
+	if (c->most < cost && !questions_state_has(c->questions, op)) {
+		c->unasked = true;
+		return NULL;
+	}
+	const struct question *one = questions_state(c->questions, op);
+	return one->state == QUESTION_ANSWERED ? &one->answer : NULL;
+}
+
+const struct question *
+flt_lookup(struct flt_call *c, struct slice table, struct slice value)
+{
+	if (!may_ask(c, COST_CHEAP, QUESTION_LOOKUP, table, value))
+		return NULL;
+	const struct question *one = questions_lookup(c->questions, table, value);
+	return one->state == QUESTION_ANSWERED ? one : NULL;
+}
+
 void
 flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,
 	struct slice theirs)

@@ -100,6 +100,12 @@ const struct dns_answer *flt_dns(struct flt_call *c, struct slice name, enum dns
 const struct scan_report *flt_scan(struct flt_call *c);
 const struct question *flt_known(struct flt_call *c, struct slice recipient);
 const struct question *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
+/* An operation on the state: TAKE, COUNT and SEEN are reservations (COST_RESERVE), GET is
+ * cheap.
+ */
+const struct state_answer *flt_state(struct flt_call *c, const struct state_op *op);
+/* Whether a table that a directory or database holds has this value; cheap. */
+const struct question *flt_lookup(struct flt_call *c, struct slice table, struct slice value);
 
 /* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
 void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,

@@ -128,6 +128,49 @@ questions_engine(struct questions *q, struct slice engine, struct slice input)
 	return other(q, QUESTION_ENGINE, engine, input);
 }
 
+static bool
+same_state(const struct state_op *a, const struct state_op *b)
+{
+	return a->kind == b->kind && a->space == b->space && slice_eq(a->key, b->key);
+}
+
+static struct question *
+find_state(const struct questions *q, const struct state_op *op)
+{
+	struct question *one;
+	TAILQ_FOREACH (one, &q->list, link) {
+		if (one->kind == QUESTION_STATE && same_state(&one->op, op))
+			return one;
+	}
+	return NULL;
+}
+
+bool
+questions_state_has(const struct questions *q, const struct state_op *op)
+{
+	return find_state(q, op) != NULL;
+}
+
+struct question *
+questions_state(struct questions *q, const struct state_op *op)
+{
+	struct question *one = find_state(q, op);
+	if (one != NULL)
+		return one;
+	one = make(q, QUESTION_STATE);
+	one->op = *op;
+	one->op.key = arena_slice(q->arena, op->key);
+	one->op.value = arena_slice(q->arena, op->value);
+	one->op.passer = arena_slice(q->arena, op->passer);
+	return one;
+}
+
+struct question *
+questions_lookup(struct questions *q, struct slice table, struct slice value)
+{
+	return other(q, QUESTION_LOOKUP, table, value);
+}
+
 struct question *
 questions_new(struct questions *q)
 {
@@ -241,4 +284,23 @@ question_answer_engine(struct questions *q, struct question *one, struct slice o
 {
 	answered(q, one, QUESTION_ENGINE);
 	one->output = has_room(q, output.n) ? arena_slice(q->arena, output) : SLICE_NONE;
+}
+
+void
+question_answer_state(
+	struct questions *q, struct question *one, const struct state_answer *answer)
+{
+	answered(q, one, QUESTION_STATE);
+	one->answer = *answer;
+	one->answer.value = has_room(q, answer->value.n) ? arena_slice(q->arena, answer->value)
+							 : SLICE_NONE;
+}
+
+void
+question_answer_lookup(struct questions *q, struct question *one, enum lookup_answer answer,
+	struct slice words)
+{
+	answered(q, one, QUESTION_LOOKUP);
+	one->lookup = answer;
+	one->lookup_text = arena_slice(q->arena, slice_first(words, KEY_MOST));
 }

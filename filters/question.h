@@ -13,6 +13,7 @@
 #include "base/dns.h"
 #include "base/map.h"
 #include "base/scan_report.h"
+#include "base/state_op.h"
 #include "smtp/address.h"
 
 enum question_kind {
@@ -20,11 +21,14 @@ enum question_kind {
 	QUESTION_KNOWN,  /* is this recipient known to its server: a call-out */
 	QUESTION_SCAN,   /* the mail, by a scanner */
 	QUESTION_ENGINE, /* a second engine (libspf2, libopendkim) in its own process */
+	QUESTION_STATE,  /* an operation on the gateway's state, by the keeper */
+	QUESTION_LOOKUP, /* is this value in that table, which a directory or database holds */
 };
 
 enum question_state { QUESTION_NEW, QUESTION_ASKED, QUESTION_ANSWERED };
 
 enum known_answer { KNOWN_YES, KNOWN_NO, KNOWN_FAILED };
+enum lookup_answer { LOOKUP_YES, LOOKUP_NO, LOOKUP_FAILED };
 
 struct question {
 	TAILQ_ENTRY(question) link;
@@ -34,14 +38,24 @@ struct question {
 	/* what is asked */
 	struct slice name; /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
 	enum dns_type type;
-	struct slice input; /* ENGINE: packed arguments, its own format */
+	struct slice input; /* ENGINE: packed arguments, its own format; LOOKUP: the value, with
+			       the table as `name` */
+	struct state_op op; /* STATE */
 	/* what was answered */
 	const struct dns_answer *dns;
 	enum known_answer known;
 	struct slice known_text; /* the server's words */
 	const struct scan_report *scan;
-	struct slice output; /* ENGINE; empty: it failed */
-	void *driver;        /* the driver's own: a handle to cancel by */
+	struct slice output;        /* ENGINE; empty: it failed */
+	struct state_answer answer; /* STATE */
+	enum lookup_answer lookup;
+	struct slice lookup_text; /* FAILED: why, in words */
+	/*
+	 * STATE: what an answer has reserved stays taken when its scope ends (facts_keep); else
+	 * the driver gives it back then.
+	 */
+	bool kept;
+	void *driver; /* the driver's own: a handle to cancel by */
 };
 
 TAILQ_HEAD(question_list, question);
@@ -66,6 +80,9 @@ struct question *questions_dns(struct questions *q, struct slice name, enum dns_
 struct question *questions_known(struct questions *q, struct slice recipient);
 struct question *questions_scan(struct questions *q);
 struct question *questions_engine(struct questions *q, struct slice engine, struct slice input);
+/* Equal by kind, space and key: one step for each scope. op is copied. */
+struct question *questions_state(struct questions *q, const struct state_op *op);
+struct question *questions_lookup(struct questions *q, struct slice table, struct slice value);
 /* The next in state NEW, or NULL. The driver sets ASKED and later calls one of the answers. */
 struct question *questions_new(struct questions *q);
 unsigned questions_open(const struct questions *q); /* NEW and ASKED */
@@ -74,6 +91,7 @@ bool questions_dns_has(const struct questions *q, struct slice name, enum dns_ty
 /* The same for the other kinds; input: of ENGINE. */
 bool questions_has(const struct questions *q, enum question_kind kind, struct slice name,
 	struct slice input);
+bool questions_state_has(const struct questions *q, const struct state_op *op);
 /*
  * Takes back one question that was asked and not answered (it is NEW again), or NULL: the
  * driver calls these off before the scope's arena goes.
@@ -88,5 +106,9 @@ void question_answer_known(
 void
 question_answer_scan(struct questions *q, struct question *one, const struct scan_report *r);
 void question_answer_engine(struct questions *q, struct question *one, struct slice output);
+void question_answer_state(
+	struct questions *q, struct question *one, const struct state_answer *answer);
+void question_answer_lookup(struct questions *q, struct question *one,
+	enum lookup_answer answer, struct slice words);
 
 #endif

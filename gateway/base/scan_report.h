@@ -16,7 +16,20 @@ enum scan_status {
 	SCAN_CLEAN,
 	SCAN_INFECTED,
 	SCAN_FAILED,      /* the world: no scanner, time over; the mail is deferred */
-	SCAN_UNSCANNABLE, /* the mail: over a bound, encrypted, or it killed two scanners */
+	SCAN_UNSCANNABLE, /* the mail: over a bound, broken, or it killed two scanners */
+};
+
+/* Why something of a mail could not be looked into, as the fact `unscannable.reason`. */
+enum scan_reason {
+	SCAN_REASON_NONE,
+	SCAN_REASON_DEPTH, /* of parts or archives */
+	SCAN_REASON_PARTS, /* too many parts, or members of archives */
+	SCAN_REASON_BYTES, /* too much, packed or unpacked */
+	SCAN_REASON_TIME,
+	SCAN_REASON_BROKEN,  /* a part or archive that cannot be read */
+	SCAN_REASON_CRASHED, /* it killed two scanners */
+	SCAN_REASON_PATTERN, /* an expression reached its match limit */
+	SCAN_REASONS
 };
 
 struct scan_attachment {
@@ -25,12 +38,26 @@ struct scan_attachment {
 	struct slice type; /* "application/zip": as found in the content, else as declared */
 	uint64_t bytes;
 	unsigned depth; /* 0: a part of the mail; 1 and more: inside an archive */
+	bool encrypted; /* it, or a member of it, cannot be read without a key */
+	bool hashed;
+	uint8_t sha256[32]; /* of the decoded bytes; only where asked for */
 };
 
 struct scan_report {
 	enum scan_status status;
-	struct slice virus; /* the signature's name */
-	struct slice why;   /* FAILED, UNSCANNABLE: in words */
+	struct slice virus;      /* the signature's name */
+	struct slice why;        /* FAILED, UNSCANNABLE: in words */
+	enum scan_reason reason; /* UNSCANNABLE */
+	/*
+	 * Text that a pattern should have seen and could not: encrypted, broken, of a kind that
+	 * is not read, over a bound. `body contains` is then no proof that nothing is there.
+	 */
+	bool text_unread;
+	struct slice unread_why; /* in words, of the first; may be empty */
+	bool encrypted;          /* some part or member is */
+	/* The signatures that it was scanned with: differs where they do. 0: none were asked.
+	 */
+	uint64_t signatures;
 	struct scan_attachment *attachments;
 	size_t n_attachments;
 	unsigned patterns[SCAN_PATTERNS_MOST]; /* matches of each pattern asked for */

@@ -124,6 +124,14 @@ answers_give(struct answers *a, struct facts *f)
 				runner_run(
 					a->runner, q->name, q->input, a->mail, scope->arena));
 			break;
+		case QUESTION_STATE:
+			question_answer_state(
+				scope, q, &(struct state_answer){.status = STATE_FAILED});
+			break;
+		case QUESTION_LOOKUP:
+			question_answer_lookup(
+				scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
+			break;
 		}
 	}
 	if (a->waiting != 0)

@@ -13,7 +13,7 @@
 #include "delivery/messages.h"
 #include "policy/policy.h"
 
-enum { STORED_RCPTS_MOST = 10000, STORED_WORDS_MOST = 512 };
+enum { STORED_RCPTS_MOST = 10000, STORED_WORDS_MOST = 512, STORED_FACTS_MOST = 8 * 1024 };
 
 enum stored_kind {
 	STORED_SEND,       /* on its way */
@@ -42,6 +42,8 @@ struct stored_mail {
 	struct ip client;
 	struct slice quarantine; /* its name: "undeliverable", ... */
 	struct slice reason;     /* "postern.conf:31", for people */
+	struct slice facts;      /* QUARANTINE, HOLD: what was known, a line each; cut */
+	uint64_t signatures;     /* it was scanned with these; 0: it was not (scan_report.h) */
 	struct slice route;      /* NEXTHOP of `route to`; empty: none */
 	struct address sender;
 	struct smtp_mail_params params;
@@ -77,6 +79,8 @@ struct stored_rcpt_note {
 struct stored_note {
 	bool held;                      /* by hand, until released */
 	bool expire;                    /* by hand: given up at the next step */
+	struct slice by;                /* who released it out of quarantine; empty: nobody */
+	uint64_t by_ms;                 /* and when, wall clock */
 	struct stored_rcpt_note *rcpts; /* by the order of the envelope */
 	size_t n_rcpts;
 };

@@ -200,5 +200,13 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN: ask_scan(a, who); break;
 	case QUESTION_ENGINE: ask_engine(a, who); break;
+	case QUESTION_STATE:
+		question_answer_state(scope, q, &(struct state_answer){.status = STATE_FAILED});
+		loop_task_queue(a->wake);
+		break;
+	case QUESTION_LOOKUP:
+		question_answer_lookup(scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
+		loop_task_queue(a->wake);
+		break;
 	}
 }

@@ -140,6 +140,15 @@ answer(const struct world *w, struct questions *q, struct question *one)
 			q, one, fails ? KNOWN_FAILED : draw(w, one) % 2, SLICE("250 ok"));
 		break;
 	case QUESTION_ENGINE: question_answer_engine(q, one, SLICE_NONE); break;
+	case QUESTION_STATE:
+		question_answer_state(q, one,
+			&(struct state_answer){.status = fails ? STATE_FAILED : STATE_OK,
+				.yes = draw(w, one) % 2});
+		break;
+	case QUESTION_LOOKUP:
+		question_answer_lookup(
+			q, one, fails ? LOOKUP_FAILED : draw(w, one) % 2, SLICE("why"));
+		break;
 	}
 }
 

@@ -73,9 +73,9 @@ test_report(void **state)
 {
 	(void)state;
 	struct scan_attachment attachments[] = {
-		{{"a\0b.exe", 7}, {"application/zip", 15}, UINT64_MAX, 0},
-		{SLICE_NONE, SLICE_NONE, 0, 3},
-		{{"deep", 4}, {"x/y", 3}, 1, 300},
+		{.name = {"a\0b.exe", 7}, .type = {"application/zip", 15}, .bytes = UINT64_MAX},
+		{.depth = 3},
+		{.name = {"deep", 4}, .type = {"x/y", 3}, .bytes = 1, .depth = 300},
 	};
 	struct scan_report r = {.status = SCAN_INFECTED,
 		.virus = SLICE("Eicar"),
