@@ -107,6 +107,8 @@ struct compile {
 uint16_t compile_cond(struct compile *c, const struct cond *cond);
 /* --- compile_match.c: the operand of a test, checked against its type. False: reported. */
 bool compile_match(struct compile *c, const struct cond *cond, struct test *test);
+/* Reports that there is none of this name. */
+void compile_no_pattern(struct compile *c, struct conf_at at, struct slice name);
 /* --- compile_action.c: reports what is wrong with a rule's text. */
 void compile_action(struct compile *c, const struct rule *r);
 /* --- compile.c: room for one more; grows by doubling inside the arena. */
