@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 /*
- * Over the names, sizes and contents of the files at the path (a file, or a folder of files); of
- * the large containers of ClamAV over their headers, which hold the version and the time. Never
- * 0 where something is there; 0: nothing can be read.
+ * Over the names, sizes and contents of the files at the path (a file, or a folder of files);
+ * of the large containers of ClamAV over their headers, which hold the version and the time.
+ * Never 0 where something is there; 0: nothing can be read.
  */
 uint64_t signatures_fingerprint(const char *database);
 
