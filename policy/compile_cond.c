@@ -241,6 +241,7 @@ element_type(enum fact_type t)
 	case FACT_LIST_DOMAIN: return FACT_DOMAIN;
 	case FACT_LIST_ADDRESS: return FACT_ADDRESS;
 	case FACT_LIST_NUMBER: return FACT_NUMBER;
+	case FACT_LIST_FLAG: return FACT_FLAG;
 	case FACT_FLAG:
 	case FACT_NUMBER:
 	case FACT_TEXT:

@@ -351,7 +351,8 @@ operators_of(enum fact_type t)
 	case FACT_LIST_TEXT:
 	case FACT_LIST_DOMAIN:
 	case FACT_LIST_ADDRESS:
-	case FACT_LIST_NUMBER: break;
+	case FACT_LIST_NUMBER:
+	case FACT_LIST_FLAG: break;
 	}
 	return "is, in, matches, contains";
 }
