@@ -53,8 +53,12 @@ struct conf_certificate {
 	struct slice certificate, key; /* paths, absolute */
 };
 
+/* `mode`: what becomes of a refusal (session/modes.h). */
+enum conf_mode { MODE_RULES, MODE_OBSERVE, MODE_SOFT };
+
 struct conf_listener {
 	struct conf_at at;
+	enum conf_mode mode; /* its own, else the general one */
 	enum listen_kind kind;
 	struct slice text; /* "0.0.0.0:25" as written */
 	struct ip ip;      /* family 0: unix socket at `path` */
@@ -78,12 +82,18 @@ struct conf_listener {
 	struct ip_net *peers;
 	size_t n_peers;
 	struct hop_list filter; /* n 0: an ordinary listener */
+	bool hide_received; /* outbound: what our people's own servers wrote goes */
 	struct ip_net
 		*xclient; /* who may name the client by XCLIENT and XFORWARD; else peers */
 	size_t n_xclient;
 };
 
 enum domain_recipients { RECIPIENTS_ANY, RECIPIENTS_VERIFY, RECIPIENTS_TABLE };
+
+struct conf_tag_key { /* of `bounces tagged` (BATV) */
+	uint8_t number; /* 0 to 9 */
+	struct slice secret; /* read by the parent; never logged */
+};
 
 struct conf_table;
 struct conf_domain {
@@ -94,6 +104,8 @@ struct conf_domain {
 	const struct conf_table *table;
 	bool detail_significant;
 	bool hold_when_unreachable; /* mail is stored while no next hop answers */
+	struct conf_tag_key *tag_keys; /* the first one tags, all are taken */
+	size_t n_tag_keys;             /* 0: its senders are not tagged */
 };
 
 struct conf_table {
@@ -114,10 +126,20 @@ struct conf_pattern {
 	bool nocase; /* /.../i */
 };
 
-struct conf_user {
-	struct slice name;
+struct conf_rights {
 	struct slice *sends_as; /* "a@b", "@b" or "b": all of a domain */
 	size_t n_sends_as;
+};
+
+struct conf_user {
+	struct slice name;
+	struct conf_rights rights;
+};
+
+struct conf_network { /* network NET sends as { ... } */
+	struct conf_at at;
+	struct ip_net net;
+	struct conf_rights rights;
 };
 
 struct conf_sign {
@@ -199,6 +221,7 @@ struct conf {
 	const char *file; /* the main file, as given */
 	struct slice hostname, spool, user;
 	bool log_syslog;
+	enum conf_mode mode;
 	struct conf_resolver resolver;
 	struct conf_listener *listeners;
 	size_t n_listeners;
@@ -209,6 +232,8 @@ struct conf {
 	struct conf_sign *signs;
 	size_t n_signs;
 	struct map *users;    /* name to struct conf_user */
+	struct conf_network *networks;
+	size_t n_networks;
 	struct map *tables;   /* name to struct conf_table */
 	struct map *patterns; /* name to struct conf_pattern */
 	struct conf_destination *destinations;
@@ -261,6 +286,9 @@ conf_hops_parse(struct slice text, struct arena *a, struct hop_list *list_out, s
 /* Whether the listener has mail that is judged by this block; whether any has. */
 bool conf_listener_judges(const struct conf_listener *l, bool outbound);
 bool conf_uses_block(const struct conf *c, bool outbound);
+const char *conf_mode_text(enum conf_mode m); /* "observe" */
+/* Some listener's rules are only observed: what marks such mail is ours to write. */
+bool conf_observes(const struct conf *c);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
 /* Exact or by "*.suffix"; addresses compare with their domain and alone ("user@", "@domain").

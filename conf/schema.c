@@ -34,6 +34,16 @@ const struct schema_row schema_rows[] = {
 		.initial_text = "postern where that account exists, else nobody",
 		.text = "Whom to run as when started as root; with `sends as`, what an account may send as.",
 		.example = "user \"alice\" sends as { \"alice@example.com\", \"sales@example.com\" }"},
+	{"", "network", SCHEMA_OWN, .parse = parse_network, .many = true,
+		.syntax = "NETWORK sends as { \"ADDRESS\", \"DOMAIN\" ... }",
+		.text = "What clients of this network, without an account, may send as outbound: in MAIL FROM, From and "
+			"Sender. The smallest network that has the client counts; without one nothing is asked.",
+		.example = "network 10.1.0.0/16 sends as { \"example.com\", \"printer@example.org\" }"},
+	{"", "mode", SCHEMA_OWN, .parse = parse_mode, .syntax = "observe | soft",
+		.initial_text = "the rules hold",
+		.text = "For the first weeks: with observe what rules refuse, keep or drop goes on with a header field "
+			"X-Postern-Observe and an event observe, with soft every refusal for good is one for now (4xx).",
+		.example = "mode observe"},
 	{"", "log to", SCHEMA_OWN, .parse = parse_log_to, .syntax = "stderr | syslog",
 		.initial_text = "stderr", .text = "Where events are written, one a line.",
 		.example = "log to stderr"},
@@ -112,6 +122,12 @@ const struct schema_row schema_rows[] = {
 		.text = "How a filter's next hop is told the client; one that does not offer it gets the mail without."},
 	{"listen", "xclient from", SCHEMA_OWN, .parse = parse_listen_xclient, .syntax = "{ NETWORK ... }",
 		.text = "Peers that may name the client by XCLIENT and XFORWARD: they can be anybody, an account too."},
+	{"listen", "mode", SCHEMA_OWN, .parse = parse_listen_mode, .syntax = "observe | soft",
+		.initial_text = "the general one",
+		.text = "The mode of this listener."},
+	{"listen", "hide received", SCHEMA_FLAG, IN_LISTENER(hide_received),
+		.text = "Outbound: Received fields that came with the mail are removed, but those of our own name, and "
+			"ours says nothing of the client, its account or TLS."},
 	{"listen", "header rules", SCHEMA_OWN, .parse = parse_listen_header_rules, .syntax = "on | off",
 		.initial_text = "on",
 		.text = "Mails with a malformed header, more than one From or author domain are refused."},
@@ -146,6 +162,10 @@ const struct schema_row schema_rows[] = {
 	{"domain", "hold when unreachable", SCHEMA_FLAG,
 		offsetof(struct conf_domain, hold_when_unreachable), .spool = true,
 		.text = "Mail is stored while no next hop answers."},
+	{"domain", "bounces tagged", SCHEMA_OWN, .parse = parse_domain_bounces, .syntax = "key \"FILE\"",
+		.initial_text = "no tags",
+		.text = "Senders of the domain are tagged on their way out (BATV), so that a bounce to one that never sent "
+			"is known: the fact bounce.forged. A line of FILE is a digit and a secret; the first one tags."},
 	{"", "send", SCHEMA_OWN, .parse = parse_send,
 		.syntax = "[queued] [direct | smarthost NEXTHOP [auth \"USER\" password \"FILE\"] [then NEXTHOP ...] | "
 			"direct then smarthost NEXTHOP ...] OPTION ...",

@@ -236,9 +236,9 @@ test_snapshot(void **state)
 	assert_true(c->resolver.insecure && c->log_syslog);
 	is(c->user, "postern");
 	const struct conf_user *alice = map_get(c->users, SLICE("alice"));
-	assert_int_equal(alice->n_sends_as, 2);
-	is(alice->sends_as[0], "alice@example.com");
-	is(alice->sends_as[1], "example.net");
+	assert_int_equal(alice->rights.n_sends_as, 2);
+	is(alice->rights.sends_as[0], "alice@example.com");
+	is(alice->rights.sends_as[1], "example.net");
 	assert_int_equal(c->n_listeners, 5);
 	assert_int_equal(c->listeners[1].port, 26);
 	assert_int_equal(c->listeners[1].n_proxied, 1);
