@@ -6,8 +6,8 @@
 #ifndef POLICY_POLICY_PRIV_H
 #define POLICY_POLICY_PRIV_H
 
-#include "policy/glob.h"
-#include "policy/pattern.h"
+#include "conf/glob.h"
+#include "conf/pattern.h"
 #include "policy/policy.h"
 
 enum {

@@ -2,7 +2,7 @@
  * PCRE2 behind pattern.h; no other file of the folder includes it. Its memory comes from
  * arenas, so that a compiled policy is one piece and a match leaves nothing behind.
  */
-#include "policy/pattern.h"
+#include "conf/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

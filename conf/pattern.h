@@ -3,8 +3,8 @@
  * (the sandbox allows none), with limits on steps and memory. `body contains NAME` is not here:
  * the scanner runs it where the text is.
  */
-#ifndef POLICY_PATTERN_H
-#define POLICY_PATTERN_H
+#ifndef CONF_PATTERN_H
+#define CONF_PATTERN_H
 
 #include "base/arena.h"
 #include "base/slice.h"
