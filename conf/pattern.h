@@ -1,7 +1,8 @@
 /*
- * Declared patterns (`pattern NAME /regex/`) on texts of facts: PCRE2, without its machine code
- * (the sandbox allows none), with limits on steps and memory. `body contains NAME` is not here:
- * the scanner runs it where the text is.
+ * Regular expressions on texts of facts, of `pattern NAME /regex/` and of tables: PCRE2, with
+ * limits on steps and memory. Its machine code is made where the expression is compiled, before
+ * the sandbox, which allows none to be made; where there is none it is interpreted. `body
+ * contains NAME` is not here: the scanner runs it where the text is.
  */
 #ifndef CONF_PATTERN_H
 #define CONF_PATTERN_H
@@ -19,5 +20,8 @@ pattern_compile(struct slice regex, bool nocase, struct arena *a, char *why, siz
 /* scratch: what a match needs, freed with it. */
 enum pattern_result
 pattern_match(const struct pattern *p, struct slice text, struct arena *scratch);
+/* YES: one of n does; GAVE_UP: none does, and one reached a limit. */
+enum pattern_result pattern_match_any(
+	struct pattern *const *patterns, size_t n, struct slice text, struct arena *scratch);
 
 #endif
