@@ -63,6 +63,9 @@ void facts_prefetch(struct facts *f);
  */
 enum fact_state facts_read(struct facts *f, const char *name, struct slice arg, size_t rcpt,
 	enum fact_cost most, struct value *value_out);
+/* The same of a use that policy has; rcpt: of whom, or SIZE_MAX. */
+enum fact_state facts_read_use(struct facts *f, const struct fact_ref *use, size_t rcpt,
+	enum fact_cost most, struct value *value_out);
 /* The state a filter keeps for this mail (its header and body hooks run for it), or NULL. */
 void *facts_mail_state(struct facts *f, const struct filter *filter);
 /*

@@ -48,36 +48,16 @@ verify(struct flt_call *c, struct value *v)
 	return flt_failed(c, v, "call-out: %.*s", SLICE_ARG(one->known_text));
 }
 
-/* A value of the recipient's, in the table or in the directory behind it. */
-static enum fact_state
-look(struct flt_call *c, const struct conf_table *t, struct slice value, struct value *v)
-{
-	if (t->directory == NULL) {
-		enum pattern_result found = conf_table_look(t, value, c->arena);
-		if (found != PATTERN_GAVE_UP)
-			return flt_flag(v, found == PATTERN_YES);
-		return flt_failed(c, v, "table %.*s: an expression reached its limit",
-			SLICE_ARG(t->name));
-	}
-	const struct question *one = flt_lookup(c, t->name, value);
-	if (one == NULL)
-		return FACT_OPEN;
-	if (one->lookup != LOOKUP_FAILED)
-		return flt_flag(v, one->lookup == LOOKUP_YES);
-	return flt_failed(
-		c, v, "table %.*s: %.*s", SLICE_ARG(t->name), SLICE_ARG(one->lookup_text));
-}
-
 /* Without its detail, else as it was written. */
 static enum fact_state
 in_table(struct flt_call *c, const struct conf_table *t, struct value *v)
 {
 	struct slice plain = canonical(c),
 		     whole = arena_lower(c->arena, c->recipient->address.text);
-	enum fact_state state = look(c, t, plain, v);
+	enum fact_state state = flt_table(c, t, plain, v);
 	if (state == FACT_KNOWN && !v->flag && !slice_eq(plain, whole))
-		state = look(c, t, whole, v);
-	if (state == FACT_KNOWN)
+		state = flt_table(c, t, whole, v);
+	if (state == FACT_KNOWN && t->directory == NULL)
 		v->evidence = SLICE("recipients table");
 	return state;
 }
