@@ -224,7 +224,8 @@ const struct schema_row schema_rows[] = {
 		.text = "A DKIM key, RSA or Ed25519, for the action `sign`; `postern dkim keygen` makes one.",
 		.example = "sign \"example.com\" selector \"s2026\" key \"dkim/example.com.pem\""},
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
-		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body.",
+		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body, "
+			"directory (tables with ldap or sql).",
 		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",
@@ -237,12 +238,24 @@ const struct schema_row schema_rows[] = {
 	{"filter", "database", SCHEMA_OWN, .parse = parse_database, .syntax = "\"FOLDER\"",
 		.initial_text = "/var/lib/clamav", .text = "Where the virus signatures are; for filter virus."},
 	{"filter", "timeout", SCHEMA_DURATION, IN_FILTER(timeout_ms), 1 * SECOND, 10 * MINUTE, 0,
-		.initial_text = "the scanner's own",
-		.text = "How long the scan of one mail may take before it has failed; for filter virus."},
+		.initial_text = "the scanner's own; 5s for directory",
+		.text = "How long the scan of one mail, or one look-up, may take before it has failed; for filter virus and directory."},
+	{"filter", "cache", SCHEMA_DURATION, IN_FILTER(cache_ms), 1 * SECOND, 1 * DAY, 0,
+		.initial_text = "5m",
+		.text = "How long an answer of a directory or database is kept, found or not; for filter directory."},
+	{"filter", "connections", SCHEMA_NUMBER, IN_FILTER(connections), 1, 64, 0,
+		.initial_text = "4",
+		.text = "Connections to the directory or database of each table; for filter directory."},
 	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
-		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\" ... } | file \"FILE\"",
-		.text = "A list that rules and domains name: in place, or one item a line in a file.",
-		.example = "table partners { \"partner.example\", \"*.supplier.example\" }"},
+		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\", \"GLOB*\", /REGEX/[i], NETWORK ... } | file \"FILE\" | "
+			"ldap \"URL\" filter \"(mail=%s)\" [bind \"DN\" password \"FILE\"] [tls required] | "
+			"sql \"URL\" query \"SELECT ...\" [password \"FILE\"] [tls required]",
+		.text = "A list that rules and domains name: in place; one item a line in a file, which is read again when "
+			"it changes; or a directory or database that is asked, ldap://HOST[:PORT]/BASE, "
+			"postgresql://USER@HOST[:PORT]/DATABASE (the value is $1) or sqlite:/PATH (?1): what it finds is in.",
+		.example = "table partners { \"partner.example\", \"*.supplier.example\", \"sales-*@example.net\" }\n"
+			"table staff ldap \"ldap://10.0.0.7/ou=people,dc=example,dc=com\" filter \"(mail=%s)\" tls required\n"
+			"table clients sql \"postgresql://postern@10.0.0.8/crm\" query \"SELECT 1 FROM clients WHERE mail = $1\""},
 	{"", "pattern", SCHEMA_OWN, .parse = parse_pattern, .many = true,
 		.syntax = "NAME /REGEX/[i] [luhn | iban]",
 		.text = "An expression for `body contains`; luhn and iban check the digits that it matched.",
