@@ -178,18 +178,26 @@ struct nets {
 	size_t n;
 };
 
+bool
+parse_net(struct parser *p, struct ip_net *net_out)
+{
+	if (p->tok.kind != TOK_NET && p->tok.kind != TOK_STRING)
+		return parse_expected(p, "a network, as in 10.0.0.0/8 or 2001:db8::/32");
+	if (!ip_net_parse(p->tok.text, net_out))
+		return parse_fail(p, p->tok.at, "\"%.*s\" is no network%.*s",
+			SLICE_ARG(slice_first(p->tok.text, 80)),
+			SLICE_ARG(habit_of_net(p->tok.text, p->arena)));
+	parse_next(p);
+	return true;
+}
+
 static bool
 add_net(struct parser *p, void *arg)
 {
 	struct nets *v = arg;
 	struct ip_net net;
-	if (p->tok.kind != TOK_NET && p->tok.kind != TOK_STRING)
-		return parse_expected(p, "a network, as in 10.0.0.0/8 or 2001:db8::/32");
-	if (!ip_net_parse(p->tok.text, &net))
-		return parse_fail(p, p->tok.at, "\"%.*s\" is no network%.*s",
-			SLICE_ARG(slice_first(p->tok.text, 80)),
-			SLICE_ARG(habit_of_net(p->tok.text, p->arena)));
-	parse_next(p);
+	if (!parse_net(p, &net))
+		return false;
 	v->nets = parse_room(p, v->nets, v->n, sizeof(net));
 	v->nets[v->n++] = net;
 	return true;

@@ -220,11 +220,12 @@ check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 	return false;
 }
 
-/* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`. */
+/* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`; those of
+ * `filter directory` for all look-ups. */
 static bool
 skips_failure(const struct compile *c, const struct fact_decl *d)
 {
-	struct slice name = slice_of(d->name);
+	struct slice name = d->lookup != NULL ? SLICE("directory") : slice_of(d->name);
 	struct slice stem = slice_first(name, slice_find(name, '.'));
 	stem = slice_first(stem, slice_find(stem, ' '));
 	const struct conf_filter *f = conf_filter_find(c->conf, arena_text(c->arena, stem));
@@ -233,8 +234,8 @@ skips_failure(const struct compile *c, const struct fact_decl *d)
 	return f->on_failure == ON_FAILURE_SKIP;
 }
 
-static uint16_t
-add_fact(struct compile *c, const struct fact_decl *d, struct slice arg)
+uint16_t
+compile_add_fact(struct compile *c, const struct fact_decl *d, struct slice arg)
 {
 	struct policy *p = c->policy;
 	for (size_t i = 0; i < p->n_facts; i++)
@@ -265,6 +266,7 @@ element_type(enum fact_type t)
 	case FACT_LIST_DOMAIN: return FACT_DOMAIN;
 	case FACT_LIST_ADDRESS: return FACT_ADDRESS;
 	case FACT_LIST_NUMBER: return FACT_NUMBER;
+	case FACT_LIST_FLAG: return FACT_FLAG;
 	case FACT_FLAG:
 	case FACT_NUMBER:
 	case FACT_TEXT:
@@ -345,6 +347,21 @@ check_list(struct compile *c, const struct cond *cond, const struct fact_decl *d
 	return true;
 }
 
+/* What stands behind the fact: swallowed by its phrase, looked up elsewhere, or held against
+ * it.
+ */
+static bool
+compile_operand(
+	struct compile *c, const struct cond *cond, bool phrase, bool in_any, struct test *t)
+{
+	const struct conf_table *table = compile_lookup_table(c, cond, t);
+	if (phrase)
+		return phrase_match(c, cond, t);
+	if (table != NULL)
+		return compile_lookup(c, cond, table, in_any, t);
+	return compile_match(c, cond, t);
+}
+
 static uint16_t
 compile_test(struct compile *c, const struct cond *cond, struct place at)
 {
@@ -363,8 +380,8 @@ compile_test(struct compile *c, const struct cond *cond, struct place at)
 		.fact = POLICY_NONE,
 	};
 	if (d != &score_decl)
-		t.fact = add_fact(c, d, arg);
-	if (phrase ? !phrase_match(c, cond, &t) : !compile_match(c, cond, &t))
+		t.fact = compile_add_fact(c, d, arg);
+	if (!compile_operand(c, cond, phrase, at.list.n != 0, &t))
 		return POLICY_NONE;
 	struct policy *p = c->policy;
 	p->tests = compile_room(c, p->tests, p->n_tests, &p->room_tests, sizeof(*p->tests));

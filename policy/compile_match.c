@@ -175,13 +175,12 @@ static bool
 match_network_table(struct compile *c, const struct cond *cond, const struct conf_table *table,
 	struct test *t)
 {
-	t->match.kind = MATCH_NETWORK;
-	t->match.nets = arena_array(c->arena, table->n_items, sizeof(*t->match.nets));
-	t->match.n = table->n_items;
-	bool ok = true;
-	for (size_t i = 0; i < table->n_items && ok; i++)
-		ok = network(c, cond->value.at, table->items[i], &t->match.nets[i]);
-	return ok;
+	struct slice other;
+	struct ip_net unused;
+	t->match.kind = MATCH_TABLE;
+	t->match.table = table;
+	return conf_table_is_networks(table, &other) ||
+	       network(c, cond->value.at, other, &unused);
 }
 
 /* --- operators */
@@ -393,7 +392,8 @@ operators_of(enum fact_type t)
 	case FACT_LIST_TEXT:
 	case FACT_LIST_DOMAIN:
 	case FACT_LIST_ADDRESS:
-	case FACT_LIST_NUMBER: break;
+	case FACT_LIST_NUMBER:
+	case FACT_LIST_FLAG: break;
 	}
 	return "is, in, matches, contains";
 }

@@ -99,7 +99,8 @@ parcels_input_of(struct gate *g, const struct relay_body *bodies)
 		.params = g->rcpt_params,
 		.outcome = pipeline_outcome(g->pipeline),
 		.bodies = bodies,
-		.id = pipeline_id(g->pipeline)};
+		.id = pipeline_id(g->pipeline),
+		.facts = pipeline_facts(g->pipeline)};
 }
 
 /* To one next hop: all whose mail is not dropped. They have one set of edits. */

@@ -72,7 +72,7 @@ struct smtp_reply
 refusal_reply(const struct verdict *v, struct facts *facts, const char *id, struct arena *a)
 {
 	struct smtp_reply r;
-	bool reject = v->action == ACTION_REJECT;
+	bool reject = (v->mode == VERDICT_HOLDS ? v->action : v->would) == ACTION_REJECT;
 	if (v->reply.n != 0 && smtp_reply_parse_text(v->reply, &r))
 		return smtp_reply_text(r, r.text, a);
 	const struct reason *reason = v->rule != NULL ? reason_of(v->rule->cond) : NULL;
