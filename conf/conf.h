@@ -184,6 +184,9 @@ struct conf_filter {
 	struct slice compare;  /* the second engine that runs beside; empty: none */
 	struct slice database; /* path */
 	uint64_t timeout_ms;   /* 0: the filter's default */
+	/* greylist: when a new sender may pass, till when it must have tried again, how long
+	 * it is known then; from how many on a network's senders pass at once */
+	uint64_t delay_ms, retry_ms, remember_ms, passers;
 };
 
 struct conf_limits {
@@ -263,6 +266,8 @@ bool conf_listener_judges(const struct conf_listener *l, bool outbound);
 bool conf_uses_block(const struct conf *c, bool outbound);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
+/* What `filter greylist` says, or its defaults. */
+struct conf_filter conf_greylist(const struct conf *c);
 /* Exact or by "*.suffix"; addresses compare with their domain and alone ("user@", "@domain").
  */
 bool conf_table_has(const struct conf_table *t, struct slice value);
