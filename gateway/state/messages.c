@@ -13,9 +13,9 @@
 
 enum {
 	OP_MOST = 2 + 3 * 4 + 2 * STATE_KEY_MOST + STATE_VALUE_MOST + 5 * 8,
-	ANSWER_MOST = 2 + 2 * 8 + 4 + STATE_VALUE_MOST,
+	ANSWER_MOST = 2 + 3 * 8 + 4 + STATE_VALUE_MOST,
 	OP_LEAST = 2 + 4 + 1, /* kind, space, a key of one byte */
-	ANSWER_LEAST = 2 + 2 * 8 + 4,
+	ANSWER_LEAST = 2 + 3 * 8 + 4,
 };
 _Static_assert(4 + STATE_OPS_MOST * OP_MOST <= IPC_PAYLOAD_BYTES, "operations fit always");
 _Static_assert(4 + STATE_OPS_MOST * ANSWER_MOST <= IPC_PAYLOAD_BYTES, "answers fit always");
@@ -44,6 +44,8 @@ put_op(struct ipc_out *o, const struct state_op *op)
 			ipc_put_u64(o, op->span_ms);
 		else
 			ipc_put_u8(o, (uint8_t)op->period);
+		if (op->kind == STATE_GIVE)
+			ipc_put_u64(o, op->taken_ms);
 		break;
 	case STATE_SEEN:
 	case STATE_PASS:
@@ -93,6 +95,8 @@ get_op(struct ipc_in *in, struct state_op *op)
 			op->span_ms = ipc_get_u64(in);
 		else
 			op->period = (enum state_period)ipc_get_enum(in, PERIODS);
+		if (op->kind == STATE_GIVE)
+			op->taken_ms = ipc_get_u64(in);
 		break;
 	case STATE_SEEN:
 	case STATE_PASS:
@@ -143,6 +147,7 @@ state_answers_pack(const struct state_answer *answers, size_t n, struct ipc_out 
 		ipc_put_bool(out, a->yes);
 		ipc_put_u64(out, a->wait_ms);
 		ipc_put_u64(out, a->count);
+		ipc_put_u64(out, a->at_ms);
 		ipc_put_slice(out, a->value);
 	}
 }
@@ -156,11 +161,12 @@ get_answer(struct ipc_in *in, struct state_answer *a)
 	a->yes = ipc_get_bool(in);
 	a->wait_ms = ipc_get_u64(in);
 	a->count = ipc_get_u64(in);
+	a->at_ms = ipc_get_u64(in);
 	a->value = ipc_get_slice(in);
 	if (in->bad || a->value.n > STATE_VALUE_MOST)
 		return false;
-	return a->status == STATE_OK ||
-	       (!a->yes && a->wait_ms == 0 && a->count == 0 && a->value.n == 0);
+	return a->status == STATE_OK || (!a->yes && a->wait_ms == 0 && a->count == 0 &&
+						a->at_ms == 0 && a->value.n == 0);
 }
 
 bool

@@ -130,7 +130,8 @@ static const struct state_op every_kind[] = {
 		.key = {"user a week", 11},
 		.limit = 9,
 		.n = 2,
-		.period = PERIOD_WEEK},
+		.period = PERIOD_WEEK,
+		.taken_ms = UINT64_C(1795948800000)},
 	{.kind = STATE_SEEN,
 		.space = STATE_GREY,
 		.key = {"net 192.0.2.0/24 example.org", 28},
@@ -158,6 +159,7 @@ check_same(const struct state_op *a, const struct state_op *b)
 	assert_int_equal(a->n, b->n);
 	assert_int_equal(a->span_ms, b->span_ms);
 	assert_int_equal(a->period, b->period);
+	assert_int_equal(a->taken_ms, b->taken_ms);
 	assert_int_equal(a->passes, b->passes);
 	assert_int_equal(a->delay_ms, b->delay_ms);
 	assert_int_equal(a->within_ms, b->within_ms);
@@ -289,7 +291,7 @@ test_answers(void **state)
 	(void)state;
 	static char value[STATE_VALUE_MOST + 1];
 	const struct state_answer answers[] = {
-		{.status = STATE_OK, .yes = true, .count = 7},
+		{.status = STATE_OK, .yes = true, .count = 7, .at_ms = 1795948800000},
 		{.status = STATE_OK, .wait_ms = UINT64_MAX, .count = 200},
 		{.status = STATE_OK, .yes = true, .wait_ms = 5, .value = SLICE("v")},
 		{.status = STATE_FAILED},
@@ -303,6 +305,7 @@ test_answers(void **state)
 		assert_int_equal(answers_got[i].yes, answers[i].yes);
 		assert_true(answers_got[i].wait_ms == answers[i].wait_ms);
 		assert_int_equal(answers_got[i].count, answers[i].count);
+		assert_int_equal(answers_got[i].at_ms, answers[i].at_ms);
 		assert_true(slice_eq(answers_got[i].value, answers[i].value));
 	}
 	check_cuts(payload, takes_answers);
@@ -350,6 +353,7 @@ test_wrong_answers(void **state)
 			ipc_put_u8(&out, rows[i].yes);
 			ipc_put_u64(&out, 0);
 			ipc_put_u64(&out, rows[i].count);
+			ipc_put_u64(&out, 0);
 			ipc_put_slice(&out, (struct slice){value, rows[i].value});
 		}
 		if (takes_answers(taken(&out)) != rows[i].ok)
