@@ -246,10 +246,13 @@ bare(struct tokens *t, struct token *tok)
 	if (number_rate_parse(s, &tok->number, &tok->span_ms))
 		return TOK_RATE;
 	struct ip_net net;
-	struct slice address;
+	struct slice address, behind;
+	enum limit_span span;
+	slice_cut(s, '/', &address, &behind);
+	if (is_word(address) && limit_span_find(behind, &span))
+		return TOK_PER;
 	if (ip_net_parse(s, &net))
 		return TOK_NET;
-	slice_cut(s, '/', &address, &(struct slice){0});
 	if (ip_parse(address, &net.ip)) {
 		conf_error(t->report, tok->at,
 			"\"%.*s\" is no network, as in 10.0.0.0/8: behind the prefix all bits "
@@ -354,6 +357,7 @@ token_describe(const struct token *tok, struct arena *a)
 	case TOK_WORD:
 	case TOK_NUMBER:
 	case TOK_RATE:
+	case TOK_PER:
 	case TOK_NET:
 	case TOK_OPEN:
 	case TOK_CLOSE:

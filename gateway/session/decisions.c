@@ -186,3 +186,9 @@ decision_serves(const struct decision *d)
 	return d->verdict.action == ACTION_ACCEPT || d->verdict.action == ACTION_QUARANTINE ||
 	       d->verdict.action == ACTION_HOLD;
 }
+
+bool
+decision_takes(const struct decision *d)
+{
+	return d->verdict.action != ACTION_REJECT && d->verdict.action != ACTION_DEFER;
+}

@@ -45,5 +45,7 @@ const struct decision *decisions_find(const struct decisions *d, enum action act
 const struct rule *decision_route(const struct decision *d);
 /* Whether its recipients' mail goes on or is kept: accept, quarantine, hold. */
 bool decision_serves(const struct decision *d);
+/* Whether their mail is taken: all but reject and defer. */
+bool decision_takes(const struct decision *d);
 
 #endif

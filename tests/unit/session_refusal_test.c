@@ -58,7 +58,7 @@ expect(struct lab *l, enum action action, struct slice reply, const char *want)
 		.action = action,
 		.rule = &l->conf->inbound.rules[0],
 		.reply = reply};
-	struct smtp_reply r = refusal_reply(&v, l->facts, "S1.1", l->arena);
+	struct smtp_reply r = refusal_reply(&v, l->facts, 0, "S1.1", l->arena);
 	struct slice line = smtp_reply_line(&r, l->arena);
 	assert_int_equal(r.code / 100, action == ACTION_REJECT ? 5 : 4);
 	assert_true(!r.has_enhanced || r.enhanced[0] == r.code / 100);
@@ -145,7 +145,7 @@ test_no_rule(void **state)
 	struct lab l;
 	lab_open(&l, "reject if virus");
 	struct verdict v = {.decided = true, .action = ACTION_DEFER};
-	struct smtp_reply r = refusal_reply(&v, l.facts, "S1.1", l.arena);
+	struct smtp_reply r = refusal_reply(&v, l.facts, 0, "S1.1", l.arena);
 	assert_true(slice_eq(smtp_reply_line(&r, l.arena), SLICE(BY_POLICY_LATER)));
 	lab_close(&l);
 }
