@@ -249,7 +249,8 @@ bare(struct tokens *t, struct token *tok)
 	struct slice address, behind;
 	enum limit_span span;
 	slice_cut(s, '/', &address, &behind);
-	if (is_word(address) && limit_span_find(behind, &span))
+	if (is_word(address) &&
+		(slice_eq(address, SLICE("recipients")) || limit_span_find(behind, &span)))
 		return TOK_PER;
 	if (ip_net_parse(s, &net))
 		return TOK_NET;

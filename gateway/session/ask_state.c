@@ -203,10 +203,12 @@ give_back(struct batch *b, size_t slot, const struct state_answer *a)
 	b->back[slot] = NULL;
 	if (t == NULL)
 		return;
-	if (a->status == STATE_OK && a->yes)
+	if (a->status == STATE_OK && a->yes) {
+		t->op.taken_ms = a->at_ms;
 		tell_later(b->asker, t);
-	else
+	} else {
 		mem_free(t);
+	}
 }
 
 static void
@@ -294,10 +296,13 @@ asked_end(void *arg)
 	}
 	if (q->answer.status != STATE_OK || !q->answer.yes)
 		return;
-	if (takes(&q->op) && !q->kept)
-		tell_later(a->asker, tell_new(&q->op, STATE_GIVE));
-	else if (q->op.kind == STATE_SEEN && q->kept)
+	if (takes(&q->op) && !q->kept) {
+		struct tell *t = tell_new(&q->op, STATE_GIVE);
+		t->op.taken_ms = q->answer.at_ms;
+		tell_later(a->asker, t);
+	} else if (q->op.kind == STATE_SEEN && q->kept) {
 		tell_later(a->asker, tell_new(&q->op, STATE_PASS));
+	}
 }
 
 void
