@@ -213,6 +213,11 @@ struct conf_destination { /* destination "site" { ... } */
 	bool tls_required;
 };
 
+struct conf_journal { /* [inbound|outbound] journal to "..." */
+	struct conf_at at;
+	struct slice to; /* an address of a declared domain; empty: none */
+};
+
 struct conf_resolver {
 	struct conf_at at;
 	struct {
@@ -260,6 +265,7 @@ struct conf {
 	size_t n_domains;
 	struct map *domain_map; /* name to struct conf_domain */
 	struct conf_send send;
+	struct conf_journal journal[2]; /* of inbound mail, of outbound mail */
 	struct conf_sign *signs;
 	size_t n_signs;
 	struct map *users; /* name to struct conf_user */

@@ -28,6 +28,7 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	struct account *account;         /* shared by all processes; NULL: nothing is counted */
 	unsigned self;                   /* this process in it */
 	struct refusals *refusals;       /* shared by all processes; NULL: none are kept */
+	struct notices *notices;         /* the same; NULL: every notice is written */
 };
 
 struct sign_key;

@@ -112,7 +112,8 @@ static bool
 is_plain_accept(const struct verdict *v)
 {
 	for (size_t i = 0; v->decided && i < v->n_effects; i++)
-		if (v->effects[i]->action == ACTION_ROUTE)
+		if (v->effects[i]->action == ACTION_ROUTE ||
+			v->effects[i]->action == ACTION_REDIRECT)
 			return false;
 	return v->decided && v->action == ACTION_ACCEPT;
 }
