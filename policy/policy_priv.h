@@ -107,6 +107,8 @@ struct compile {
 uint16_t compile_cond(struct compile *c, const struct cond *cond);
 /* --- compile_match.c: the operand of a test, checked against its type. False: reported. */
 bool compile_match(struct compile *c, const struct cond *cond, struct test *test);
+/* Reports that there is none of this name. */
+void compile_no_pattern(struct compile *c, struct conf_at at, struct slice name);
 /* --- compile_cond.c: its place among the policy's uses of facts. */
 uint16_t compile_add_fact(struct compile *c, const struct fact_decl *d, struct slice arg);
 /* --- compile_lookup.c: the table of `FACT in T` where a directory has it, else NULL; and the

@@ -70,8 +70,8 @@ static const struct text_case errors[] = {
 	{"reject if sender.domain is \"a..b\"\naccept",
 		"t.conf:1:38: error: \"a..b\" is no domain\n"},
 	{"reject if client.ip in partners\naccept",
-		"t.conf:1:34: error: \"partner.example\" is no address and no network (bits "
-		"behind the prefix are 0)\n"},
+		"t.conf:1:34: error: \"partner.example\" is no address and no network, as in "
+		"10.0.0.0/8 or 2001:db8::/32\n"},
 	{"reject if client.ip is \"10.0.0.0/8\"\naccept",
 		"t.conf:1:34: error: \"10.0.0.0/8\" is no IP address; networks go with "
 		"\"in\"\n"},
