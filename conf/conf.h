@@ -85,7 +85,7 @@ struct conf_listener {
 	struct ip_net *peers;
 	size_t n_peers;
 	struct hop_list filter; /* n 0: an ordinary listener */
-	bool hide_received; /* outbound: what our people's own servers wrote goes */
+	bool hide_received;     /* outbound: what our people's own servers wrote goes */
 	struct ip_net
 		*xclient; /* who may name the client by XCLIENT and XFORWARD; else peers */
 	size_t n_xclient;
@@ -93,8 +93,8 @@ struct conf_listener {
 
 enum domain_recipients { RECIPIENTS_ANY, RECIPIENTS_VERIFY, RECIPIENTS_TABLE };
 
-struct conf_tag_key { /* of `bounces tagged` (BATV) */
-	uint8_t number; /* 0 to 9 */
+struct conf_tag_key {        /* of `bounces tagged` (BATV) */
+	uint8_t number;      /* 0 to 9 */
 	struct slice secret; /* read by the parent; never logged */
 };
 
@@ -106,7 +106,7 @@ struct conf_domain {
 	enum domain_recipients recipients;
 	const struct conf_table *table;
 	bool detail_significant;
-	bool hold_when_unreachable; /* mail is stored while no next hop answers */
+	bool hold_when_unreachable;    /* mail is stored while no next hop answers */
 	struct conf_tag_key *tag_keys; /* the first one tags, all are taken */
 	size_t n_tag_keys;             /* 0: its senders are not tagged */
 };
@@ -213,6 +213,11 @@ struct conf_destination { /* destination "site" { ... } */
 	bool tls_required;
 };
 
+struct conf_journal { /* [inbound|outbound] journal to "..." */
+	struct conf_at at;
+	struct slice to; /* an address of a declared domain; empty: none */
+};
+
 struct conf_resolver {
 	struct conf_at at;
 	struct {
@@ -234,6 +239,9 @@ struct conf_filter {
 	struct slice database;          /* path */
 	uint64_t timeout_ms;            /* 0: the filter's default */
 	uint64_t cache_ms, connections; /* of `filter directory`; 0: the default */
+	/* greylist: when a new sender may pass, till when it must have tried again, how long
+	 * it is known then; from how many on a network's senders pass at once */
+	uint64_t delay_ms, retry_ms, remember_ms, passers;
 };
 
 struct conf_limits {
@@ -257,9 +265,10 @@ struct conf {
 	size_t n_domains;
 	struct map *domain_map; /* name to struct conf_domain */
 	struct conf_send send;
+	struct conf_journal journal[2]; /* of inbound mail, of outbound mail */
 	struct conf_sign *signs;
 	size_t n_signs;
-	struct map *users;    /* name to struct conf_user */
+	struct map *users; /* name to struct conf_user */
 	struct conf_network *networks;
 	size_t n_networks;
 	struct map *tables;   /* name to struct conf_table */
@@ -319,6 +328,8 @@ const char *conf_mode_text(enum conf_mode m); /* "observe" */
 bool conf_observes(const struct conf *c);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
+/* What `filter greylist` says, or its defaults. */
+struct conf_filter conf_greylist(const struct conf *c);
 /*
  * Exact, by "*.suffix", network, wildcard or expression; addresses compare with their domain
  * and alone ("user@", "@domain") too. GAVE_UP: an expression reached its limit, and nothing

@@ -56,17 +56,15 @@ score_number(struct parser *p, struct rule *r)
 static bool
 rcpt_address(struct parser *p, struct rule *r)
 {
-	struct conf_at at = p->tok.at;
-	struct slice text;
-	struct address address;
-	if (!parse_string(p, "an address, as in \"archive@example.com\"", &text))
+	return parse_rcpt_address(p, &r->text);
+}
+
+static bool
+append_texts(struct parser *p, struct rule *r)
+{
+	if (!parse_append_text(p, false, &r->text))
 		return false;
-	if (address_parse(text, true, p->arena, &address) != ADDRESS_OK)
-		return parse_fail(p, at,
-			"\"%.*s\" is no address, as in \"archive@example.com\"",
-			SLICE_ARG(slice_first(text, 80)));
-	r->text = arena_slice(p->arena, address.text);
-	return true;
+	return !parse_accept(p, "html") || parse_append_text(p, true, &r->html);
 }
 
 static bool
@@ -144,6 +142,8 @@ static const struct action_row actions[] = {
 	{"sign", ACTION_SIGN, sign_domain, false, NULL},
 	{"redirect to", ACTION_REDIRECT, rcpt_address, false, NULL},
 	{"copy to", ACTION_COPY, rcpt_address, false, NULL},
+	{"append text", ACTION_APPEND, append_texts, false, NULL},
+	{"notify", ACTION_NOTIFY, rcpt_address, true, NULL},
 	{"score", ACTION_SCORE, score_number, false, NULL},
 	{"log", ACTION_LOG, log_words, false, NULL},
 };
@@ -194,7 +194,7 @@ parse_action(struct parser *p)
 static bool
 expected_end(struct parser *p, const struct rule *r)
 {
-	static const char *const words[] = {"if", "and", "or", "with", "as"};
+	static const char *const words[] = {"if", "and", "or", "with", "as", "html"};
 	static const char *const units[] = {
 		"K", "M", "G", "KB", "MB", "GB", "s", "m", "h", "d"};
 	bool refuses = r->action == ACTION_REJECT || r->action == ACTION_DEFER;

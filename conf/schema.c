@@ -225,7 +225,7 @@ const struct schema_row schema_rows[] = {
 		.example = "sign \"example.com\" selector \"s2026\" key \"dkim/example.com.pem\""},
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
 		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body, "
-			"directory (tables with ldap or sql).",
+			"directory (tables with ldap or sql), rate, quota, greylist.",
 		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",
@@ -246,6 +246,17 @@ const struct schema_row schema_rows[] = {
 	{"filter", "connections", SCHEMA_NUMBER, IN_FILTER(connections), 1, 64, 0,
 		.initial_text = "4",
 		.text = "Connections to the directory or database of each table; for filter directory."},
+	{"filter", "delay", SCHEMA_DURATION, IN_FILTER(delay_ms), 1 * SECOND, 1 * DAY, 0, .initial_text = "5m",
+		.text = "How long a sender that is not known is put off; for filter greylist."},
+	{"filter", "retry within", SCHEMA_DURATION, IN_FILTER(retry_ms), 1 * MINUTE, 30 * DAY, 0,
+		.initial_text = "2d",
+		.text = "Who has not come again by then is new again; for filter greylist."},
+	{"filter", "remember", SCHEMA_DURATION, IN_FILTER(remember_ms), 1 * HOUR, 366 * DAY, 0,
+		.initial_text = "36d",
+		.text = "How long a sender whose mail was taken passes, from its last mail on; for filter greylist."},
+	{"filter", "passers", SCHEMA_NUMBER, IN_FILTER(passers), 1, 1000000, 0, .initial_text = "5",
+		.text = "From how many mails of a network on (IPv4 /24, IPv6 /64) that had passed its senders are known; "
+			"for filter greylist."},
 	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
 		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\", \"GLOB*\", /REGEX/[i], NETWORK ... } | file \"FILE\" | "
 			"ldap \"URL\" filter \"(mail=%s)\" [bind \"DN\" password \"FILE\"] [tls required] | "
@@ -262,6 +273,14 @@ const struct schema_row schema_rows[] = {
 		.example = "pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn"},
 	{"", "pool", SCHEMA_OWN, .later = "it comes with the pools of addresses", .syntax = "NAME { ADDRESS ... }",
 		.text = "Addresses to send from."},
+	{"", "journal to", SCHEMA_OWN, .parse = parse_journal, .spool = true, .syntax = "\"ADDRESS\"",
+		.text = "Of every mail that is taken, a report with its envelope and the mail itself goes to this "
+			"address of a declared domain; it is stored before the mail is answered.",
+		.example = "journal to \"archive@example.com\""},
+	{"", "inbound journal to", SCHEMA_OWN, .parse = parse_inbound_journal, .spool = true,
+		.syntax = "\"ADDRESS\"", .text = "The same of mail from the world to our domains alone."},
+	{"", "outbound journal to", SCHEMA_OWN, .parse = parse_outbound_journal, .spool = true,
+		.syntax = "\"ADDRESS\"", .text = "The same of mail from our people alone."},
 	{"", "inbound", SCHEMA_OWN, .parse = parse_inbound, .syntax = "{ RULE ... }",
 		.text = "The rules for mail from the world to our domains.",
 		.example = "inbound {\n\treject if recipient is not known\n\treject if virus\n\taccept\n}"},

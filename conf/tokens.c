@@ -247,6 +247,12 @@ bare(struct tokens *t, struct token *tok)
 	if (number_rate_parse(s, &tok->number, &tok->span_ms))
 		return TOK_RATE;
 	struct ip_net net;
+	struct slice address, behind;
+	enum limit_span span;
+	slice_cut(s, '/', &address, &behind);
+	if (is_word(address) &&
+		(slice_eq(address, SLICE("recipients")) || limit_span_find(behind, &span)))
+		return TOK_PER;
 	if (ip_net_parse(s, &net))
 		return TOK_NET;
 	struct slice shown = slice_first(s, 80);
@@ -360,6 +366,7 @@ token_describe(const struct token *tok, struct arena *a)
 	case TOK_WORD:
 	case TOK_NUMBER:
 	case TOK_RATE:
+	case TOK_PER:
 	case TOK_NET:
 	case TOK_OPEN:
 	case TOK_CLOSE:

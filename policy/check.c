@@ -259,6 +259,20 @@ check_for_milter(const struct policy *p, size_t i, const struct conf_listener *m
 			"block: "
 			"when and where it goes on is the MTA's affair",
 			action_text(r->action), milter->at.line);
+	if (r->action == ACTION_APPEND)
+		conf_error(report, r->at,
+			"\"append text\" is not for milters, and the one in line %u has mail "
+			"of "
+			"this block: the MTA would get the whole body anew; let the mail pass "
+			"an "
+			"outbound listener, which appends",
+			milter->at.line);
+	if (r->action == ACTION_NOTIFY)
+		conf_error(report, r->at,
+			"\"notify\" is not for milters, and the one in line %u has mail of "
+			"this "
+			"block: the mails that it writes need the gateway's own queue",
+			milter->at.line);
 	if (r->action == ACTION_QUARANTINE)
 		conf_error(report, r->at,
 			"\"quarantine\" is not there yet for milters, and the one in line %u "
@@ -286,6 +300,17 @@ check_split(const struct policy *p, size_t i, const struct conf_listener *milter
 			milter->at.line);
 }
 
+static bool
+reserves(const struct policy *p, uint16_t node)
+{
+	const struct node *n = &p->nodes[node];
+	for (uint16_t c = n->first; c != POLICY_NONE; c = p->nodes[c].next)
+		if (reserves(p, c))
+			return true;
+	return n->kind == NODE_TEST && p->tests[n->test].fact != POLICY_NONE &&
+	       p->facts[p->tests[n->test].fact].decl->cost == COST_RESERVE;
+}
+
 void
 policy_check(const struct policy *p, struct conf_report *report)
 {
@@ -293,13 +318,23 @@ policy_check(const struct policy *p, struct conf_report *report)
 	struct arena *a = arena_new(NEVER_BYTES);
 	const struct never *never = policy_never(p, a);
 	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct rule *r = p->rules[i].rule;
 		struct buf why;
 		buf_init(&why, 1024);
 		add_never(p, &never[i], &why);
 		if (never[i].why != NEVER_NO)
-			conf_warn(report, p->rules[i].rule->at, "the rule %.*s",
-				SLICE_ARG(buf_slice(&why)));
+			conf_warn(report, r->at, "the rule %.*s", SLICE_ARG(buf_slice(&why)));
 		buf_fini(&why);
+		if (p->rules[i].try_only && reserves(p, p->rules[i].root))
+			conf_warn(report, r->at,
+				"\"try\" reserves nothing: what hangs on a limit or the "
+				"greylist is never known in it");
+		if (never[i].refused_by != NULL)
+			conf_warn(report, r->at,
+				"\"%s\" is never done: the rule in line %u refuses or drops "
+				"each "
+				"such mail, and only mail that is taken has effects",
+				action_text(r->action), never[i].refused_by->at.line);
 		if (milter != NULL)
 			check_for_milter(p, i, milter, report);
 		check_split(p, i, milter, report);

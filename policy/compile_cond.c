@@ -190,6 +190,10 @@ static bool
 check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 	enum operand_kind kind, struct slice arg)
 {
+	if (d->arg == FACT_ARG_LIMIT) {
+		compile_limit_wanted(c, cond, d);
+		return false;
+	}
 	if (d->arg == FACT_ARG_NONE) {
 		if (kind == OPERAND_NONE)
 			return true;
@@ -221,13 +225,15 @@ check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 }
 
 /* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`; those of
- * `filter directory` for all look-ups. */
+ * `filter directory` for all look-ups, of `filter greylist` for greylisted. */
 static bool
 skips_failure(const struct compile *c, const struct fact_decl *d)
 {
 	struct slice name = d->lookup != NULL ? SLICE("directory") : slice_of(d->name);
 	struct slice stem = slice_first(name, slice_find(name, '.'));
 	stem = slice_first(stem, slice_find(stem, ' '));
+	if (slice_eq(stem, SLICE("greylisted")))
+		stem = SLICE("greylist");
 	const struct conf_filter *f = conf_filter_find(c->conf, arena_text(c->arena, stem));
 	if (f == NULL || f->on_failure == ON_FAILURE_DEFAULT)
 		return d->skip;
@@ -301,6 +307,8 @@ find_decl(struct compile *c, const struct cond *cond, struct slice name, struct 
 {
 	const struct fact_decl *d = NULL;
 	*phrase_out = false;
+	if (cond->limit != NULL && list.n == 0)
+		return compile_limit(c, cond, arg);
 	if (list.n == 0)
 		d = decl_by_phrase(c, cond, arg);
 	if (d != NULL) {
@@ -381,7 +389,9 @@ compile_test(struct compile *c, const struct cond *cond, struct place at)
 	};
 	if (d != &score_decl)
 		t.fact = compile_add_fact(c, d, arg);
-	if (!compile_operand(c, cond, phrase, at.list.n != 0, &t))
+	if (cond->limit != NULL)
+		t.match.kind = MATCH_FLAG;
+	else if (!compile_operand(c, cond, phrase, at.list.n != 0, &t))
 		return POLICY_NONE;
 	struct policy *p = c->policy;
 	p->tests = compile_room(c, p->tests, p->n_tests, &p->room_tests, sizeof(*p->tests));

@@ -456,7 +456,7 @@ way_never(struct never_run *r, const struct way *w, size_t rule, const struct wa
 		bool alone = is_passed_alone(&rules[i], &rules[rule]);
 		if (found.why == NEVER_NO || !alone)
 			found = (struct never){alone ? NEVER_BUT_POSTMASTER : NEVER_DECIDED,
-				NULL, rules[i].rule};
+				NULL, rules[i].rule, NULL};
 		if (!alone)
 			break;
 	}
@@ -466,7 +466,7 @@ way_never(struct never_run *r, const struct way *w, size_t rule, const struct wa
 static struct never
 rule_never(struct never_run *r, size_t rule, const struct ways *ways)
 {
-	struct never all = {NEVER_NO, NULL, NULL};
+	struct never all = {NEVER_NO, NULL, NULL, NULL};
 	if (ways[rule].cut)
 		return all;
 	for (size_t i = 0; i < ways[rule].n; i++) {
@@ -477,6 +477,42 @@ rule_never(struct never_run *r, size_t rule, const struct ways *ways)
 			all = one;
 	}
 	return all;
+}
+
+static bool
+takes_mail(enum action a)
+{
+	return a == ACTION_ACCEPT || a == ACTION_QUARANTINE || a == ACTION_HOLD;
+}
+
+static bool
+all_imply(struct never_run *r, const struct ways *w, const struct ways *other)
+{
+	bool all = !w->cut;
+	for (size_t i = 0; i < w->n && all; i++)
+		all = implies(r, &w->all[i], other);
+	return all;
+}
+
+/*
+ * Effects are of mails that are taken. Where the rule holds, what refuses or drops the mail
+ * follows before anything that could take it: that rule, or NULL.
+ */
+static const struct rule *
+refused_below(struct never_run *r, size_t rule, const struct ways *ways)
+{
+	const struct policy_rule *rules = r->p->rules;
+	if (rules[rule].try_only || rules[rule].ends ||
+		rules[rule].rule->action == ACTION_SCORE)
+		return NULL;
+	for (size_t i = rule + 1; i < r->p->n_rules && r->work < WORK_MOST; i++) {
+		r->work++;
+		if (rules[i].ends && takes_mail(rules[i].rule->action))
+			return NULL;
+		if (rules[i].ends && all_imply(r, &ways[rule], &ways[i]))
+			return rules[i].rule;
+	}
+	return NULL;
 }
 
 /* The ways of a rule, out of the scratch. */
@@ -507,6 +543,8 @@ policy_never(const struct policy *p, struct arena *a)
 		ways[i] = ways_of(&r, i);
 		out[i] = rule_never(&r, i, ways);
 	}
+	for (size_t i = 0; i < p->n_rules; i++)
+		out[i].refused_by = refused_below(&r, i, ways);
 	arena_free(&r.scratch);
 	return out;
 }

@@ -74,7 +74,7 @@ struct policy_rule {
 	uint16_t root;
 	bool try_only;
 	bool ends;
-	bool passes_postmaster; /* a refusal that uses neither virus nor rate */
+	bool passes_postmaster; /* a refusal that uses neither virus nor a limit */
 };
 
 struct policy {
@@ -117,6 +117,13 @@ const struct conf_table *
 compile_lookup_table(const struct compile *c, const struct cond *cond, const struct test *t);
 bool compile_lookup(struct compile *c, const struct cond *cond, const struct conf_table *table,
 	bool in_any, struct test *t);
+/* --- compile_limits.c */
+/* The fact of a test of rate or quota, with its argument; NULL, reported: there is none. */
+const struct fact_decl *
+compile_limit(struct compile *c, const struct cond *cond, struct slice *arg_out);
+/* A fact of limits that was not written as one. */
+void
+compile_limit_wanted(struct compile *c, const struct cond *cond, const struct fact_decl *d);
 /* --- compile_action.c: reports what is wrong with a rule's text. */
 void compile_action(struct compile *c, const struct rule *r);
 /* --- compile.c: room for one more; grows by doubling inside the arena. */
@@ -140,6 +147,7 @@ struct never {
 	enum never_why why;
 	const struct test *test; /* CONTRADICTS: one of them */
 	const struct rule *by;
+	const struct rule *refused_by; /* an effect: where it holds, this refuses the mail */
 };
 /* Of each rule; sound, not complete: what it calls unreachable never decides and never acts. */
 const struct never *policy_never(const struct policy *p, struct arena *a);

@@ -125,6 +125,7 @@ run_session(const struct kind_start *s)
 		.self = s->number,
 		.account = s->account,
 		.refusals = s->refusals,
+		.notices = s->notices,
 	};
 	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
 		if (k != PROCESS_MILTER) /* it asks, we serve */

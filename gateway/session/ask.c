@@ -173,6 +173,10 @@ ask_engine(struct ask *a, const struct asker *who)
 void
 ask_world(const struct asker *who, struct question *q, struct questions *scope)
 {
+	if (q->kind == QUESTION_STATE) {
+		ask_state(who->process->state, who->wake, q, scope);
+		return;
+	}
 	struct ask *a = ARENA_NEW(scope->arena, struct ask);
 	*a = (struct ask){
 		.process = who->process, .wake = who->wake, .scope = scope, .question = q};
@@ -185,10 +189,7 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN: ask_scan(a, who); break;
 	case QUESTION_ENGINE: ask_engine(a, who); break;
-	case QUESTION_STATE:
-		question_answer_state(scope, q, &(struct state_answer){.status = STATE_FAILED});
-		loop_task_queue(a->wake);
-		break;
+	case QUESTION_STATE: break;
 	case QUESTION_LOOKUP:
 		question_answer_lookup(scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
 		loop_task_queue(a->wake);

@@ -121,6 +121,16 @@ pipeline_mail_end(struct pipeline *p)
 	p->sign = NULL;
 }
 
+void
+pipeline_keep(struct pipeline *p)
+{
+	const struct decisions *d = p->outcome.decisions;
+	facts_keep(p->facts, SIZE_MAX);
+	for (size_t i = 0; i < p->mail.n_recipients; i++)
+		if (d == NULL || decision_takes(&d->list[d->of[i]]))
+			facts_keep(p->facts, i);
+}
+
 bool
 pipeline_splits(const struct pipeline *p)
 {

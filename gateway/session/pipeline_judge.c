@@ -38,7 +38,7 @@ pipeline_evaluate(struct pipeline *p, size_t i, struct arena *a, struct verdict 
 
 /* What a verdict says, kept beyond its evaluation. */
 static void
-outcome_take(struct pipeline *p, const struct verdict *v)
+outcome_take(struct pipeline *p, const struct verdict *v, size_t rcpt)
 {
 	struct outcome *o = &p->outcome;
 	*o = (struct outcome){
@@ -47,7 +47,7 @@ outcome_take(struct pipeline *p, const struct verdict *v)
 		o->builtin = "facts-failed";
 	if (v->action == ACTION_REJECT || v->action == ACTION_DEFER)
 		o->reply = modes_reply(p->config->listener->mode,
-			refusal_reply(v, p->facts, p->log.value, p->arena));
+			refusal_reply(v, p->facts, rcpt, p->log.value, p->arena));
 }
 
 /* POLICY.md: the last redirect wins, each copy is a recipient more; none is judged again. */
@@ -112,7 +112,8 @@ static bool
 is_plain_accept(const struct verdict *v)
 {
 	for (size_t i = 0; v->decided && i < v->n_effects; i++)
-		if (v->effects[i]->action == ACTION_ROUTE)
+		if (v->effects[i]->action == ACTION_ROUTE ||
+			v->effects[i]->action == ACTION_REDIRECT)
 			return false;
 	return v->decided && v->action == ACTION_ACCEPT;
 }
@@ -126,7 +127,7 @@ pipeline_judge_rcpt(struct pipeline *p)
 	if (!v.decided && v.waits)
 		return STEP_WAIT;
 	if (refuses(&v)) {
-		outcome_take(p, &v);
+		outcome_take(p, &v, p->mail.n_recipients);
 		facts_rcpt_drop(p->facts);
 		return STEP_REFUSE;
 	}
@@ -244,7 +245,7 @@ evaluate_each(struct pipeline *p, size_t *undecided_out)
 		arena_reset(p->eval);
 		pipeline_evaluate(p, i, p->eval, &v);
 		if (v.decided && v.action == ACTION_DEFER) {
-			outcome_take(p, &v);
+			outcome_take(p, &v, i);
 			return STEP_REFUSE;
 		}
 		if (!v.decided && v.waits) {
@@ -320,6 +321,16 @@ first_served(const struct decisions *d)
 	return observed;
 }
 
+/* The first recipient with this decision. */
+static size_t
+first_of(const struct decisions *d, const struct decision *one)
+{
+	size_t i = 0;
+	while (i + 1 < d->n_of && &d->list[d->of[i]] != one)
+		i++;
+	return i;
+}
+
 /* Nobody gets the mail: refused where one refusal is among the decisions, else dropped. */
 static enum step
 serve_nobody(struct pipeline *p)
@@ -329,7 +340,7 @@ serve_nobody(struct pipeline *p)
 		one = decisions_find(&p->decisions, ACTION_DEFER);
 	if (one == NULL)
 		one = &p->decisions.list[0];
-	outcome_take(p, &one->verdict);
+	outcome_take(p, &one->verdict, first_of(&p->decisions, one));
 	return refuses(&one->verdict) ? STEP_REFUSE : STEP_GO;
 }
 
@@ -397,8 +408,8 @@ make_replies(struct pipeline *p)
 		enum action a = modes_action(&one->verdict);
 		if (a == ACTION_REJECT || a == ACTION_DEFER)
 			one->reply = modes_reply(p->config->listener->mode,
-				refusal_reply(
-					&one->verdict, p->facts, p->log.value, p->judged));
+				refusal_reply(&one->verdict, p->facts,
+					first_of(&p->decisions, one), p->log.value, p->judged));
 	}
 }
 
@@ -428,7 +439,7 @@ pipeline_judge_end(struct pipeline *p)
 	s = make_sets(p, n_sets, sets);
 	if (s != STEP_GO)
 		return s;
-	outcome_take(p, &served->verdict);
+	outcome_take(p, &served->verdict, first_of(d, served));
 	take_recipients(p, &served->verdict);
 	p->outcome.action = ACTION_ACCEPT;
 	p->outcome.decisions = d;
