@@ -125,10 +125,11 @@ static const struct text_case errors[] = {
 		"9012345\" is no name of a quarantine: letters, digits, "
 		"\"-\", \"_\" and \".\", at most 64, not \".\" first\n"},
 	{"append text \"x\"\naccept",
-		"t.conf:1:11: error: \"append text\" is for outbound mail: what comes in is signed "
+		"t.conf:1:11: error: \"append text\" is for outbound mail: what comes in is "
+		"signed "
 		"by others and stays as it is; write it into the block outbound { ... }\n"},
 	{"notify \"pm@example.com\"\naccept", "t.conf:1:11: error: \"notify\" needs the spool: "
-						"add spool \"/var/spool/postern\"\n"},
+					      "add spool \"/var/spool/postern\"\n"},
 	{"redirect to \"a@example.com\"\ncopy to \"b@example.com\"\naccept",
 		"t.conf:1:11: error: \"redirect to\" needs the spool: add spool "
 		"\"/var/spool/postern\"\n"
@@ -258,7 +259,8 @@ static const struct text_case milter_errors[] = {
 		"mail of this block: when and where it goes on is the MTA's affair\n"},
 	{"redirect to \"a@example.com\"\ncopy to \"b@example.com\"\naccept" SPOOL, ""},
 	{"notify \"pm@example.com\"\naccept" SPOOL,
-		"t.conf:1:11: error: \"notify\" is not for milters, and the one in line 9 has mail "
+		"t.conf:1:11: error: \"notify\" is not for milters, and the one in line 9 has "
+		"mail "
 		"of this block: the mails that it writes need the gateway's own queue\n"},
 	{"defer if recipient.domain is \"example.com\" and virus\naccept" SPOOL,
 		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
