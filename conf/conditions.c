@@ -91,6 +91,11 @@ parse_item(struct parser *p, bool in_set, struct operand *out)
 		out->kind = OPERAND_RATE;
 	else if (tok.kind == TOK_WORD && !at_joint(p))
 		out->kind = OPERAND_WORD;
+	else if (tok.kind == TOK_REGEX)
+		return parse_fail(p, tok.at,
+			"a regular expression has a name: declare pattern NAME /.../, and "
+			"write "
+			"matches NAME here");
 	else
 		return parse_expected(p, "a value (a string, a number, a word or a set)");
 	parse_next(p);
@@ -117,6 +122,19 @@ parse_number_operand(struct parser *p, struct operand *out)
 	return parse_operand(p, out);
 }
 
+/* `is in`, `is not in`: one operator is enough. */
+static bool
+no_second_operator(struct parser *p, bool turned)
+{
+	static const char *const words[] = {"in", "matches", "contains"};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (parse_at(p, words[i]))
+			return parse_fail(p, p->tok.at,
+				"\"is%s\" and \"%s\" are two operators: write \"%s%s\" alone",
+				turned ? " not" : "", words[i], turned ? "not " : "", words[i]);
+	return true;
+}
+
 /* What stands behind the fact. *not_out: the test is turned round. */
 static bool
 parse_comparison(struct parser *p, struct cond *c, bool *not_out)
@@ -141,7 +159,7 @@ parse_comparison(struct parser *p, struct cond *c, bool *not_out)
 	if (parse_accept(p, "is")) {
 		c->op = OP_IS;
 		*not_out = parse_accept(p, "not");
-		return parse_operand(p, &c->value);
+		return no_second_operator(p, *not_out) && parse_operand(p, &c->value);
 	}
 	*not_out = parse_accept(p, "not");
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -151,7 +169,10 @@ parse_comparison(struct parser *p, struct cond *c, bool *not_out)
 		return parse_operand(p, &c->value);
 	}
 	if (*not_out)
-		return parse_expected_word(p, "\"in\", \"matches\" or \"contains\"", words, 3);
+		return parse_expected_word(p,
+			"\"in\", \"matches\" or \"contains\" (or \"is not\" in place of "
+			"\"not\")",
+			words, 3);
 	c->op = OP_TRUE;
 	return true;
 }

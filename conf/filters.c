@@ -23,6 +23,7 @@ static const struct {
 	{"recipient", NULL},
 	{"client", NULL},
 	{"body", NULL},
+	{"directory", NULL},
 	{"rate", NULL},
 	{"quota", NULL},
 	{"greylist", NULL},
@@ -100,8 +101,14 @@ parse_filter(struct parser *p, struct conf_at at, void *target)
 	bool ok = parse_settings_block(p, "filter", &f);
 	if (f.engine.n != 0 && f.compare.n != 0)
 		parse_fail(p, at, "\"engine\" and \"compare\" exclude each other");
-	if (f.timeout_ms != 0 && !slice_eq(f.name, SLICE("virus")))
-		parse_fail(p, at, "only \"filter virus\" has a timeout");
+	bool directory = slice_eq(f.name, SLICE("directory"));
+	if (f.timeout_ms != 0 && !directory && !slice_eq(f.name, SLICE("virus")))
+		parse_fail(
+			p, at, "only \"filter virus\" and \"filter directory\" have a timeout");
+	if ((f.cache_ms != 0 || f.connections != 0) && !directory)
+		parse_fail(p, at,
+			"\"cache\" and \"connections\" are of \"filter directory\", for tables "
+			"with ldap or sql");
 	c->filters = parse_room(p, c->filters, c->n_filters, sizeof(f));
 	c->filters[c->n_filters++] = f;
 	check_greylist(p, at, &f);

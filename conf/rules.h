@@ -89,6 +89,8 @@ enum action {
 	ACTION_SIGN,
 	ACTION_REDIRECT,
 	ACTION_COPY,
+	ACTION_APPEND,
+	ACTION_NOTIFY,
 	ACTION_SCORE,
 	ACTION_LOG,
 	ACTION_COUNT
@@ -106,7 +108,9 @@ struct rule {
 	enum action action;
 	bool try_only; /* `try RULE` */
 	struct slice
-		text;  /* with "...", tag "...", quarantine "...", sign as "...", log "..." */
+		text;  /* with "...", tag "...", quarantine "...", sign as "...", log "...";
+			  of append: its lines, each with its LF */
+	struct slice html; /* append: the same for HTML, empty: made of the text */
 	double number; /* score */
 	uint64_t hold_ms; /* hold for */
 	unsigned

@@ -47,7 +47,8 @@ words_nearest(struct slice word, const char *const *words, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		unsigned distance = words_distance(word, slice_of(words[i]));
 		/* The word itself, in a place where it cannot stand, is no hint. */
-		if (distance != 0 && distance <= best && (nearest == NULL || distance < best)) {
+		if (!slice_eq(word, slice_of(words[i])) && distance <= best &&
+			(nearest == NULL || distance < best)) {
 			nearest = words[i];
 			best = distance;
 		}

@@ -150,7 +150,7 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 		size_t rcpt;
 	} *at = arg;
 	(void)most;
-	return facts_read(at->facts, ref->decl->name, ref->arg, at->rcpt, COST_DEAR, v_out);
+	return facts_read_use(at->facts, ref, at->rcpt, COST_DEAR, v_out);
 }
 
 static void

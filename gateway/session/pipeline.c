@@ -113,6 +113,7 @@ pipeline_mail_end(struct pipeline *p)
 	p->mail = (struct flt_mail){0};
 	p->recipients_room = 0;
 	p->waiting = 0;
+	p->has_first = false;
 	p->first = (struct verdict){0};
 	p->decisions = (struct decisions){0};
 	p->header_done = p->header_too_large = p->spill_failed = false;

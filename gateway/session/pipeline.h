@@ -28,6 +28,7 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	struct account *account;         /* shared by all processes; NULL: nothing is counted */
 	unsigned self;                   /* this process in it */
 	struct refusals *refusals;       /* shared by all processes; NULL: none are kept */
+	struct notices *notices;         /* the same; NULL: every notice is written */
 };
 
 struct sign_key;
@@ -63,6 +64,8 @@ struct outcome {
 	struct smtp_reply reply; /* reject, defer: what to say */
 	const struct rule *rule; /* NULL: a rule that is built in, or failed facts */
 	const char *builtin;     /* its name, where rule is NULL */
+	enum verdict_mode mode;  /* of its verdict, and what that would have been (modes.h) */
+	enum action would;
 	/* accept, after the data: */
 	const struct decisions *decisions; /* one where the pipeline does not split */
 	struct edit_set *sets;             /* one at least */

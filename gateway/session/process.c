@@ -198,6 +198,7 @@ gate_config_of(struct process *p, const struct conf_listener *l, enum direction 
 		.spill_dir = p->start->spill_dir,
 		.keys = p->start->sign_keys,
 		.refusals = p->start->refusals,
+		.notices = p->start->notices,
 		.account = p->start->account,
 		.self = p->start->self,
 		.behind = d == INBOUND ? &p->behind : NULL};

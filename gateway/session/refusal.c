@@ -127,7 +127,7 @@ refusal_reply(const struct verdict *v, struct facts *facts, size_t rcpt, const c
 	struct arena *a)
 {
 	struct smtp_reply r;
-	bool reject = v->action == ACTION_REJECT;
+	bool reject = (v->mode == VERDICT_HOLDS ? v->action : v->would) == ACTION_REJECT;
 	if (v->reply.n != 0 && smtp_reply_parse_text(v->reply, &r))
 		return smtp_reply_text(r, r.text, a);
 	struct slice waits =

@@ -9,7 +9,10 @@
 #include "filters/facts.h"
 #include "smtp/reply.h"
 
-/* v: decided for that recipient, reject or defer. The reply's words live in the arena. */
+/*
+ * v: decided for that recipient, reject or defer; observed or softened (session/modes.h), one
+ * that was decided so: what it would have said. The reply's words live in the arena.
+ */
 struct smtp_reply refusal_reply(const struct verdict *v, struct facts *facts, size_t rcpt,
 	const char *id, struct arena *a);
 
