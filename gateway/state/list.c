@@ -86,7 +86,7 @@ show_changes(struct page *p, struct changes *c, const struct slice *before, bool
 	for (; c->next < c->n; c->next++) {
 		const struct entry *e = c->entries[c->next];
 		int cmp = before != NULL ? slice_cmp(entry_key(e), *before) : -1;
-		*same_out = cmp == 0;
+		*same_out |= cmp == 0;
 		if (cmp > 0)
 			return true;
 		if (!show(p, e))
