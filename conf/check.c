@@ -50,6 +50,11 @@ check_milter(struct parser *p, const struct conf_listener *l)
 		parse_fail(p, l->at,
 			"\"filter from\", \"client by\" and \"xclient from\" are for SMTP: a "
 			"milter hears of the client");
+	if (l->hide_received && !conf_listener_judges(l, true))
+		parse_fail(p, l->at,
+			"\"hide received\" is for outbound mail: add \"outbound from\" or "
+			"\"outbound "
+			"authenticated\"");
 }
 
 /* `client by proxy` and a socket of this machine. */
@@ -119,6 +124,11 @@ check_listener(struct parser *p, size_t i)
 		check_milter(p, l);
 		return;
 	}
+	if (l->hide_received && l->kind == LISTEN_INBOUND)
+		parse_fail(p, l->at,
+			"\"hide received\" is for outbound mail: what strangers wrote stays, "
+			"loops are "
+			"counted by it");
 	if (l->n_outbound_from != 0 || l->outbound_authenticated)
 		parse_fail(p, l->at,
 			"\"outbound from\" and \"outbound authenticated\" are for milters");
@@ -210,10 +220,13 @@ check_blocks(struct parser *p)
 static void
 check_listeners(struct parser *p)
 {
-	const struct conf *c = p->conf;
+	struct conf *c = p->conf;
 	struct conf_at file = {.file = c->file};
-	for (size_t i = 0; i < c->n_listeners; i++)
+	for (size_t i = 0; i < c->n_listeners; i++) {
 		check_listener(p, i);
+		if (c->listeners[i].mode == MODE_RULES)
+			c->listeners[i].mode = c->mode;
+	}
 	if (!stands(p, "listen"))
 		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
 	check_blocks(p);
@@ -249,6 +262,11 @@ check_domains(struct parser *p)
 		else if (d->deliver.n == 0 && d->hold_when_unreachable)
 			parse_fail(p, d->at, "\"hold when unreachable\" needs \"deliver to\"");
 		check_hop_client(p, &d->deliver);
+		if (d->n_tag_keys != 0 && listens(c, LISTEN_MILTER))
+			parse_fail(p, d->at,
+				"\"bounces tagged\" and a milter exclude each other: an MTA "
+				"looks its "
+				"recipients up before a milter can take their tags off");
 	}
 	for (size_t i = 0; i < p->n_table_uses; i++) {
 		const struct table_use *u = &p->table_uses[i];
@@ -303,6 +321,15 @@ check_journal(struct parser *p, bool outbound)
 	}
 }
 
+static void
+check_networks(struct parser *p)
+{
+	const struct conf *c = p->conf;
+	if (c->n_networks != 0 && !conf_uses_block(c, true) && stands(p, "listen"))
+		conf_warn(p->report, c->networks[0].at,
+			"no listener has outbound mail that this network could be held to");
+}
+
 /* Nothing is kept without a place to keep it. */
 static void
 check_spool(struct parser *p)
@@ -334,6 +361,7 @@ conf_cross_check(struct parser *p)
 			"the gateway has no name: add hostname \"NAME\"");
 	check_listeners(p);
 	check_domains(p);
+	check_networks(p);
 	check_recipients_of(p, &p->conf->inbound, LISTEN_INBOUND);
 	check_recipients_of(p, &p->conf->outbound, LISTEN_OUTBOUND);
 	check_journal(p, false);

@@ -101,6 +101,7 @@ bool parse_settings_block(struct parser *p, const char *group, void *target);
 /* The path made absolute; it must name a regular file that can be read. */
 bool parse_file_path(struct parser *p, const char *what, struct slice *out);
 bool parse_domain(struct parser *p, const char *what, struct slice *out);
+bool parse_net(struct parser *p, struct ip_net *net_out);
 bool parse_nets(struct parser *p, struct ip_net **nets, size_t *n);
 /* NEXTHOP [then NEXTHOP ...]; auth: each may have `auth ...` behind it. */
 bool parse_hops(struct parser *p, struct hop_list *list, bool auth);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "conf/limit.h"
 
 /* Where in the configuration; file is the name as it was opened. Columns count bytes from 1. */
 struct conf_at {
@@ -68,6 +69,7 @@ struct cond {
 	struct operand arg; /* header "X", rate user: STRING or WORD */
 	enum cond_op op;
 	struct operand value;
+	const struct limit *limit; /* TEST of rate or quota: all that stands behind it */
 };
 
 struct hop_list; /* conf.h */

@@ -34,6 +34,16 @@ const struct schema_row schema_rows[] = {
 		.initial_text = "postern where that account exists, else nobody",
 		.text = "Whom to run as when started as root; with `sends as`, what an account may send as.",
 		.example = "user \"alice\" sends as { \"alice@example.com\", \"sales@example.com\" }"},
+	{"", "network", SCHEMA_OWN, .parse = parse_network, .many = true,
+		.syntax = "NETWORK sends as { \"ADDRESS\", \"DOMAIN\" ... }",
+		.text = "What clients of this network, without an account, may send as outbound: in MAIL FROM, From and "
+			"Sender. The smallest network that has the client counts; without one nothing is asked.",
+		.example = "network 10.1.0.0/16 sends as { \"example.com\", \"printer@example.org\" }"},
+	{"", "mode", SCHEMA_OWN, .parse = parse_mode, .syntax = "observe | soft",
+		.initial_text = "the rules hold",
+		.text = "For the first weeks: with observe what rules refuse, keep or drop goes on with a header field "
+			"X-Postern-Observe and an event observe, with soft every refusal for good is one for now (4xx).",
+		.example = "mode observe"},
 	{"", "log to", SCHEMA_OWN, .parse = parse_log_to, .syntax = "stderr | syslog",
 		.initial_text = "stderr", .text = "Where events are written, one a line.",
 		.example = "log to stderr"},
@@ -112,6 +122,12 @@ const struct schema_row schema_rows[] = {
 		.text = "How a filter's next hop is told the client; one that does not offer it gets the mail without."},
 	{"listen", "xclient from", SCHEMA_OWN, .parse = parse_listen_xclient, .syntax = "{ NETWORK ... }",
 		.text = "Peers that may name the client by XCLIENT and XFORWARD: they can be anybody, an account too."},
+	{"listen", "mode", SCHEMA_OWN, .parse = parse_listen_mode, .syntax = "observe | soft",
+		.initial_text = "the general one",
+		.text = "The mode of this listener."},
+	{"listen", "hide received", SCHEMA_FLAG, IN_LISTENER(hide_received),
+		.text = "Outbound: Received fields that came with the mail are removed, but those of our own name, and "
+			"ours says nothing of the client, its account or TLS."},
 	{"listen", "header rules", SCHEMA_OWN, .parse = parse_listen_header_rules, .syntax = "on | off",
 		.initial_text = "on",
 		.text = "Mails with a malformed header, more than one From or author domain are refused."},
@@ -146,6 +162,10 @@ const struct schema_row schema_rows[] = {
 	{"domain", "hold when unreachable", SCHEMA_FLAG,
 		offsetof(struct conf_domain, hold_when_unreachable), .spool = true,
 		.text = "Mail is stored while no next hop answers."},
+	{"domain", "bounces tagged", SCHEMA_OWN, .parse = parse_domain_bounces, .syntax = "key \"FILE\"",
+		.initial_text = "no tags",
+		.text = "Senders of the domain are tagged on their way out (BATV), so that a bounce to one that never sent "
+			"is known: the fact bounce.forged. A line of FILE is a digit and a secret; the first one tags."},
 	{"", "send", SCHEMA_OWN, .parse = parse_send,
 		.syntax = "[queued] [direct | smarthost NEXTHOP [auth \"USER\" password \"FILE\"] [then NEXTHOP ...] | "
 			"direct then smarthost NEXTHOP ...] OPTION ...",
@@ -204,7 +224,8 @@ const struct schema_row schema_rows[] = {
 		.text = "A DKIM key, RSA or Ed25519, for the action `sign`; `postern dkim keygen` makes one.",
 		.example = "sign \"example.com\" selector \"s2026\" key \"dkim/example.com.pem\""},
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
-		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body.",
+		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body, "
+			"directory (tables with ldap or sql), rate, quota, greylist.",
 		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",
@@ -217,12 +238,35 @@ const struct schema_row schema_rows[] = {
 	{"filter", "database", SCHEMA_OWN, .parse = parse_database, .syntax = "\"FOLDER\"",
 		.initial_text = "/var/lib/clamav", .text = "Where the virus signatures are; for filter virus."},
 	{"filter", "timeout", SCHEMA_DURATION, IN_FILTER(timeout_ms), 1 * SECOND, 10 * MINUTE, 0,
-		.initial_text = "the scanner's own",
-		.text = "How long the scan of one mail may take before it has failed; for filter virus."},
+		.initial_text = "the scanner's own; 5s for directory",
+		.text = "How long the scan of one mail, or one look-up, may take before it has failed; for filter virus and directory."},
+	{"filter", "cache", SCHEMA_DURATION, IN_FILTER(cache_ms), 1 * SECOND, 1 * DAY, 0,
+		.initial_text = "5m",
+		.text = "How long an answer of a directory or database is kept, found or not; for filter directory."},
+	{"filter", "connections", SCHEMA_NUMBER, IN_FILTER(connections), 1, 64, 0,
+		.initial_text = "4",
+		.text = "Connections to the directory or database of each table; for filter directory."},
+	{"filter", "delay", SCHEMA_DURATION, IN_FILTER(delay_ms), 1 * SECOND, 1 * DAY, 0, .initial_text = "5m",
+		.text = "How long a sender that is not known is put off; for filter greylist."},
+	{"filter", "retry within", SCHEMA_DURATION, IN_FILTER(retry_ms), 1 * MINUTE, 30 * DAY, 0,
+		.initial_text = "2d",
+		.text = "Who has not come again by then is new again; for filter greylist."},
+	{"filter", "remember", SCHEMA_DURATION, IN_FILTER(remember_ms), 1 * HOUR, 366 * DAY, 0,
+		.initial_text = "36d",
+		.text = "How long a sender whose mail was taken passes, from its last mail on; for filter greylist."},
+	{"filter", "passers", SCHEMA_NUMBER, IN_FILTER(passers), 1, 1000000, 0, .initial_text = "5",
+		.text = "From how many mails of a network on (IPv4 /24, IPv6 /64) that had passed its senders are known; "
+			"for filter greylist."},
 	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
-		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\" ... } | file \"FILE\"",
-		.text = "A list that rules and domains name: in place, or one item a line in a file.",
-		.example = "table partners { \"partner.example\", \"*.supplier.example\" }"},
+		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\", \"GLOB*\", /REGEX/[i], NETWORK ... } | file \"FILE\" | "
+			"ldap \"URL\" filter \"(mail=%s)\" [bind \"DN\" password \"FILE\"] [tls required] | "
+			"sql \"URL\" query \"SELECT ...\" [password \"FILE\"] [tls required]",
+		.text = "A list that rules and domains name: in place; one item a line in a file, which is read again when "
+			"it changes; or a directory or database that is asked, ldap://HOST[:PORT]/BASE, "
+			"postgresql://USER@HOST[:PORT]/DATABASE (the value is $1) or sqlite:/PATH (?1): what it finds is in.",
+		.example = "table partners { \"partner.example\", \"*.supplier.example\", \"sales-*@example.net\" }\n"
+			"table staff ldap \"ldap://10.0.0.7/ou=people,dc=example,dc=com\" filter \"(mail=%s)\" tls required\n"
+			"table clients sql \"postgresql://postern@10.0.0.8/crm\" query \"SELECT 1 FROM clients WHERE mail = $1\""},
 	{"", "pattern", SCHEMA_OWN, .parse = parse_pattern, .many = true,
 		.syntax = "NAME /REGEX/[i] [luhn | iban]",
 		.text = "An expression for `body contains`; luhn and iban check the digits that it matched.",

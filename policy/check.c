@@ -468,6 +468,17 @@ check_split(const struct policy *p, size_t i, const struct conf_listener *milter
 			milter->at.line);
 }
 
+static bool
+reserves(const struct policy *p, uint16_t node)
+{
+	const struct node *n = &p->nodes[node];
+	for (uint16_t c = n->first; c != POLICY_NONE; c = p->nodes[c].next)
+		if (reserves(p, c))
+			return true;
+	return n->kind == NODE_TEST && p->tests[n->test].fact != POLICY_NONE &&
+	       p->facts[p->tests[n->test].fact].decl->cost == COST_RESERVE;
+}
+
 void
 policy_check(const struct policy *p, struct conf_report *report)
 {
@@ -486,6 +497,10 @@ policy_check(const struct policy *p, struct conf_report *report)
 			break;
 		case NEVER_NO: break;
 		}
+		if (p->rules[i].try_only && reserves(p, p->rules[i].root))
+			conf_warn(report, r->at,
+				"\"try\" reserves nothing: what hangs on a limit or the "
+				"greylist is never known in it");
 		unsigned line = refused_below(p, i);
 		if (line != 0)
 			conf_warn(report, r->at,

@@ -424,6 +424,21 @@ generation_stop(struct family *f, struct generation *g)
 	stop_members(f, g, true);
 }
 
+/* So that nobody forgets them. */
+static void
+log_modes(const struct conf *c)
+{
+	struct log_line l;
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		if (c->listeners[i].mode == MODE_RULES)
+			continue;
+		log_begin(&l, EV_MODE, NULL);
+		log_text(&l, "mode", conf_mode_text(c->listeners[i].mode));
+		log_slice(&l, "listener", c->listeners[i].text);
+		log_end(&l);
+	}
+}
+
 /* After every change: is the newest generation ready, may older ones go, is something over? */
 static void
 settle(struct family *f)
@@ -438,6 +453,7 @@ settle(struct family *f)
 		log_number(&l, "generation", f->current->number);
 		log_number(&l, "listeners", (int64_t)f->current->conf->n_listeners);
 		log_end(&l);
+		log_modes(f->current->conf);
 	}
 	wind_down(f);
 }

@@ -324,6 +324,8 @@ gate_transferred(struct gate *g)
 	}
 	g->wait = GATE_IDLE;
 	if (taken)
+		pipeline_keep(g->pipeline);
+	if (taken)
 		g->mails_taken++;
 	else
 		g->mails_refused++;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/must.h"
+#include "policy/explain.h"
 #include "session/copies.h"
 
 static bool
@@ -173,6 +174,39 @@ filter_route(const struct conf_listener *l, struct arena *a)
 	return text;
 }
 
+struct of_rcpt {
+	struct facts *facts;
+	size_t rcpt;
+};
+
+static enum fact_state
+known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct value *v_out)
+{
+	const struct of_rcpt *of = arg;
+	return facts_read(of->facts, ref->decl->name, ref->arg, of->rcpt, most, v_out);
+}
+
+/* For the person who will look at it: what was known when the rule kept it, and what with. */
+static void
+fill_known(const struct parcels_input *in, const struct decision *d, struct arena *a,
+	struct stored_mail *m)
+{
+	const struct decisions *all = in->outcome->decisions;
+	struct of_rcpt of = {.facts = in->facts};
+	const struct scan_report *scan;
+	if (in->facts == NULL)
+		return;
+	while (&all->list[all->of[of.rcpt]] != d)
+		of.rcpt++;
+	m->facts = policy_explain_known(in->config->policy, d->verdict.rule,
+		(struct fact_source){known_fact, &of}, STORED_FACTS_MOST, a);
+	scan = facts_scan(in->facts);
+	if (scan == NULL)
+		return;
+	m->signatures = scan->signatures;
+	m->virus = scan->status == SCAN_INFECTED ? scan->virus : SLICE_NONE;
+}
+
 void
 parcels_fill(const struct parcels_input *in, const struct decision *d, struct arena *a,
 	struct stored_mail *m)
@@ -197,6 +231,8 @@ parcels_fill(const struct parcels_input *in, const struct decision *d, struct ar
 		m->kind = STORED_HOLD;
 		m->hold_until_ms = hold_until_ms(rule, in->session->wall_ms);
 	}
+	if (m->kind != STORED_SEND)
+		fill_known(in, d, a, m);
 }
 
 static struct address

@@ -16,7 +16,7 @@ struct parcels_input {
 	const struct outcome *outcome;         /* accept, after the data */
 	const struct relay_body *bodies;       /* by its sets of edits */
 	const char *id;                        /* of the mail, in the log */
-	struct facts *facts;                   /* for notices; NULL: they name none */
+	struct facts *facts; /* for notices, and people; NULL: nothing is known */
 };
 
 bool hops_same(const struct hop_list *a, const struct hop_list *b);

@@ -25,9 +25,12 @@ static const struct text_case errors[] = {
 	{"reject if reciepient is known\naccept",
 		"t.conf:1:21: error: there is no fact \"reciepient\" (did you mean "
 		"\"recipient\"?)\n"},
-	{"reject if rate user > 200/hour\naccept",
-		"t.conf:1:21: error: the fact \"rate\" is not there yet: it needs the store of "
-		"state\n"},
+	{"reject if rate.recipients\naccept" SPOOL,
+		"t.conf:1:21: error: \"rate.recipients\" is written as in \"rate user > "
+		"200/hour\"\n"},
+	{"reject if any attachment { rate user > 200/hour }\naccept" SPOOL,
+		"t.conf:1:38: error: there is no fact \"attachment.rate\" (did you mean "
+		"\"attachment.name\"?)\n"},
 	{"reject if spam > 0.9\naccept", "t.conf:1:21: error: the fact \"spam\" is not there "
 					 "yet: it comes with the spam filter\n"},
 	{"reject if tls.version is \"x\"\naccept",
@@ -67,8 +70,8 @@ static const struct text_case errors[] = {
 	{"reject if sender.domain is \"a..b\"\naccept",
 		"t.conf:1:38: error: \"a..b\" is no domain\n"},
 	{"reject if client.ip in partners\naccept",
-		"t.conf:1:34: error: \"partner.example\" is no address and no network (bits "
-		"behind the prefix are 0)\n"},
+		"t.conf:1:34: error: \"partner.example\" is no address and no network, as in "
+		"10.0.0.0/8 or 2001:db8::/32\n"},
 	{"reject if client.ip is \"10.0.0.0/8\"\naccept",
 		"t.conf:1:34: error: \"10.0.0.0/8\" is no IP address; networks go with "
 		"\"in\"\n"},

@@ -4,8 +4,8 @@
  * expanded when compiled (at most 256 ways); a match takes at most text × pattern steps for
  * each.
  */
-#ifndef POLICY_GLOB_H
-#define POLICY_GLOB_H
+#ifndef CONF_GLOB_H
+#define CONF_GLOB_H
 
 #include "base/arena.h"
 #include "base/slice.h"

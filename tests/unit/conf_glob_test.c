@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "policy/glob.h"
+#include "conf/glob.h"
 
 static const struct {
 	const char *pattern, *text;

@@ -2,7 +2,7 @@
  * Wildcards without exponential time; see glob.h. Used by tests of rules on names and
  * addresses, where both the pattern and the text can be long.
  */
-#include "policy/glob.h"
+#include "conf/glob.h"
 
 #include <string.h>
 
