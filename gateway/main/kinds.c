@@ -143,6 +143,7 @@ settings_of(const struct generation *g, struct arena *a, struct queue_settings *
 		algorithms[i] = g->sign_keys[i].algorithm;
 	queue_settings_of(g->conf, algorithms, g->failure_rules,
 		kind_count(PROCESS_DELIVERY, g), a, s_out);
+	s_out->virus = uses_virus(g);
 }
 
 int
@@ -164,6 +165,7 @@ run_keeper(const struct kind_start *s)
 		.open = segments_open,
 		.spool = s->generation->spool,
 		.hand = s->generation->hand,
+		.user = s->generation->user,
 		.control_fd = s->control_fd};
 	settings_of(s->generation, s->generation->arena, &settings);
 	return keeper_main(&start);

@@ -235,12 +235,17 @@ write_policy(const struct set *s, struct arena *a, struct conf *conf)
 			.number = r->score};
 		if (r->action == ACTION_TAG)
 			rules[i].text = SLICE("X-A: 1");
+		if (r->action == ACTION_COPY)
+			rules[i].text = SLICE("a@d.example");
 		rules[i].cond = r->always ? ARENA_NEW(a, struct cond)
 					  : write_term(a, r, r->root, false);
 	}
 	static struct conf_sign sign;
 	*conf = (struct conf){.arena = a, .signs = &sign, .n_signs = 1};
-	conf->tables = conf->patterns = conf->domain_map = map_new(a, true);
+	conf->tables = conf->patterns = map_new(a, true);
+	conf->domain_map = map_new(a, true);
+	static struct conf_domain domain;
+	map_put(conf->domain_map, SLICE("d.example"), &domain);
 	conf->inbound = (struct rule_block){{"t.conf", 1, 1}, rules, s->n_rules};
 	struct conf_report report;
 	conf_report_init(&report);
