@@ -50,7 +50,8 @@ check_milter(struct parser *p, const struct conf_listener *l)
 			"milter hears of the client");
 	if (l->hide_received && !conf_listener_judges(l, true))
 		parse_fail(p, l->at,
-			"\"hide received\" is for outbound mail: add \"outbound from\" or \"outbound "
+			"\"hide received\" is for outbound mail: add \"outbound from\" or "
+			"\"outbound "
 			"authenticated\"");
 }
 
@@ -123,7 +124,8 @@ check_listener(struct parser *p, size_t i)
 	}
 	if (l->hide_received && l->kind == LISTEN_INBOUND)
 		parse_fail(p, l->at,
-			"\"hide received\" is for outbound mail: what strangers wrote stays, loops are "
+			"\"hide received\" is for outbound mail: what strangers wrote stays, "
+			"loops are "
 			"counted by it");
 	if (l->n_outbound_from != 0 || l->outbound_authenticated)
 		parse_fail(p, l->at,
@@ -260,7 +262,8 @@ check_domains(struct parser *p)
 		check_hop_client(p, &d->deliver);
 		if (d->n_tag_keys != 0 && listens(c, LISTEN_MILTER))
 			parse_fail(p, d->at,
-				"\"bounces tagged\" and a milter exclude each other: an MTA looks its "
+				"\"bounces tagged\" and a milter exclude each other: an MTA "
+				"looks its "
 				"recipients up before a milter can take their tags off");
 	}
 	for (size_t i = 0; i < p->n_table_uses; i++) {

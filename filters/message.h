@@ -69,6 +69,8 @@ void message_parse(struct slice header, struct slice hostname, bool smtputf8, st
 	struct message *m_out);
 /* The i-th field of that name from the top (0: first), or NULL. */
 const struct message_field *message_field(const struct message *m, struct slice name, size_t i);
+/* The value of a Received field, "from X by HOST ...": whether HOST is this one. */
+bool message_received_by(struct slice value, struct slice hostname);
 /* value unfolded (CRLF off), trimmed; in the arena only where there was something to do. */
 struct slice message_unfold(struct slice value, struct arena *a);
 /*
