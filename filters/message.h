@@ -98,4 +98,11 @@ struct smtp_reply message_refusal(
 bool message_addresses(struct slice value, bool smtputf8, struct arena *a,
 	struct address **addresses_out, size_t *n_out);
 
+/*
+ * The names beside the addresses of such a list: of mailboxes and groups, and comments, which
+ * some programs show as names; unquoted, RFC 2047 decoded. False: as above, or too many.
+ */
+bool message_names(struct slice value, bool smtputf8, struct arena *a, struct slice **names_out,
+	size_t *n_out);
+
 #endif
