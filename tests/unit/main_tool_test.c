@@ -118,6 +118,29 @@ test_check(void **state)
 	done(&r);
 }
 
+/* The first line says that the rules do not hold. */
+static void
+test_check_modes(void **state)
+{
+	(void)state;
+	write_config("mode soft\n" RIGHT "inbound {\n\taccept\n}\n");
+	struct run r = run(tool_check, "", "");
+	assert_int_equal(r.status, 0);
+	assert_true(strstr(r.out, "mode soft: ") == r.out);
+	done(&r);
+	write_config(
+		"mode soft\n" RIGHT
+		"listen inbound on \"127.0.0.1:27\" mode observe\ninbound {\n\taccept\n}\n");
+	r = run(tool_check, "", "");
+	assert_true(strstr(r.out, "listen on \"127.0.0.1:25\": mode soft: ") == r.out);
+	assert_non_null(strstr(r.out, "\nlisten on \"127.0.0.1:27\": mode observe: "));
+	done(&r);
+	write_config(RIGHT "inbound {\n\taccept\n}\n");
+	r = run(tool_check, "", "");
+	assert_true(strstr(r.out, "inbound:\n") == r.out);
+	done(&r);
+}
+
 /* Every fact is in the table and in the manual, every event in the daemon's page. */
 static void
 test_facts(void **state)
@@ -523,6 +546,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_modes),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
