@@ -34,6 +34,16 @@ const struct schema_row schema_rows[] = {
 		.initial_text = "postern where that account exists, else nobody",
 		.text = "Whom to run as when started as root; with `sends as`, what an account may send as.",
 		.example = "user \"alice\" sends as { \"alice@example.com\", \"sales@example.com\" }"},
+	{"", "network", SCHEMA_OWN, .parse = parse_network, .many = true,
+		.syntax = "NETWORK sends as { \"ADDRESS\", \"DOMAIN\" ... }",
+		.text = "What clients of this network, without an account, may send as outbound: in MAIL FROM, From and "
+			"Sender. The smallest network that has the client counts; without one nothing is asked.",
+		.example = "network 10.1.0.0/16 sends as { \"example.com\", \"printer@example.org\" }"},
+	{"", "mode", SCHEMA_OWN, .parse = parse_mode, .syntax = "observe | soft",
+		.initial_text = "the rules hold",
+		.text = "For the first weeks: with observe what rules refuse, keep or drop goes on with a header field "
+			"X-Postern-Observe and an event observe, with soft every refusal for good is one for now (4xx).",
+		.example = "mode observe"},
 	{"", "log to", SCHEMA_OWN, .parse = parse_log_to, .syntax = "stderr | syslog",
 		.initial_text = "stderr", .text = "Where events are written, one a line.",
 		.example = "log to stderr"},
@@ -112,6 +122,12 @@ const struct schema_row schema_rows[] = {
 		.text = "How a filter's next hop is told the client; one that does not offer it gets the mail without."},
 	{"listen", "xclient from", SCHEMA_OWN, .parse = parse_listen_xclient, .syntax = "{ NETWORK ... }",
 		.text = "Peers that may name the client by XCLIENT and XFORWARD: they can be anybody, an account too."},
+	{"listen", "mode", SCHEMA_OWN, .parse = parse_listen_mode, .syntax = "observe | soft",
+		.initial_text = "the general one",
+		.text = "The mode of this listener."},
+	{"listen", "hide received", SCHEMA_FLAG, IN_LISTENER(hide_received),
+		.text = "Outbound: Received fields that came with the mail are removed, but those of our own name, and "
+			"ours says nothing of the client, its account or TLS."},
 	{"listen", "header rules", SCHEMA_OWN, .parse = parse_listen_header_rules, .syntax = "on | off",
 		.initial_text = "on",
 		.text = "Mails with a malformed header, more than one From or author domain are refused."},
@@ -146,6 +162,10 @@ const struct schema_row schema_rows[] = {
 	{"domain", "hold when unreachable", SCHEMA_FLAG,
 		offsetof(struct conf_domain, hold_when_unreachable), .spool = true,
 		.text = "Mail is stored while no next hop answers."},
+	{"domain", "bounces tagged", SCHEMA_OWN, .parse = parse_domain_bounces, .syntax = "key \"FILE\"",
+		.initial_text = "no tags",
+		.text = "Senders of the domain are tagged on their way out (BATV), so that a bounce to one that never sent "
+			"is known: the fact bounce.forged. A line of FILE is a digit and a secret; the first one tags."},
 	{"", "send", SCHEMA_OWN, .parse = parse_send,
 		.syntax = "[queued] [direct | smarthost NEXTHOP [auth \"USER\" password \"FILE\"] [then NEXTHOP ...] | "
 			"direct then smarthost NEXTHOP ...] OPTION ...",
@@ -205,7 +225,7 @@ const struct schema_row schema_rows[] = {
 		.example = "sign \"example.com\" selector \"s2026\" key \"dkim/example.com.pem\""},
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
 		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body, "
-			"directory (tables with ldap or sql).",
+			"directory (tables with ldap or sql), rate, quota, greylist.",
 		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",
@@ -226,6 +246,17 @@ const struct schema_row schema_rows[] = {
 	{"filter", "connections", SCHEMA_NUMBER, IN_FILTER(connections), 1, 64, 0,
 		.initial_text = "4",
 		.text = "Connections to the directory or database of each table; for filter directory."},
+	{"filter", "delay", SCHEMA_DURATION, IN_FILTER(delay_ms), 1 * SECOND, 1 * DAY, 0, .initial_text = "5m",
+		.text = "How long a sender that is not known is put off; for filter greylist."},
+	{"filter", "retry within", SCHEMA_DURATION, IN_FILTER(retry_ms), 1 * MINUTE, 30 * DAY, 0,
+		.initial_text = "2d",
+		.text = "Who has not come again by then is new again; for filter greylist."},
+	{"filter", "remember", SCHEMA_DURATION, IN_FILTER(remember_ms), 1 * HOUR, 366 * DAY, 0,
+		.initial_text = "36d",
+		.text = "How long a sender whose mail was taken passes, from its last mail on; for filter greylist."},
+	{"filter", "passers", SCHEMA_NUMBER, IN_FILTER(passers), 1, 1000000, 0, .initial_text = "5",
+		.text = "From how many mails of a network on (IPv4 /24, IPv6 /64) that had passed its senders are known; "
+			"for filter greylist."},
 	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
 		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\", \"GLOB*\", /REGEX/[i], NETWORK ... } | file \"FILE\" | "
 			"ldap \"URL\" filter \"(mail=%s)\" [bind \"DN\" password \"FILE\"] [tls required] | "
@@ -242,6 +273,14 @@ const struct schema_row schema_rows[] = {
 		.example = "pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn"},
 	{"", "pool", SCHEMA_OWN, .later = "it comes with the pools of addresses", .syntax = "NAME { ADDRESS ... }",
 		.text = "Addresses to send from."},
+	{"", "journal to", SCHEMA_OWN, .parse = parse_journal, .spool = true, .syntax = "\"ADDRESS\"",
+		.text = "Of every mail that is taken, a report with its envelope and the mail itself goes to this "
+			"address of a declared domain; it is stored before the mail is answered.",
+		.example = "journal to \"archive@example.com\""},
+	{"", "inbound journal to", SCHEMA_OWN, .parse = parse_inbound_journal, .spool = true,
+		.syntax = "\"ADDRESS\"", .text = "The same of mail from the world to our domains alone."},
+	{"", "outbound journal to", SCHEMA_OWN, .parse = parse_outbound_journal, .spool = true,
+		.syntax = "\"ADDRESS\"", .text = "The same of mail from our people alone."},
 	{"", "inbound", SCHEMA_OWN, .parse = parse_inbound, .syntax = "{ RULE ... }",
 		.text = "The rules for mail from the world to our domains.",
 		.example = "inbound {\n\treject if recipient is not known\n\treject if virus\n\taccept\n}"},

@@ -524,6 +524,15 @@ filter_find(const char *name)
 	return i;
 }
 
+const struct scan_report *
+facts_scan(struct facts *f)
+{
+	if (!questions_has(&f->of_mail.questions, QUESTION_SCAN, SLICE_NONE, SLICE_NONE))
+		return NULL;
+	const struct question *one = questions_scan(&f->of_mail.questions);
+	return one->state == QUESTION_ANSWERED ? one->scan : NULL;
+}
+
 void *
 facts_mail_state(struct facts *f, const struct filter *filter)
 {

@@ -99,6 +99,8 @@ extern const struct filter *const filter_table[];
  */
 const struct dns_answer *flt_dns(struct flt_call *c, struct slice name, enum dns_type type);
 const struct scan_report *flt_scan(struct flt_call *c);
+/* What the rules of the block ask of a scan, SCAN_WANT_...; 0: no scanner is needed. */
+unsigned flt_scan_wants(const struct policy *p);
 const struct question *flt_known(struct flt_call *c, struct slice recipient);
 const struct question *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
 /* An operation on the state: TAKE, COUNT and SEEN are reservations (COST_RESERVE), GET is

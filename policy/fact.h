@@ -45,9 +45,11 @@ enum fact_type {
 	FACT_LIST_DOMAIN,
 	FACT_LIST_ADDRESS,
 	FACT_LIST_NUMBER,
+	FACT_LIST_FLAG,
 };
 
-enum fact_arg { FACT_ARG_NONE, FACT_ARG_STRING, FACT_ARG_WORD };
+/* LIMIT: "user > 200/hour" (conf/limit.h), which the parser has read. */
+enum fact_arg { FACT_ARG_NONE, FACT_ARG_STRING, FACT_ARG_WORD, FACT_ARG_LIMIT };
 
 struct fact_lookup;
 

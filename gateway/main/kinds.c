@@ -13,6 +13,7 @@
 #include "delivery/delivery.h"
 #include "delivery/signer.h"
 #include "directory/directory.h"
+#include "filters/filter.h"
 #include "io/child.h"
 #include "queue/keeper.h"
 #include "session/authenticator.h"
@@ -53,13 +54,9 @@ virus_database(const struct conf *conf)
 static bool
 uses_scanner(const struct generation *g)
 {
-	static const char *const facts[] = {"virus", "virus.name", "unscannable",
-		"attachment.name", "attachment.type", "attachment.size", "body"};
 	for (int d = INBOUND; d <= OUTBOUND; d++)
-		for (size_t i = 0; g->policy[d] != NULL && i < sizeof(facts) / sizeof(facts[0]);
-			i++)
-			if (policy_uses(g->policy[d], facts[i]))
-				return true;
+		if (g->policy[d] != NULL && flt_scan_wants(g->policy[d]) != 0)
+			return true;
 	return false;
 }
 
@@ -130,6 +127,7 @@ run_session(const struct kind_start *s)
 		.self = s->number,
 		.account = s->account,
 		.refusals = s->refusals,
+		.notices = s->notices,
 	};
 	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
 		if (k != PROCESS_MILTER) /* it asks, we serve */

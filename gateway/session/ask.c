@@ -5,6 +5,7 @@
  */
 #include "directory/directory.h"
 #include "directory/messages.h"
+#include "filters/filter.h"
 #include "scan/messages.h"
 #include "second/messages.h"
 #include "session/process_priv.h"
@@ -103,22 +104,6 @@ on_scan(void *arg, struct ipc_msg *m)
 	loop_task_queue(a->wake);
 }
 
-/* What the rules of the block ask of a scan: no more is done. */
-static unsigned
-scan_wants(const struct policy *p)
-{
-	unsigned want = 0;
-	if (policy_uses(p, "virus") || policy_uses(p, "virus.name") ||
-		policy_uses(p, "unscannable"))
-		want |= SCAN_WANT_VIRUS;
-	if (policy_uses(p, "attachment.name") || policy_uses(p, "attachment.type") ||
-		policy_uses(p, "attachment.size"))
-		want |= SCAN_WANT_ATTACHMENTS;
-	if (policy_uses(p, "body"))
-		want |= SCAN_WANT_PATTERNS;
-	return want;
-}
-
 /* Small mails travel in the message, larger ones as their spill file. False: neither. */
 static bool
 attach(struct spill *spill, size_t inline_most, struct slice *body_out, int *fd_out)
@@ -136,7 +121,7 @@ static void
 ask_scan(struct ask *a, const struct asker *who)
 {
 	struct peer *scanner = a->process->peers[PROCESS_SCANNER][0];
-	struct scan_job job = {.want = scan_wants(who->config->policy),
+	struct scan_job job = {.want = flt_scan_wants(who->config->policy),
 		.set = who->config->direction,
 		.bytes = spill_bytes(who->spill)};
 	struct ipc_out out;
@@ -238,6 +223,10 @@ ask_lookup(struct ask *a)
 void
 ask_world(const struct asker *who, struct question *q, struct questions *scope)
 {
+	if (q->kind == QUESTION_STATE) {
+		ask_state(who->process->state, who->wake, q, scope);
+		return;
+	}
 	struct ask *a = ARENA_NEW(scope->arena, struct ask);
 	*a = (struct ask){
 		.process = who->process, .wake = who->wake, .scope = scope, .question = q};
@@ -250,10 +239,7 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN: ask_scan(a, who); break;
 	case QUESTION_ENGINE: ask_engine(a, who); break;
-	case QUESTION_STATE:
-		question_answer_state(scope, q, &(struct state_answer){.status = STATE_FAILED});
-		loop_task_queue(a->wake);
-		break;
+	case QUESTION_STATE: break;
 	case QUESTION_LOOKUP: ask_lookup(a); break;
 	}
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "filters/authres.h"
+#include "session/modes.h"
 
 enum { PREFIX_MOST = 64 * 1024 };
 
@@ -136,19 +137,24 @@ is_forged(const size_t *places, size_t n, size_t i)
 	return false;
 }
 
-/* HDR-04: what claims to be our Authentication-Results goes, where we write one of our own. */
+/*
+ * HDR-04: what claims to be our Authentication-Results goes, where we write one of our own; so
+ * does what claims that we have observed something.
+ */
 static void
 make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 {
 	const struct message *m = in->mail->message;
 	size_t *forged = NULL, n_forged = 0;
+	bool observes = conf_observes(in->config->conf);
 	if (in->config->direction == INBOUND)
 		n_forged = authres_forged(m, in->config->conf->hostname, a, &forged);
 	e->cuts = arena_array(a, m->n_fields, sizeof(*e->cuts));
 	for (size_t i = 0; i < m->n_fields; i++) {
 		const struct message_field *f = &m->fields[i];
 		uint64_t at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
-		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i))
+		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i) ||
+			(observes && slice_eq_nocase(slice_trim(f->name), SLICE(MODES_FIELD))))
 			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
 	}
 }
@@ -202,6 +208,8 @@ edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 		return false;
 	buf_init(&out, PREFIX_MOST);
 	*edits_out = (struct edits){0};
+	if (in->decisions != NULL)
+		modes_fields(in->decisions, in->set, &out);
 	add_tags(in->verdict, &out);
 	(void)buf_add(&out, results);
 	if (in->config->listener->kind != LISTEN_MILTER) { /* an MTA adds its own */

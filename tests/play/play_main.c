@@ -16,6 +16,7 @@
 
 #include "base/must.h"
 #include "play.h"
+#include "session/notify.h"
 #include "session/refusals.h"
 
 enum { RUNS = 6, ARENA_MOST = 1024 * 1024 * 1024 };
@@ -192,7 +193,8 @@ share(struct play *p)
 	if (account == NULL)
 		account = account_new(&why);
 	p->config.refusals = refusals_new(&why);
-	if (account == NULL || p->config.refusals == NULL)
+	p->config.notices = notices_new(&why);
+	if (account == NULL || p->config.refusals == NULL || p->config.notices == NULL)
 		errx(2, "%s", why.text);
 	account_clear(account, 0);
 	account_clear(account, 1);

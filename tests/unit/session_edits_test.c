@@ -137,7 +137,7 @@ lab_open(struct lab *l, bool outbound, const char *header)
 static void
 lab_make(struct lab *l)
 {
-	struct edits_input in = {&l->config, &l->session, &l->mail, "S1.1", &l->verdict};
+	struct edits_input in = {&l->config, &l->session, &l->mail, "S1.1", &l->verdict, NULL, 0};
 	facts_mail(l->facts, &l->mail);
 	facts_rcpt(l->facts, &l->rcpts[0]);
 	facts_data(l->facts);

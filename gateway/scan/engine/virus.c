@@ -11,11 +11,13 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "engine/names.h"
+#include "engine/signatures.h"
 
 struct virus_engine {
 	struct cl_engine *cl;
 	struct virus_limits limits;
 	unsigned signatures;
+	uint64_t fingerprint;
 };
 
 /* Of one scan: what the callback notes. */
@@ -155,6 +157,10 @@ virus_engine_new(const char *database, const char *tmp_dir, const struct virus_l
 	must(e->cl != NULL);
 	result = set_limits(e->cl, limits, tmp_dir);
 	cl_engine_set_clcb_file_inspection(e->cl, on_file);
+	/* Of the files before they are loaded: where they change meanwhile, the fingerprint is
+	 * of the older set, and a mail that was scanned with the newer is scanned once more. */
+	if (database != NULL)
+		e->fingerprint = signatures_fingerprint(database);
 	if (result == CL_SUCCESS && database != NULL)
 		result = cl_load(database, e->cl, &e->signatures, CL_DB_STDOPT);
 	if (result == CL_SUCCESS)
@@ -183,6 +189,12 @@ unsigned
 virus_engine_signatures(const struct virus_engine *e)
 {
 	return e->signatures;
+}
+
+uint64_t
+virus_engine_fingerprint(const struct virus_engine *e)
+{
+	return e->fingerprint;
 }
 
 /* libclamav reports limits as names of their own, as if they were viruses, or without any name.

@@ -25,6 +25,8 @@ struct virus_engine *virus_engine_new(const char *database, const char *tmp_dir,
 	const struct virus_limits *limits, struct err *err);
 void virus_engine_free(struct virus_engine **e);
 unsigned virus_engine_signatures(const struct virus_engine *e);
+/* Of the set that was loaded: differs where the files of the database differ. 0: none. */
+uint64_t virus_engine_fingerprint(const struct virus_engine *e);
 /*
  * Scans one mail. Fills status, virus, why, and appends what it found inside to the attachments
  * (depth 1 and more; at most SCAN_ATTACHMENTS_MOST in all). Over a limit: SCAN_UNSCANNABLE.

@@ -34,9 +34,12 @@ scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice m
 		parts_scan(mail, patterns, a, r);
 	if ((j->want & (SCAN_WANT_VIRUS | SCAN_WANT_ATTACHMENTS)) != 0)
 		virus_engine_scan(w->engine, mail, a, r);
+	if ((j->want & SCAN_WANT_VIRUS) != 0)
+		r->signatures = virus_engine_fingerprint(w->engine);
 	if ((j->want & SCAN_WANT_ATTACHMENTS) != 0 && r->status == SCAN_CLEAN &&
 		r->n_attachments == SCAN_ATTACHMENTS_MOST) {
 		r->status = SCAN_UNSCANNABLE;
+		r->reason = SCAN_REASON_PARTS;
 		r->why = SLICE("more attachments than a report takes");
 	}
 }
@@ -133,7 +136,12 @@ worker_failed(enum pool_failure why, struct ipc_out *out)
 	static const char *const words[] = {[POOL_FULL] = "too many scans are waiting",
 		[POOL_DIED] = "it has killed two scanners",
 		[POOL_LATE] = "scanning it took too long, twice"};
+	static const enum scan_reason reasons[] = {[POOL_FULL] = SCAN_REASON_NONE,
+		[POOL_DIED] = SCAN_REASON_CRASHED,
+		[POOL_LATE] = SCAN_REASON_TIME};
 	struct scan_report r = {.status = why == POOL_FULL ? SCAN_FAILED : SCAN_UNSCANNABLE,
+		.reason = reasons[why],
+		.text_unread = true,
 		.why = slice_of(words[why])};
 	scan_report_pack(&r, out);
 }
