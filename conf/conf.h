@@ -113,7 +113,7 @@ struct conf_domain {
 
 enum directory_kind { DIRECTORY_LDAP, DIRECTORY_POSTGRESQL, DIRECTORY_SQLITE };
 
-/* Where a table's values are looked up, by the directory process. */
+/* Where a table's values are looked up, by the directory process. Texts have a NUL behind. */
 struct conf_directory {
 	enum directory_kind kind;
 	struct slice text; /* "ldap://dir.example.com/dc=example" as written, for logs */

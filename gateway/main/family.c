@@ -79,6 +79,12 @@ family_generation(const struct family *f)
 	return f->current;
 }
 
+void
+family_files_seen(struct family *f)
+{
+	generation_files_seen(f->current);
+}
+
 static void
 log_member(const struct member *m, enum log_event ev, const char *status)
 {
