@@ -252,7 +252,7 @@ test_documents(void **state)
 	expect("a number as it is stored", "a.xlsx",
 		xlsx("<c><v>4.1111111111111110E+15</v></c><c><v>4.111111111111111E+15</v></c>",
 			""),
-		1, false);
+		2, false);
 	expect("cells are apart", "a.xlsx",
 		xlsx("<c><v>41111111</v></c><c><v>11111111</v></c>", ""), 0, false);
 	expect("ODF", "a.odt",
@@ -266,7 +266,7 @@ test_documents(void **state)
 			""),
 		1, false);
 	expect("PDF", "a.pdf", pdf("(Card 4111 1111 1111 1111) Tj", ""), 1, false);
-	expect("PDF in pieces", "a.pdf", pdf("[(4111 1111) -20 (1111) 10 (1111)] TJ", ""), 0,
+	expect("PDF in pieces", "a.pdf", pdf("[(4111 1111) -20 (1111) 10 (1111)] TJ", ""), 1,
 		false);
 	expect("PDF, by hex", "a.pdf", pdf("<34313131313131313131313131313131> Tj", ""), 1,
 		false);
@@ -351,7 +351,9 @@ test_archives(void **state)
 			r.status != SCAN_CLEAN || r.text_unread || r.encrypted)
 			fail_msg("%zu: %zu attachments, %u matches, status %d", i,
 				r.n_attachments, r.patterns[0], r.status);
-		assert_true(exe->bytes == 11 && exe->depth == 1 && card->depth == 2);
+		unsigned depth = hows[i] >= TAR_GZ && hows[i] <= TAR_ZSTD ? 2 : 1;
+		assert_true(exe->bytes == 11 && exe->depth == depth);
+		assert_int_equal(card->depth, depth + 1);
 		assert_true(slice_eq(
 			exe->type, SLICE("application/vnd.microsoft.portable-executable")));
 		assert_true(slice_eq(zip->type, SLICE("application/zip")));
@@ -488,8 +490,9 @@ test_zeros(void **state)
 	for (size_t i = 0; i < TIMES; i++)
 		memcpy(all + i * g.n, g.p, g.n);
 	struct scan_report r = look("zeros.gz", (struct slice){all, g.n * TIMES});
-	assert_true(r.status == SCAN_UNSCANNABLE && r.reason == SCAN_REASON_BYTES);
-	assert_true(r.text_unread);
+	if (r.status != SCAN_UNSCANNABLE || r.reason != SCAN_REASON_BYTES || !r.text_unread)
+		fail_msg("status %d, reason %d, %.*s: %zu, %zu bytes", r.status, r.reason,
+			SLICE_ARG(r.why), r.n_attachments, (size_t)r.attachments[0].bytes);
 }
 
 static int

@@ -317,36 +317,42 @@ look_unknown(struct look *l, const struct look_file *f)
 		look_plain(l, f, KIND_UNKNOWN);
 }
 
-static void
+/* A member of a document whose text stands in its markup, which need not say so. */
+static bool
+is_member_text(const struct look *l, const struct look_file *f)
+{
+	return l->members_of_package != 0 &&
+	       (slice_ends_nocase(f->name, SLICE(".xml")) ||
+		       slice_ends_nocase(f->name, SLICE(".rels")));
+}
+
+/* False: its bytes are still to be looked at as text. */
+static bool
 look_inside(struct look *l, const struct look_file *f, enum kind k, struct look_found *found)
 {
-	if (kind_is_archive(k)) {
-		archive_look(l, f, k, found);
-		if (is_unread_document(f))
-			look_unread(l, "a document of a kind that is not read");
-		return;
-	}
-	if (l->members_of_package != 0 && k != KIND_OLE &&
-		(slice_ends_nocase(f->name, SLICE(".xml")) ||
-			slice_ends_nocase(f->name, SLICE(".rels")))) {
-		look_xml(l, f, found);
-		return;
-	}
 	switch ((int)k) {
+	case KIND_UNKNOWN: return false;
+	case KIND_XML: look_xml(l, f, found); return true;
+	case KIND_HTML:
+	case KIND_UTF16: look_plain(l, f, k); return true;
+	case KIND_RTF: look_rtf(l, f); return true;
 	case KIND_PDF: pdf_look(l, f, found); break;
 	case KIND_OLE: look_ole(l, f, found); break;
-	case KIND_RTF: look_rtf(l, f); break;
 	case KIND_TNEF: look_unread(l, "an attachment in the format of Outlook (TNEF)"); break;
 	case KIND_CMS: look_cms(l, f, found); break;
 	case KIND_PGP:
 		found->encrypted = true;
 		look_encrypted(l, "an encrypted message (OpenPGP)");
 		break;
-	case KIND_XML: look_xml(l, f, found); break;
-	case KIND_HTML:
-	case KIND_UTF16: look_plain(l, f, k); break;
 	default: break;
 	}
+	if (kind_is_archive(k)) {
+		archive_look(l, f, k, found);
+		if (is_unread_document(f))
+			look_unread(l, "a document of a kind that is not read");
+	}
+	/* What is declared as text is shown as one, whatever it begins with. */
+	return !slice_starts(f->type, SLICE("text/"));
 }
 
 void
@@ -367,10 +373,9 @@ look_file(struct look *l, const struct look_file *f, struct look_found *found)
 		return;
 	}
 	l->nested++;
-	look_inside(l, f, k, found);
-	/* What is declared as text is shown as one, whatever it begins with. */
-	if (k == KIND_UNKNOWN || (slice_starts(f->type, SLICE("text/")) && k != KIND_HTML &&
-					 k != KIND_XML && k != KIND_UTF16 && k != KIND_RTF))
+	if (is_member_text(l, f))
+		look_xml(l, f, found);
+	else if (!look_inside(l, f, k, found))
 		look_unknown(l, f);
 	l->nested--;
 }

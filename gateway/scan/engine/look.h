@@ -17,7 +17,7 @@ enum {
 	LOOK_FILE_BYTES = 100 * 1024 * 1024, /* of one member, unpacked */
 	LOOK_BYTES_MOST = 400 * 1024 * 1024, /* of all members */
 	LOOK_TEXT_MOST = 16 * 1024 * 1024,   /* of text, of a whole mail */
-	LOOK_RATIO_MOST = 1000,              /* unpacked to packed, beyond LOOK_RATIO_FREE */
+	LOOK_RATIO_MOST = 250,               /* unpacked to packed, beyond LOOK_RATIO_FREE */
 	LOOK_RATIO_FREE = 16 * 1024 * 1024,
 	LOOK_MS_MOST = 45 * 1000,
 };
