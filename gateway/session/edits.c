@@ -155,7 +155,7 @@ make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 		uint64_t at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
 		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i) ||
 			(observes && slice_eq_nocase(slice_trim(f->name), SLICE(MODES_FIELD))))
-			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
+			e->cuts[e->n_cuts++] = (struct cut){.at = at, .bytes = f->raw.n};
 	}
 }
 

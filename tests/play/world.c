@@ -97,6 +97,30 @@ read_scan(struct world *w, struct slice words, struct world_answer *a)
 	return true;
 }
 
+/* done TEXT: a line at the mail's end; not WHY; failed */
+static bool
+read_append(struct slice words, struct world_answer *a)
+{
+	struct slice what = word(&words);
+	a->append = slice_eq(what, SLICE("done"))  ? APPEND_DONE
+		    : slice_eq(what, SLICE("not")) ? APPEND_NOT
+						   : APPEND_FAILED;
+	a->words = words;
+	return a->append != APPEND_FAILED || slice_eq(what, SLICE("failed"));
+}
+
+/* At the end of the mail, which the play knows: its question says how long it is. */
+static void
+answer_append(struct world *w, struct world_due *d)
+{
+	struct append_splice s = {.at = w->mail_bytes,
+		.insert = arena_printf(w->arena, "%.*s\r\n", SLICE_ARG(d->answer->words))};
+	struct append_plan plan = {.status = d->answer->append, .why = d->answer->words};
+	if (plan.status == APPEND_DONE)
+		plan = (struct append_plan){.splices = &s, .n = 1};
+	question_answer_append(d->scope, d->question, &plan);
+}
+
 bool
 world_add(struct world *w, struct slice kind, struct slice words)
 {
@@ -116,6 +140,10 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_KNOWN;
 		return read_known(words, a);
 	}
+	if (slice_eq(kind, SLICE("append"))) {
+		a->kind = QUESTION_APPEND;
+		return read_append(words, a);
+	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
 }
@@ -125,7 +153,8 @@ answers(const struct world_answer *a, const struct question *q)
 {
 	if (a->kind != q->kind || (q->kind == QUESTION_DNS && a->type != q->type))
 		return false;
-	return q->kind == QUESTION_SCAN || slice_eq_nocase(a->name, q->name);
+	return q->kind == QUESTION_SCAN || q->kind == QUESTION_APPEND ||
+	       slice_eq_nocase(a->name, q->name);
 }
 
 /* The question's arena ends: its answer is not awaited any more. */
@@ -183,6 +212,8 @@ world_deliver(struct world *w)
 		else if (d->question->kind == QUESTION_KNOWN)
 			question_answer_known(
 				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
+		else if (d->question->kind == QUESTION_APPEND)
+			answer_append(w, d);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}

@@ -17,6 +17,8 @@ struct world_answer {
 	struct dns_answer dns;
 	enum known_answer known;
 	struct scan_report scan;
+	enum append_status append;
+	struct slice words; /* APPEND: the text, or why not */
 	uint64_t after_ms;
 };
 
@@ -35,10 +37,11 @@ struct world {
 	struct world_due due[WORLD_DUE_MOST];
 	size_t n_due;
 	uint64_t now_ms;
-	struct slice wrong; /* a question that the script has no answer to */
+	uint64_t mail_bytes; /* of the mail under way, as it came */
+	struct slice wrong;  /* a question that the script has no answer to */
 };
 
-/* words: what stands behind `dns`, `known`, `scan`. False: not understood. */
+/* words: what stands behind `dns`, `known`, `scan`, `append`. False: not understood. */
 bool world_add(struct world *w, struct slice kind, struct slice words);
 void world_ask(struct world *w, struct question *q, struct questions *scope);
 /* When the next answer is due; UINT64_MAX: none is under way. */
