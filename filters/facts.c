@@ -528,6 +528,7 @@ const struct append_plan *
 facts_append(struct facts *f, struct slice text, struct slice html)
 {
 	must(f->stage == STAGE_BODY);
+	scope_open(&f->of_mail);
 	const struct question *one = questions_append(&f->of_mail.questions, text, html);
 	return one->state == QUESTION_ANSWERED ? one->plan : NULL;
 }
