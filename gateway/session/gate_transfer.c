@@ -41,7 +41,7 @@ gate_refuse_mail(struct gate *g, const char *decision, struct smtp_reply r)
 	gate_reset(g);
 }
 
-/* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */
+/* The mail as it leaves: what came, cut and spliced, behind our lines. -1: too many pieces. */
 static int
 make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, struct err *err)
 {
@@ -54,7 +54,8 @@ make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, s
 	else
 		(void)relay_body_add_file(body, spill_file(spill, err), 0, spill_bytes(spill));
 	for (size_t i = e->n_cuts; i > 0; i--)
-		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0)
+		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0 ||
+			relay_body_insert(body, e->cuts[i - 1].at, e->cuts[i - 1].insert) < 0)
 			return err_set(err,
 				"more header fields to leave out than a mail can have pieces");
 	if (relay_body_prefix(body, e->prefix) < 0 ||

@@ -207,6 +207,7 @@ header_complete(struct pipeline *p, size_t header_bytes)
 {
 	struct slice seen = buf_slice(&p->header);
 	struct slice header = arena_slice(p->arena, slice_first(seen, header_bytes));
+	p->header_bytes = header_bytes;
 	message_parse(header, p->config->conf->hostname, p->mail.params.smtputf8, p->arena,
 		&p->message);
 	p->mail.message = &p->message;

@@ -38,6 +38,7 @@ struct pipeline {
 	struct spill *spill;
 	bool spill_failed;
 	struct buf header; /* until the blank line */
+	uint64_t header_bytes; /* with it */
 	bool header_done, header_too_large;
 	struct message message;
 	struct dkim_sign *sign; /* where a rule signs: the body's hash */
