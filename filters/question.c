@@ -264,7 +264,7 @@ question_answer_scan(struct questions *q, struct question *one, const struct sca
 	answered(q, one, QUESTION_SCAN);
 	struct scan_report *copy = ARENA_NEW(q->arena, struct scan_report);
 	one->scan = copy;
-	size_t bytes = r->virus.n + r->why.n;
+	size_t bytes = r->virus.n + r->why.n + r->unread_why.n;
 	for (size_t i = 0; i < r->n_attachments; i++)
 		bytes += sizeof(*r->attachments) + r->attachments[i].name.n +
 			 r->attachments[i].type.n + 64;
@@ -276,6 +276,7 @@ question_answer_scan(struct questions *q, struct question *one, const struct sca
 	*copy = *r;
 	copy->virus = arena_slice(q->arena, r->virus);
 	copy->why = arena_slice(q->arena, r->why);
+	copy->unread_why = arena_slice(q->arena, r->unread_why);
 	copy_attachments(q->arena, copy);
 }
 

@@ -31,7 +31,7 @@ add_escaped(struct buf *out, struct slice s)
 static void
 add_one(struct buf *out, enum fact_type type, const struct value *v)
 {
-	if (type == FACT_FLAG)
+	if (type == FACT_FLAG || type == FACT_LIST_FLAG)
 		buf_add_text(out, v->flag ? "yes" : "no");
 	else if (type == FACT_NUMBER || type == FACT_LIST_NUMBER)
 		buf_printf(out, "%.15g", v->number);

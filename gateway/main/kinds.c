@@ -12,6 +12,8 @@
 #include "base/scan_report.h"
 #include "delivery/delivery.h"
 #include "delivery/signer.h"
+#include "directory/directory.h"
+#include "filters/filter.h"
 #include "io/child.h"
 #include "queue/keeper.h"
 #include "session/authenticator.h"
@@ -52,13 +54,9 @@ virus_database(const struct conf *conf)
 static bool
 uses_scanner(const struct generation *g)
 {
-	static const char *const facts[] = {"virus", "virus.name", "unscannable",
-		"attachment.name", "attachment.type", "attachment.size", "body"};
 	for (int d = INBOUND; d <= OUTBOUND; d++)
-		for (size_t i = 0; g->policy[d] != NULL && i < sizeof(facts) / sizeof(facts[0]);
-			i++)
-			if (policy_uses(g->policy[d], facts[i]))
-				return true;
+		if (g->policy[d] != NULL && flt_scan_wants(g->policy[d]) != 0)
+			return true;
 	return false;
 }
 
@@ -107,6 +105,7 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_ENGINE: return uses_engine(g);
 	case PROCESS_MILTER: return count_through(g);
 	case PROCESS_KEEPER: return g->conf->spool.n != 0;
+	case PROCESS_DIRECTORY: return directory_is_needed(g->conf);
 	case PROCESS_KINDS: break;
 	}
 	return 0;
@@ -128,6 +127,7 @@ run_session(const struct kind_start *s)
 		.self = s->number,
 		.account = s->account,
 		.refusals = s->refusals,
+		.notices = s->notices,
 	};
 	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
 		if (k != PROCESS_MILTER) /* it asks, we serve */
@@ -192,6 +192,8 @@ forget_keys(const struct child_run *r)
 		bool own = g == r->start->generation;
 		generation_forget_keys(g, !own || r->kind != PROCESS_SIGNER,
 			!own || r->kind != PROCESS_SESSION);
+		if (!own || r->kind != PROCESS_DIRECTORY)
+			generation_forget_directories(g);
 	}
 }
 
@@ -230,6 +232,10 @@ run_child(void *arg)
 		return delivery_main(
 			&(struct delivery_start){.conf = r->start->generation->conf,
 				.failure_rules = r->start->generation->failure_rules,
+				.control_fd = r->start->control_fd});
+	if (r->kind == PROCESS_DIRECTORY)
+		return directory_main(
+			&(struct directory_start){.conf = r->start->generation->conf,
 				.control_fd = r->start->control_fd});
 	must(r->kind == PROCESS_SESSION);
 	return run_session(r->start);

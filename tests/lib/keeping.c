@@ -525,6 +525,7 @@ uint32_t
 keeping_ask(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t budget_ms)
 {
 	struct queue_take t = {.budget_ms = budget_ms,
+		.give_back = k->give_back,
 		.client = SLICE("192.0.2.9"),
 		.parcels = parcels,
 		.n = n};

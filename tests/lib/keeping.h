@@ -61,6 +61,7 @@ struct keeping {
 	size_t scans;
 	struct buf scanned;  /* the last mail that it was given */
 	const char *all_say; /* in place of what the names say */
+	bool give_back;      /* of the transactions to come: see struct queue_take */
 	bool dsn_fails;      /* notices are put off: they stay in the spool */
 	bool remote_dsn;     /* the remotes have DSN on offer */
 };
