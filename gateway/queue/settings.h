@@ -31,6 +31,8 @@ struct queue_settings {
 	struct conf_queue queue; /* failure_rules: the text of the file, not its path */
 	struct slice *domains;   /* declared */
 	size_t n_domains;
+	struct slice *tagging; /* of them, those that tag their senders (filters/batv.h) */
+	size_t n_tagging;
 	struct queue_site *sites;
 	size_t n_sites;
 	struct queue_key *keys;
