@@ -82,7 +82,7 @@ struct conf_listener {
 	struct ip_net *peers;
 	size_t n_peers;
 	struct hop_list filter; /* n 0: an ordinary listener */
-	bool hide_received; /* outbound: what our people's own servers wrote goes */
+	bool hide_received;     /* outbound: what our people's own servers wrote goes */
 	struct ip_net
 		*xclient; /* who may name the client by XCLIENT and XFORWARD; else peers */
 	size_t n_xclient;
@@ -90,8 +90,8 @@ struct conf_listener {
 
 enum domain_recipients { RECIPIENTS_ANY, RECIPIENTS_VERIFY, RECIPIENTS_TABLE };
 
-struct conf_tag_key { /* of `bounces tagged` (BATV) */
-	uint8_t number; /* 0 to 9 */
+struct conf_tag_key {        /* of `bounces tagged` (BATV) */
+	uint8_t number;      /* 0 to 9 */
 	struct slice secret; /* read by the parent; never logged */
 };
 
@@ -103,7 +103,7 @@ struct conf_domain {
 	enum domain_recipients recipients;
 	const struct conf_table *table;
 	bool detail_significant;
-	bool hold_when_unreachable; /* mail is stored while no next hop answers */
+	bool hold_when_unreachable;    /* mail is stored while no next hop answers */
 	struct conf_tag_key *tag_keys; /* the first one tags, all are taken */
 	size_t n_tag_keys;             /* 0: its senders are not tagged */
 };
@@ -231,7 +231,7 @@ struct conf {
 	struct conf_send send;
 	struct conf_sign *signs;
 	size_t n_signs;
-	struct map *users;    /* name to struct conf_user */
+	struct map *users; /* name to struct conf_user */
 	struct conf_network *networks;
 	size_t n_networks;
 	struct map *tables;   /* name to struct conf_table */

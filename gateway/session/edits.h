@@ -15,8 +15,9 @@ struct edits_input {
 	const struct flt_mail *mail;
 	const char *id;
 	const struct verdict *verdict;
-	const struct decisions *decisions; /* what was observed for its recipients; NULL: nothing */
-	size_t set;                        /* of these edits, among theirs */
+	const struct decisions
+		*decisions; /* what was observed for its recipients; NULL: nothing */
+	size_t set;         /* of these edits, among theirs */
 };
 
 /* False: the facts that the header tells of are still open; their cheap questions are asked. */

@@ -1,7 +1,8 @@
 /*
  * Tags of senders (draft-levine-smtp-batv-01) against vectors that Python's hmac made:
- *     "prvs=%d%03d" % (k, day) + hmac.new(secret, b"%d%03d%s" % (k, day, address), "sha1").hexdigest()[:6] + "="
- * and what is no tag, of another key, of another day, or cut anywhere.
+ *     "prvs=%d%03d" % (k, day) + hmac.new(secret, b"%d%03d%s" % (k, day, address),
+ * "sha1").hexdigest()[:6] + "=" and what is no tag, of another key, of another day, or cut
+ * anywhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@ static struct conf_tag_key keys[] = {
 	{0, SLICE("0123456789abcdef")},
 	{7, SLICE("a secret of before")},
 };
-static struct conf_domain domain = {.name = SLICE("example.com"), .tag_keys = keys, .n_tag_keys = 2};
+static struct conf_domain domain = {
+	.name = SLICE("example.com"), .tag_keys = keys, .n_tag_keys = 2};
 
 static const struct {
 	int64_t wall_ms;
@@ -65,7 +67,8 @@ test_vectors(void **state)
 		if (!slice_eq(tag, slice_of(vectors[i].tag)))
 			fail_msg("%s: %.*s", vectors[i].address, SLICE_ARG(tag));
 		struct address sent = tagged(vectors[i].tag, &one, a);
-		assert_int_equal(batv_check(&domain, &sent, vectors[i].wall_ms, a, &plain), BATV_OK);
+		assert_int_equal(
+			batv_check(&domain, &sent, vectors[i].wall_ms, a, &plain), BATV_OK);
 		assert_true(slice_eq(plain.text, one.text) && slice_eq(plain.local, one.local));
 		arena_free(&a);
 	}
@@ -83,8 +86,8 @@ test_days(void **state)
 		struct slice tag = batv_tag(&keys[0], &ann, begins[i] * day_ms, a);
 		struct address sent = tagged(arena_text(a, tag), &ann, a);
 		for (int64_t day = 0; day <= 992; day++) {
-			enum batv worth =
-				batv_check(&domain, &sent, (begins[i] + day) * day_ms + 1, a, &plain);
+			enum batv worth = batv_check(
+				&domain, &sent, (begins[i] + day) * day_ms + 1, a, &plain);
 			assert_int_equal(worth, day <= BATV_DAYS ? BATV_OK : BATV_EXPIRED);
 		}
 		arena_free(&a);

@@ -229,7 +229,8 @@ a_tag_is_taken_off(void **state)
 		const char *tagging, *sender, *to;
 	} rows[] = {
 		{"ours.example", "prvs=0007e13c3c=ann@ours.example", "ann@ours.example"},
-		{"ours.example", "prvs=0007e13c3c=SRS0=a=b@ours.example", "SRS0=a=b@ours.example"},
+		{"ours.example", "prvs=0007e13c3c=SRS0=a=b@ours.example",
+			"SRS0=a=b@ours.example"},
 		{"ours.example", "ann@ours.example", "ann@ours.example"},
 		{"other.example", "prvs=0007e13c3c=ann@ours.example",
 			"prvs=0007e13c3c=ann@ours.example"},
