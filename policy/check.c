@@ -318,23 +318,23 @@ policy_check(const struct policy *p, struct conf_report *report)
 	struct arena *a = arena_new(NEVER_BYTES);
 	const struct never *never = policy_never(p, a);
 	for (size_t i = 0; i < p->n_rules; i++) {
-		const struct rule *r = p->rules[i].rule;
 		struct buf why;
 		buf_init(&why, 1024);
 		add_never(p, &never[i], &why);
 		if (never[i].why != NEVER_NO)
-			conf_warn(report, r->at, "the rule %.*s", SLICE_ARG(buf_slice(&why)));
+			conf_warn(report, p->rules[i].rule->at, "the rule %.*s",
+				SLICE_ARG(buf_slice(&why)));
 		buf_fini(&why);
 		if (p->rules[i].try_only && reserves(p, p->rules[i].root))
-			conf_warn(report, r->at,
+			conf_warn(report, p->rules[i].rule->at,
 				"\"try\" reserves nothing: what hangs on a limit or the "
 				"greylist is never known in it");
-		if (never[i].refused_by != NULL)
-			conf_warn(report, r->at,
+		if (never[i].refused != NULL)
+			conf_warn(report, p->rules[i].rule->at,
 				"\"%s\" is never done: the rule in line %u refuses or drops "
-				"each "
-				"such mail, and only mail that is taken has effects",
-				action_text(r->action), never[i].refused_by->at.line);
+				"each such mail, and only mail that is taken has effects",
+				action_text(p->rules[i].rule->action),
+				never[i].refused->at.line);
 		if (milter != NULL)
 			check_for_milter(p, i, milter, report);
 		check_split(p, i, milter, report);

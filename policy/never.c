@@ -455,8 +455,9 @@ way_never(struct never_run *r, const struct way *w, size_t rule, const struct wa
 			continue;
 		bool alone = is_passed_alone(&rules[i], &rules[rule]);
 		if (found.why == NEVER_NO || !alone)
-			found = (struct never){alone ? NEVER_BUT_POSTMASTER : NEVER_DECIDED,
-				NULL, rules[i].rule, NULL};
+			found = (struct never){
+				.why = alone ? NEVER_BUT_POSTMASTER : NEVER_DECIDED,
+				.by = rules[i].rule};
 		if (!alone)
 			break;
 	}
@@ -466,7 +467,7 @@ way_never(struct never_run *r, const struct way *w, size_t rule, const struct wa
 static struct never
 rule_never(struct never_run *r, size_t rule, const struct ways *ways)
 {
-	struct never all = {NEVER_NO, NULL, NULL, NULL};
+	struct never all = {.why = NEVER_NO};
 	if (ways[rule].cut)
 		return all;
 	for (size_t i = 0; i < ways[rule].n; i++) {
@@ -486,17 +487,17 @@ takes_mail(enum action a)
 }
 
 static bool
-all_imply(struct never_run *r, const struct ways *w, const struct ways *other)
+all_imply(struct never_run *r, const struct ways *of, const struct ways *first)
 {
-	bool all = !w->cut;
-	for (size_t i = 0; i < w->n && all; i++)
-		all = implies(r, &w->all[i], other);
-	return all;
+	for (size_t i = 0; i < of->n; i++)
+		if (!implies(r, &of->all[i], first))
+			return false;
+	return !of->cut;
 }
 
 /*
- * Effects are of mails that are taken. Where the rule holds, what refuses or drops the mail
- * follows before anything that could take it: that rule, or NULL.
+ * Effects are of mails that are taken. Where the rule holds, what refuses or drops the mail may
+ * follow before anything that could take it.
  */
 static const struct rule *
 refused_below(struct never_run *r, size_t rule, const struct ways *ways)
@@ -544,7 +545,7 @@ policy_never(const struct policy *p, struct arena *a)
 		out[i] = rule_never(&r, i, ways);
 	}
 	for (size_t i = 0; i < p->n_rules; i++)
-		out[i].refused_by = refused_below(&r, i, ways);
+		out[i].refused = refused_below(&r, i, ways);
 	arena_free(&r.scratch);
 	return out;
 }

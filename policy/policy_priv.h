@@ -147,7 +147,8 @@ struct never {
 	enum never_why why;
 	const struct test *test; /* CONTRADICTS: one of them */
 	const struct rule *by;
-	const struct rule *refused_by; /* an effect: where it holds, this refuses the mail */
+	/* of an effect: what refuses or drops each mail that it would be done to, or NULL */
+	const struct rule *refused;
 };
 /* Of each rule; sound, not complete: what it calls unreachable never decides and never acts. */
 const struct never *policy_never(const struct policy *p, struct arena *a);
