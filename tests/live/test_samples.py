@@ -191,6 +191,6 @@ def test_outbound_policy(machine, inside, remote):
         message = mail.message
         assert b"d=example.com; s=s2026;" in message and b"Example Ltd, 1 Example Street" in message
         assert (b"4111" in message) == ("bank.example" in str(mail.recipients))
-    proc.wait_until(lambda: {"archive", "compliance"} <= {
-        str(r).partition("@")[0].lstrip("[<'\\"") for m in inside.mails for r in m.recipients},
-        "the archive's copy and the compliance officer's notice", 20)
+    for name in ("archive@example.com", "compliance@example.com"):
+        proc.wait_until(lambda: any(name in str(m.recipients) for m in inside.mails),
+                        f"a mail to {name}", 20)
