@@ -12,7 +12,9 @@ enum { WORLD_ANSWERS_MOST = 200, WORLD_DUE_MOST = 1000 /* questions in one play 
 /* One line of the script: `dns after 300 TXT example.net "v=spf1 -all"`. */
 struct world_answer {
 	enum question_kind kind;
-	struct slice name; /* DNS: the name; KNOWN: the address */
+	struct slice name; /* DNS: the name; KNOWN: the address; LOOKUP: the table */
+	struct slice value, why;
+	enum lookup_answer lookup;
 	enum dns_type type;
 	struct dns_answer dns;
 	enum known_answer known;
@@ -38,7 +40,7 @@ struct world {
 	struct slice wrong; /* a question that the script has no answer to */
 };
 
-/* words: what stands behind `dns`, `known`, `scan`. False: not understood. */
+/* words: what stands behind `dns`, `known`, `scan`, `lookup`. False: not understood. */
 bool world_add(struct world *w, struct slice kind, struct slice words);
 void world_ask(struct world *w, struct question *q, struct questions *scope);
 /* When the next answer is due; UINT64_MAX: none is under way. */
