@@ -26,6 +26,7 @@ enum {
 struct one {
 	pcre2_code *code;
 	struct words *words; /* instead of code */
+	pcre2_code *bytes;   /* with a check: the same over bytes, for all ends of a match */
 	enum pattern_kind kind;
 };
 
@@ -58,6 +59,7 @@ static void
 one_free(struct one *o)
 {
 	pcre2_code_free(o->code);
+	pcre2_code_free(o->bytes);
 	words_free(&o->words);
 }
 
@@ -93,10 +95,16 @@ pattern_set_add(struct pattern_set *s, const char *regex, bool nocase, enum patt
 		return err_set(
 			err, "pattern, at offset %zu: %s", (size_t)at, (const char *)words);
 	}
+	/* What is checked is ASCII; an expression that names other characters has none of
+	 * these. */
+	pcre2_code *bytes = kind == PATTERN_PLAIN_TEXT
+				    ? NULL
+				    : pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED,
+					      nocase ? PCRE2_CASELESS : 0, &code, &at, NULL);
 	/* Where there is no machine code (no such processor, no such memory) it is interpreted.
 	 */
 	(void)pcre2_jit_compile(c, PCRE2_JIT_COMPLETE);
-	s->one[s->n++] = (struct one){.code = c, .kind = kind};
+	s->one[s->n++] = (struct one){.code = c, .bytes = bytes, .kind = kind};
 	return 0;
 }
 
@@ -207,8 +215,10 @@ static size_t
 other_end(const struct pattern_set *s, const struct one *o, struct slice utf8, size_t at)
 {
 	static int work[WORK_INTS];
-	int n = pcre2_dfa_match(o->code, (PCRE2_SPTR)utf8.p, utf8.n, at, PCRE2_ANCHORED, s->all,
-		s->context, work, WORK_INTS);
+	if (o->bytes == NULL)
+		return 0;
+	int n = pcre2_dfa_match(o->bytes, (PCRE2_SPTR)utf8.p, utf8.n, at, PCRE2_ANCHORED,
+		s->all, s->context, work, WORK_INTS);
 	const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(s->all);
 	for (int i = 0; i < (n == 0 ? ENDS_MOST : n); i++)
 		if (is_good(o->kind, (struct slice){utf8.p + at, ends[2 * i + 1] - at}))
