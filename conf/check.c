@@ -7,6 +7,8 @@
 
 #include "conf/parse_priv.h"
 
+#define SPOOL_MISSING "\"%s\" needs the spool: add spool \"/var/spool/postern\""
+
 /* A statement stands in the configuration, right or wrong: what is wrong with it has been said.
  */
 static bool
@@ -48,6 +50,11 @@ check_milter(struct parser *p, const struct conf_listener *l)
 		parse_fail(p, l->at,
 			"\"filter from\", \"client by\" and \"xclient from\" are for SMTP: a "
 			"milter hears of the client");
+	if (l->hide_received && !conf_listener_judges(l, true))
+		parse_fail(p, l->at,
+			"\"hide received\" is for outbound mail: add \"outbound from\" or "
+			"\"outbound "
+			"authenticated\"");
 }
 
 /* `client by proxy` and a socket of this machine. */
@@ -117,6 +124,11 @@ check_listener(struct parser *p, size_t i)
 		check_milter(p, l);
 		return;
 	}
+	if (l->hide_received && l->kind == LISTEN_INBOUND)
+		parse_fail(p, l->at,
+			"\"hide received\" is for outbound mail: what strangers wrote stays, "
+			"loops are "
+			"counted by it");
 	if (l->n_outbound_from != 0 || l->outbound_authenticated)
 		parse_fail(p, l->at,
 			"\"outbound from\" and \"outbound authenticated\" are for milters");
@@ -208,10 +220,13 @@ check_blocks(struct parser *p)
 static void
 check_listeners(struct parser *p)
 {
-	const struct conf *c = p->conf;
+	struct conf *c = p->conf;
 	struct conf_at file = {.file = c->file};
-	for (size_t i = 0; i < c->n_listeners; i++)
+	for (size_t i = 0; i < c->n_listeners; i++) {
 		check_listener(p, i);
+		if (c->listeners[i].mode == MODE_RULES)
+			c->listeners[i].mode = c->mode;
+	}
 	if (!stands(p, "listen"))
 		parse_fail(p, file, "nothing listens: add listen inbound on \"ADDRESS:PORT\"");
 	check_blocks(p);
@@ -247,6 +262,11 @@ check_domains(struct parser *p)
 		else if (d->deliver.n == 0 && d->hold_when_unreachable)
 			parse_fail(p, d->at, "\"hold when unreachable\" needs \"deliver to\"");
 		check_hop_client(p, &d->deliver);
+		if (d->n_tag_keys != 0 && listens(c, LISTEN_MILTER))
+			parse_fail(p, d->at,
+				"\"bounces tagged\" and a milter exclude each other: an MTA "
+				"looks its "
+				"recipients up before a milter can take their tags off");
 	}
 	for (size_t i = 0; i < p->n_table_uses; i++) {
 		const struct table_use *u = &p->table_uses[i];
@@ -260,30 +280,54 @@ check_domains(struct parser *p)
 
 /*
  * `redirect to` and `copy to`: an MTA changes the recipients for its milter; the gateway itself
- * would have to send one mail two ways, which comes with the split of mails.
+ * sends one mail two ways, and stores it for that.
  */
 static void
 check_recipients_of(struct parser *p, const struct rule_block *block, enum listen_kind smtp)
 {
+	if (!listens(p->conf, smtp) || stands(p, "spool"))
+		return;
 	for (size_t i = 0; i < block->n_rules; i++) {
 		const struct rule *r = &block->rules[i];
-		struct slice local, domain;
-		if (r->action != ACTION_REDIRECT && r->action != ACTION_COPY)
-			continue;
-		slice_cut(slice_from(r->text, slice_find_last(r->text, '@')), '@', &local,
-			&domain);
-		if (listens(p->conf, smtp))
-			parse_fail(p, r->at,
-				"\"%s\" is not there yet but for milters: one mail would go "
-				"two ways",
-				action_text(r->action));
-		else if (conf_domain_find(p->conf, domain) == NULL)
-			parse_fail(p, r->at,
-				"\"%s\" leads to \"%.*s\", which is none of the domains: add "
-				"domain "
-				"\"%.*s\"",
-				action_text(r->action), SLICE_ARG(domain), SLICE_ARG(domain));
+		if (r->action == ACTION_REDIRECT || r->action == ACTION_COPY)
+			parse_fail(p, r->at, SPOOL_MISSING, action_text(r->action));
 	}
+}
+
+/* Where copies of whole directions go: to servers that we know, and never by a milter. */
+static void
+check_journal(struct parser *p, bool outbound)
+{
+	const struct conf_journal *j = &p->conf->journal[outbound];
+	struct slice local, domain;
+	if (j->to.n == 0)
+		return;
+	slice_cut(slice_from(j->to, slice_find_last(j->to, '@')), '@', &local, &domain);
+	if (conf_domain_find(p->conf, domain) == NULL)
+		parse_fail(p, j->at,
+			"\"journal to\" leads to \"%.*s\", which is none of the domains: add "
+			"domain \"%.*s\"",
+			SLICE_ARG(domain), SLICE_ARG(domain));
+	for (size_t i = 0; i < p->conf->n_listeners; i++) {
+		const struct conf_listener *l = &p->conf->listeners[i];
+		if (l->kind == LISTEN_MILTER && conf_listener_judges(l, outbound)) {
+			parse_fail(p, j->at,
+				"\"journal to\" is not for milters, and the one in line %u has "
+				"%s "
+				"mail: the MTA has always_bcc for that",
+				l->at.line, outbound ? "outbound" : "inbound");
+			return;
+		}
+	}
+}
+
+static void
+check_networks(struct parser *p)
+{
+	const struct conf *c = p->conf;
+	if (c->n_networks != 0 && !conf_uses_block(c, true) && stands(p, "listen"))
+		conf_warn(p->report, c->networks[0].at,
+			"no listener has outbound mail that this network could be held to");
 }
 
 /* Nothing is kept without a place to keep it. */
@@ -293,9 +337,7 @@ check_spool(struct parser *p)
 	if (stands(p, "spool"))
 		return;
 	for (size_t i = 0; i < p->n_spool_uses; i++)
-		parse_fail(p, p->spool_uses[i].at,
-			"\"%s\" needs the spool: add spool \"/var/spool/postern\"",
-			p->spool_uses[i].what);
+		parse_fail(p, p->spool_uses[i].at, SPOOL_MISSING, p->spool_uses[i].what);
 }
 
 static void
@@ -319,8 +361,11 @@ conf_cross_check(struct parser *p)
 			"the gateway has no name: add hostname \"NAME\"");
 	check_listeners(p);
 	check_domains(p);
+	check_networks(p);
 	check_recipients_of(p, &p->conf->inbound, LISTEN_INBOUND);
 	check_recipients_of(p, &p->conf->outbound, LISTEN_OUTBOUND);
+	check_journal(p, false);
+	check_journal(p, true);
 	check_spool(p);
 	check_limits(p);
 	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)

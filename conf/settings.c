@@ -1,12 +1,13 @@
 /*
  * Settings by the schema: finds the row that the next words name, reads its value by its type
- * and bounds, and the simple statements that need a little more than a row (user, resolver,
- * limits, filter, destination).
+ * and bounds, and the simple statements that need a little more than a row (resolver, limits,
+ * filter, destination).
  */
 #include <string.h>
 #include <sys/stat.h>
 
 #include "conf/file.h"
+#include "conf/habits.h"
 #include "conf/parse_priv.h"
 #include "conf/words.h"
 
@@ -78,7 +79,9 @@ no_row(struct parser *p, const char *group, struct slice name, struct conf_at at
 		if (words_nearest(two, names, group_names(group, names)) != NULL)
 			name = two;
 	}
-	struct slice hint = row_hint(p, group, name);
+	struct slice hint = habit_of_word(name, p->arena);
+	if (hint.n == 0)
+		hint = row_hint(p, group, name);
 	parse_fail(p, at, "\"%.*s\" is no setting of %s%.*s", SLICE_ARG(slice_first(name, 60)),
 		of, SLICE_ARG(hint));
 	return NULL;
@@ -266,52 +269,6 @@ parse_log_to(struct parser *p, struct conf_at at, void *target)
 	int i = parse_choice(p, "\"stderr\" or \"syslog\"", words, 2);
 	c->log_syslog = i == 1;
 	return i >= 0;
-}
-
-static bool
-add_sends_as(struct parser *p, void *arg)
-{
-	struct conf_user *u = arg;
-	struct conf_at at = p->tok.at;
-	struct slice text, kept;
-	struct address address;
-	if (!parse_string(p, "an address or a domain", &text))
-		return false;
-	struct slice domain = slice_starts(text, SLICE("@")) ? slice_from(text, 1) : text;
-	if (slice_has(domain, '@') ? address_parse(text, true, p->arena, &address) != ADDRESS_OK
-				   : !domain_parse(domain, true, false, p->arena, &kept))
-		return parse_fail(p, at, "\"%.*s\" is no address (a@b.example) and no domain",
-			SLICE_ARG(slice_first(text, 80)));
-	if (slice_has(domain, '@'))
-		kept = arena_slice(p->arena, address.text);
-	u->sends_as = parse_room(p, u->sends_as, u->n_sends_as, sizeof(kept));
-	u->sends_as[u->n_sends_as++] = kept;
-	return true;
-}
-
-/* `user "postern"`: whom to run as. `user "alice" sends as { ... }`: what an account may send
- * as. */
-bool
-parse_user(struct parser *p, struct conf_at at, void *target)
-{
-	struct conf *c = target;
-	struct slice name;
-	if (!parse_string(p, "the name of a user", &name))
-		return false;
-	if (!parse_accept(p, "sends")) {
-		if (c->user.n != 0)
-			return parse_fail(p, at, "whom to run as is said a second time");
-		c->user = name;
-		return true;
-	}
-	struct conf_user *u = ARENA_NEW(p->arena, struct conf_user);
-	u->name = name;
-	if (map_get(c->users, name) != NULL)
-		return parse_fail(p, at, "the user \"%.*s\" stands a second time",
-			SLICE_ARG(slice_first(name, 80)));
-	map_put(c->users, name, u);
-	return parse_word(p, "as") &&
-	       parse_set(p, "addresses and domains in { }", add_sends_as, u);
 }
 
 bool

@@ -399,12 +399,54 @@ check_for_milter(const struct policy *p, size_t i, const struct conf_listener *m
 			"block: "
 			"when and where it goes on is the MTA's affair",
 			action_text(r->action), milter->at.line);
+	if (r->action == ACTION_APPEND)
+		conf_error(report, r->at,
+			"\"append text\" is not for milters, and the one in line %u has mail "
+			"of "
+			"this block: the MTA would get the whole body anew; let the mail pass "
+			"an "
+			"outbound listener, which appends",
+			milter->at.line);
+	if (r->action == ACTION_NOTIFY)
+		conf_error(report, r->at,
+			"\"notify\" is not for milters, and the one in line %u has mail of "
+			"this "
+			"block: the mails that it writes need the gateway's own queue",
+			milter->at.line);
 	if (r->action == ACTION_QUARANTINE)
 		conf_error(report, r->at,
 			"\"quarantine\" is not there yet for milters, and the one in line %u "
 			"has "
 			"mail of this block: the MTA keeps what it has",
 			milter->at.line);
+}
+
+static bool
+takes_mail(enum action a)
+{
+	return a == ACTION_ACCEPT || a == ACTION_QUARANTINE || a == ACTION_HOLD;
+}
+
+/*
+ * Effects are of mails that are taken. Where the rule holds, what refuses or drops the mail
+ * follows before anything that could take it: the line to name, or 0.
+ */
+static unsigned
+refused_below(const struct policy *p, size_t rule)
+{
+	struct literals l = literals_of(p, rule);
+	if (p->rules[rule].try_only || p->rules[rule].ends ||
+		p->rules[rule].rule->action == ACTION_SCORE)
+		return 0;
+	for (size_t i = rule + 1; i < p->n_rules; i++) {
+		const struct policy_rule *below = &p->rules[i];
+		struct literals other = literals_of(p, i);
+		if (below->ends && takes_mail(below->rule->action))
+			return 0;
+		if (below->ends && follows(&l, &other))
+			return below->rule->at.line;
+	}
+	return 0;
 }
 
 /* With a spool each recipient of ours has a decision of its own; a milter answers once. */
@@ -426,6 +468,17 @@ check_split(const struct policy *p, size_t i, const struct conf_listener *milter
 			milter->at.line);
 }
 
+static bool
+reserves(const struct policy *p, uint16_t node)
+{
+	const struct node *n = &p->nodes[node];
+	for (uint16_t c = n->first; c != POLICY_NONE; c = p->nodes[c].next)
+		if (reserves(p, c))
+			return true;
+	return n->kind == NODE_TEST && p->tests[n->test].fact != POLICY_NONE &&
+	       p->facts[p->tests[n->test].fact].decl->cost == COST_RESERVE;
+}
+
 void
 policy_check(const struct policy *p, struct conf_report *report)
 {
@@ -444,6 +497,17 @@ policy_check(const struct policy *p, struct conf_report *report)
 			break;
 		case NEVER_NO: break;
 		}
+		if (p->rules[i].try_only && reserves(p, p->rules[i].root))
+			conf_warn(report, r->at,
+				"\"try\" reserves nothing: what hangs on a limit or the "
+				"greylist is never known in it");
+		unsigned line = refused_below(p, i);
+		if (line != 0)
+			conf_warn(report, r->at,
+				"\"%s\" is never done: the rule in line %u refuses or drops "
+				"each "
+				"such mail, and only mail that is taken has effects",
+				action_text(r->action), line);
 		if (milter != NULL)
 			check_for_milter(p, i, milter, report);
 		check_split(p, i, milter, report);

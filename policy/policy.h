@@ -41,8 +41,14 @@ struct policy_subject {
 			    rate */
 };
 
+/* Whether a verdict is carried out as it is; the other two are made of it in session/modes.h.
+ */
+enum verdict_mode { VERDICT_HOLDS, VERDICT_OBSERVED, VERDICT_SOFTENED };
+
 struct verdict {
 	bool decided;
+	enum verdict_mode mode;
+	enum action would;       /* not VERDICT_HOLDS: what was decided */
 	enum action action;      /* decided: an ending one */
 	const struct rule *rule; /* NULL: deferred because facts failed; postmaster@ that no
 				    rule stopped: the last one, with ACTION_ACCEPT */

@@ -10,7 +10,7 @@
 #include "main/answers_file.h"
 #include "main/runner.h"
 
-enum { ARENA_MOST = 64 << 20, ASK_DNS_MS = 8000 };
+enum { ARENA_MOST = 64 << 20, ASK_DNS_MS = 8000, DAY_MS = 24 * 3600 * 1000 };
 
 struct answers {
 	struct answers_config config;
@@ -20,7 +20,7 @@ struct answers {
 	struct dns *dns;
 	struct runner *runner;
 	struct slice mail;
-	unsigned waiting, asked;
+	unsigned waiting, asked, state_asked;
 };
 
 struct ask {
@@ -96,6 +96,21 @@ ask_dns(struct answers *a, struct questions *scope, struct question *q)
 	dns_ask(a->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, ask);
 }
 
+/* Nothing is asked or changed: as the caller was told, all is free or all is used up. */
+static void
+answer_state(struct answers *a, struct questions *scope, struct question *q)
+{
+	const struct state_op *op = &q->op;
+	struct state_answer answer = {.status = STATE_OK, .yes = !a->config.state_used};
+	a->state_asked++;
+	if (!answer.yes)
+		answer.wait_ms = op->kind == STATE_SEEN   ? op->delay_ms
+				 : op->kind == STATE_TAKE ? op->span_ms / op->limit
+							  : DAY_MS;
+	answer.count = answer.yes ? 1 : op->limit;
+	question_answer_state(scope, q, &answer);
+}
+
 void
 answers_mail(struct answers *a, struct slice mail)
 {
@@ -124,10 +139,7 @@ answers_give(struct answers *a, struct facts *f)
 				runner_run(
 					a->runner, q->name, q->input, a->mail, scope->arena));
 			break;
-		case QUESTION_STATE:
-			question_answer_state(
-				scope, q, &(struct state_answer){.status = STATE_FAILED});
-			break;
+		case QUESTION_STATE: answer_state(a, scope, q); break;
 		case QUESTION_LOOKUP:
 			question_answer_lookup(
 				scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
@@ -160,4 +172,10 @@ unsigned
 answers_dns_count(const struct answers *a)
 {
 	return a->asked;
+}
+
+bool
+answers_state_assumed(const struct answers *a)
+{
+	return a->state_asked != 0;
 }

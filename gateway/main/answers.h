@@ -24,6 +24,7 @@ struct answers_config {
 	enum known_answer known;
 	const char *known_text;
 	struct scan_report scan;
+	bool state_used; /* all limits are used up and no sender is known; else the opposite */
 };
 
 /* NULL and err: a file that is not right, a resolver that cannot be used. config is copied. */
@@ -36,5 +37,7 @@ bool answers_give(struct answers *a, struct facts *f);
 /* The same for questions to the DNS that stand in a scope of the caller's. */
 bool answers_dns(struct answers *a, struct questions *scope);
 unsigned answers_dns_count(const struct answers *a);
+/* A limit or the greylist was asked for. */
+bool answers_state_assumed(const struct answers *a);
 
 #endif

@@ -60,6 +60,27 @@ print_defaults(const struct tool *t, struct arena *a)
 	fputs(built_in, t->out);
 }
 
+/* The first that is said: a gateway whose rules do not hold. */
+static void
+print_modes(const struct tool *t, const struct conf *c)
+{
+	static const char *const texts[] = {[MODE_OBSERVE] =
+						    "what rules refuse, keep or drop goes "
+						    "on, with a header field and an event",
+		[MODE_SOFT] = "what rules refuse for good is put off (4xx)"};
+	bool same = c->mode != MODE_RULES;
+	for (size_t i = 0; i < c->n_listeners; i++)
+		same = same && c->listeners[i].mode == c->mode;
+	if (same)
+		fprintf(t->out, "mode %s: %s\n", conf_mode_text(c->mode), texts[c->mode]);
+	for (size_t i = 0; !same && i < c->n_listeners; i++) {
+		const struct conf_listener *l = &c->listeners[i];
+		if (l->mode != MODE_RULES)
+			fprintf(t->out, "listen on \"%.*s\": mode %s: %s\n", SLICE_ARG(l->text),
+				conf_mode_text(l->mode), texts[l->mode]);
+	}
+}
+
 int
 tool_check(const struct tool *t, int n, char *const words[])
 {
@@ -74,6 +95,8 @@ tool_check(const struct tool *t, int n, char *const words[])
 	conf_report_init(&report);
 	struct generation *g = generation_read(path, &report);
 	tool_print(t->err, conf_report_text(&report, a));
+	if (g != NULL)
+		print_modes(t, g->conf);
 	for (int d = INBOUND; g != NULL && d <= OUTBOUND; d++) {
 		if (g->policy[d] == NULL)
 			continue;

@@ -2,8 +2,9 @@
  * `postern explain`: one mail through the rules, stage by stage as a session would judge it,
  * and why: each rule with what its condition came to, each fact with its evidence, the
  * decision. The DNS is asked live, or answered from a file. Nothing is sent; call-outs and
- * scans are answered as
- * --known and --scan say, and fail otherwise.
+ * scans are answered as --known and --scan say, and fail otherwise. Limits and the greylist are
+ * not asked, since that would count the mail: none is used up and the sender is known, or as
+ * --state says.
  */
 #include <string.h>
 
@@ -32,7 +33,7 @@ struct explain {
 	struct flt_recipient recipients[RECIPIENTS_MOST];
 	struct message message;
 	/* of the command line */
-	const char *path, *dns, *known, *scan, *client, *helo, *from, *user;
+	const char *path, *dns, *known, *scan, *state, *client, *helo, *from, *user;
 	const char *to[RECIPIENTS_MOST];
 	size_t n_to;
 	bool outbound, tls;
@@ -42,7 +43,7 @@ static const char usage[] =
 	"explain [--inbound | --outbound] --client ADDRESS [--helo NAME] [--tls] [--user "
 	"NAME]\n"
 	"           [--from ADDRESS] --to ADDRESS ... [--dns FILE] [--known yes | no]\n"
-	"           [--scan clean | VIRUS] FILE";
+	"           [--scan clean | VIRUS] [--state free | used] FILE";
 
 /* The value of an option that takes one, or NULL. */
 static const char **
@@ -58,6 +59,7 @@ valued(struct explain *e, const char *name)
 		{"--dns", &e->dns},
 		{"--known", &e->known},
 		{"--scan", &e->scan},
+		{"--state", &e->state},
 	};
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (strcmp(options[i].name, name) == 0)
@@ -85,7 +87,9 @@ read_options(struct explain *e, int n, char *const words[])
 	}
 	bool known =
 		e->known == NULL || strcmp(e->known, "yes") == 0 || strcmp(e->known, "no") == 0;
-	return e->path != NULL && e->client != NULL && e->n_to != 0 && known;
+	bool state = e->state == NULL || strcmp(e->state, "free") == 0 ||
+		     strcmp(e->state, "used") == 0;
+	return e->path != NULL && e->client != NULL && e->n_to != 0 && known && state;
 }
 
 static int
@@ -146,7 +150,7 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 		size_t rcpt;
 	} *at = arg;
 	(void)most;
-	return facts_read(at->facts, ref->decl->name, ref->arg, at->rcpt, COST_DEAR, v_out);
+	return facts_read_use(at->facts, ref, at->rcpt, COST_DEAR, v_out);
 }
 
 static void
@@ -259,6 +263,7 @@ open_answers(struct explain *e, struct err *err)
 		config.known = strcmp(e->known, "yes") == 0 ? KNOWN_YES : KNOWN_NO;
 		config.known_text = "as --known says";
 	}
+	config.state_used = e->state != NULL && strcmp(e->state, "used") == 0;
 	if (e->scan != NULL && strcmp(e->scan, "clean") == 0)
 		config.scan = (struct scan_report){.status = SCAN_CLEAN};
 	else if (e->scan != NULL)
@@ -288,6 +293,16 @@ explain(struct explain *e, struct err *err)
 			if (!judge_all(e, "data", false))
 				judge_body(e, text, listener_of(e->conf, e->direction));
 		}
+		if (answers_state_assumed(e->answers))
+			fprintf(e->tool->out, "%s\n",
+				e->state == NULL
+					? "assumed: no limit is used up and the sender is "
+					  "known; --state used says the opposite"
+				: strcmp(e->state, "free") == 0
+					? "as --state says: no limit is used up and the "
+					  "sender is known"
+					: "as --state says: every limit is used up and the "
+					  "sender is not known");
 		fprintf(e->tool->out, "DNS questions: %u\n", answers_dns_count(e->answers));
 		facts_mail_end(e->facts);
 		facts_free(&e->facts);

@@ -32,7 +32,8 @@ effects_of(const struct verdict *v)
 static bool
 same_verdict(const struct verdict *a, const struct verdict *b)
 {
-	return a->action == b->action && a->rule == b->rule && slice_eq(a->reply, b->reply) &&
+	return a->action == b->action && a->mode == b->mode && a->would == b->would &&
+	       a->rule == b->rule && slice_eq(a->reply, b->reply) &&
 	       same_rules(a->effects, effects_of(a), b->effects, effects_of(b));
 }
 
@@ -100,7 +101,7 @@ static bool
 edits(const struct rule *r)
 {
 	return r->action == ACTION_TAG || r->action == ACTION_REMOVE_HEADER ||
-	       r->action == ACTION_SIGN;
+	       r->action == ACTION_SIGN || r->action == ACTION_APPEND;
 }
 
 /* The next rule from *i on that edits the header; NULL: there is none. */
@@ -113,15 +114,35 @@ next_edit(const struct verdict *v, size_t *i)
 	return NULL;
 }
 
+/* What was observed is told in the header too. */
+static bool
+same_observed(const struct verdict *a, const struct verdict *b)
+{
+	if (a->mode != VERDICT_OBSERVED && b->mode != VERDICT_OBSERVED)
+		return true;
+	return a->mode == b->mode && a->would == b->would && a->rule == b->rule &&
+	       slice_eq(a->reply, b->reply);
+}
+
 static bool
 same_edits(const struct verdict *a, const struct verdict *b)
 {
 	size_t i = 0, k = 0;
+	if (!same_observed(a, b))
+		return false;
 	for (;;) {
 		const struct rule *one = next_edit(a, &i), *other = next_edit(b, &k);
 		if (one != other || one == NULL)
 			return one == other;
 	}
+}
+
+size_t
+decisions_one_set(struct decisions *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		d->list[i].set = d->list[i].verdict.action == ACTION_DISCARD ? SIZE_MAX : 0;
+	return 1;
 }
 
 size_t
@@ -159,9 +180,33 @@ decision_route(const struct decision *d)
 	return NULL;
 }
 
+const struct rule *
+decision_redirect(const struct decision *d)
+{
+	for (size_t i = d->verdict.n_effects; i > 0; i--)
+		if (d->verdict.effects[i - 1]->action == ACTION_REDIRECT)
+			return d->verdict.effects[i - 1];
+	return NULL;
+}
+
+bool
+decision_has(const struct decision *d, enum action effect)
+{
+	for (size_t i = 0; i < d->verdict.n_effects; i++)
+		if (d->verdict.effects[i]->action == effect)
+			return true;
+	return false;
+}
+
 bool
 decision_serves(const struct decision *d)
 {
 	return d->verdict.action == ACTION_ACCEPT || d->verdict.action == ACTION_QUARANTINE ||
 	       d->verdict.action == ACTION_HOLD;
+}
+
+bool
+decision_takes(const struct decision *d)
+{
+	return d->verdict.action != ACTION_REJECT && d->verdict.action != ACTION_DEFER;
 }

@@ -16,7 +16,8 @@ enum { DECISIONS_MOST = 1000, EDITS_MOST = 256 };
 struct decision {
 	struct verdict verdict;  /* decided; effects, tries as those of its first recipient */
 	const char *builtin;     /* where it has no rule: who decided */
-	struct smtp_reply reply; /* reject, defer: what to say; filled by the pipeline */
+	struct smtp_reply reply; /* reject, defer: what to say, observed: what it would have
+				    been; filled by the pipeline */
 	size_t set;              /* its edits, among those of the mail; SIZE_MAX: dropped */
 	size_t n;                /* recipients */
 };
@@ -35,12 +36,19 @@ void decisions_init(struct decisions *d, size_t recipients, struct arena *a);
 bool decisions_add(struct decisions *d, const struct verdict *v);
 /* Numbers the sets of edits; returns how many there are. */
 size_t decisions_sets(struct decisions *d);
+/* All of them have the same effects: one set, whatever was observed for whom (modes.h). */
+size_t decisions_one_set(struct decisions *d);
 /* The first one with this action, or NULL. */
 const struct decision *decisions_find(const struct decisions *d, enum action action);
 
 /* The `route to` that counts, the last one; NULL: none. */
 const struct rule *decision_route(const struct decision *d);
+/* The same of `redirect to`. */
+const struct rule *decision_redirect(const struct decision *d);
+bool decision_has(const struct decision *d, enum action effect);
 /* Whether its recipients' mail goes on or is kept: accept, quarantine, hold. */
 bool decision_serves(const struct decision *d);
+/* Whether their mail is taken: all but reject and defer. */
+bool decision_takes(const struct decision *d);
 
 #endif

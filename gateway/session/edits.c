@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "filters/authres.h"
+#include "session/modes.h"
 
 enum { PREFIX_MOST = 64 * 1024 };
 
@@ -36,6 +37,22 @@ protocol(const struct edits_input *in)
 	if (!s->esmtp)
 		return "SMTP";
 	return tls ? auth ? "ESMTPSA" : "ESMTPS" : auth ? "ESMTPA" : "ESMTP";
+}
+
+/* `hide received`: whose mail it is and how it came is nobody's business outside. */
+static bool
+hides_received(const struct edits_input *in)
+{
+	return in->config->listener->hide_received && in->config->direction == OUTBOUND;
+}
+
+static void
+add_received_hidden(const struct edits_input *in, struct buf *out)
+{
+	char date[CLOCK_DATE_BYTES];
+	struct slice when = clock_date(in->session->wall_ms, date);
+	(void)buf_printf(out, "Received: by %.*s with %s id %s;\r\n\t%.*s\r\n",
+		SLICE_ARG(in->config->conf->hostname), protocol(in), in->id, SLICE_ARG(when));
 }
 
 static void
@@ -127,6 +144,14 @@ is_removed(const struct verdict *v, struct slice name)
 	return is_tagged(v, name);
 }
 
+/* Not those of our own name: by them a loop is found, and what they tell is ours to tell. */
+static bool
+is_hidden(const struct edits_input *in, const struct message_field *f)
+{
+	return hides_received(in) && slice_eq_nocase(slice_trim(f->name), SLICE("Received")) &&
+	       !message_received_by(f->value, in->config->conf->hostname);
+}
+
 static bool
 is_forged(const size_t *places, size_t n, size_t i)
 {
@@ -136,19 +161,25 @@ is_forged(const size_t *places, size_t n, size_t i)
 	return false;
 }
 
-/* HDR-04: what claims to be our Authentication-Results goes, where we write one of our own. */
+/*
+ * HDR-04: what claims to be our Authentication-Results goes, where we write one of our own; so
+ * does what claims that we have observed something.
+ */
 static void
 make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 {
 	const struct message *m = in->mail->message;
 	size_t *forged = NULL, n_forged = 0;
+	bool observes = conf_observes(in->config->conf);
 	if (in->config->direction == INBOUND)
 		n_forged = authres_forged(m, in->config->conf->hostname, a, &forged);
 	e->cuts = arena_array(a, m->n_fields, sizeof(*e->cuts));
 	for (size_t i = 0; i < m->n_fields; i++) {
 		const struct message_field *f = &m->fields[i];
 		uint64_t at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
-		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i))
+		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i) ||
+			is_hidden(in, f) ||
+			(observes && slice_eq_nocase(slice_trim(f->name), SLICE(MODES_FIELD))))
 			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
 	}
 }
@@ -202,10 +233,15 @@ edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 		return false;
 	buf_init(&out, PREFIX_MOST);
 	*edits_out = (struct edits){0};
+	if (in->decisions != NULL)
+		modes_fields(in->decisions, in->set, &out);
 	add_tags(in->verdict, &out);
 	(void)buf_add(&out, results);
 	if (in->config->listener->kind != LISTEN_MILTER) { /* an MTA adds its own */
-		add_received(in, facts, &out);
+		if (hides_received(in))
+			add_received_hidden(in, &out);
+		else
+			add_received(in, facts, &out);
 		add_missing(in, &out);
 	}
 	make_cuts(in, a, edits_out);

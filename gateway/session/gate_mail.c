@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "session/gate_priv.h"
+#include "session/modes.h"
 #include "session/parcels.h"
 #include "session/refusals.h"
 #include "session/rights.h"
@@ -64,8 +65,10 @@ gate_on_mail(struct gate *g, const struct smtp_event *ev)
 		no = smtp_reply_of("530 5.7.0 Must issue a STARTTLS command first");
 	else if (!may_send(g))
 		no = smtp_reply_of("530 5.7.0 Authentication required");
-	else if (!rights_envelope(g->config->conf, g->session.user, &ev->address))
-		no = smtp_reply_of("553 5.7.1 This account may not send as this address");
+	else
+		no = modes_reply(g->config->listener->mode,
+			rights_envelope(g->config->conf, g->config->listener->kind, &g->session,
+				&ev->address));
 	if (no.code != 0) {
 		struct outcome o = {.builtin = "sender-rights"};
 		log_refused(g, &ev->address, NULL, &no, &o);
@@ -137,14 +140,17 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 	const struct hop_list *hops = hops_of(g->config, g->rcpt_domain);
 	if (hops == NULL && g->config->direction == INBOUND) {
 		gate_refuse_rcpt(g,
-			smtp_reply_of(
-				"550 5.7.1 Relaying denied: this domain is not served here"),
+			modes_reply(g->config->listener->mode,
+				smtp_reply_of("550 5.7.1 Relaying denied: this domain is not "
+					      "served here")),
 			"relay");
 		return;
 	}
 	if (hops == NULL && conf->send.way == SEND_NONE) {
-		gate_refuse_rcpt(
-			g, smtp_reply_of("550 5.7.1 No way out is configured"), "relay");
+		gate_refuse_rcpt(g,
+			modes_reply(g->config->listener->mode,
+				smtp_reply_of("550 5.7.1 No way out is configured")),
+			"relay");
 		return;
 	}
 	struct slice site = hops != NULL ? SLICE_NONE : g->rcpt.domain;
@@ -243,6 +249,7 @@ mail_decided(struct gate *g, enum step s)
 			arena_printf(pipeline_arena(g->pipeline), "Accepted (%s)",
 				pipeline_id(g->pipeline)),
 			pipeline_arena(g->pipeline));
+		pipeline_keep(g->pipeline);
 		g->mails_taken++;
 	} else {
 		g->mails_refused++;
@@ -278,14 +285,16 @@ gate_on_data(struct gate *g)
 void
 gate_on_body_end(struct gate *g)
 {
+	struct smtp_reply r = {0};
 	enum step s = pipeline_end(g->pipeline);
-	if (s != STEP_REFUSE && !rights_author(g->config->conf, g->session.user,
-					pipeline_the_mail(g->pipeline)->message)) {
-		struct smtp_reply r = smtp_reply_of(
-			"550 5.7.1 This account may not send as the address in From");
+	if (s != STEP_REFUSE)
+		r = modes_reply(g->config->listener->mode,
+			rights_author(g->config->conf, g->config->listener->kind, &g->session,
+				pipeline_the_mail(g->pipeline), pipeline_arena(g->pipeline)));
+	if (r.code != 0) {
 		g->wait = GATE_IDLE;
 		g->mails_refused++;
-		gate_log_mail(g, "reject", &r);
+		gate_log_mail(g, r.code < 500 ? "defer" : "reject", &r);
 		gate_reply(g, r);
 		gate_reset(g);
 		return;

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/must.h"
+#include "session/copies.h"
 #include "session/gate_priv.h"
 #include "session/parcels.h"
 #include "session/refusals.h"
@@ -99,7 +100,8 @@ parcels_input_of(struct gate *g, const struct relay_body *bodies)
 		.params = g->rcpt_params,
 		.outcome = pipeline_outcome(g->pipeline),
 		.bodies = bodies,
-		.id = pipeline_id(g->pipeline)};
+		.id = pipeline_id(g->pipeline),
+		.facts = pipeline_facts(g->pipeline)};
 }
 
 /* To one next hop: all whose mail is not dropped. They have one set of edits. */
@@ -146,6 +148,23 @@ all_domains_hold(const struct gate *g)
 	return true;
 }
 
+/* The keeper's mail: -1 where no file is to be had, or too much would go beside it. */
+static int
+to_keeper(struct gate *g, struct err *err)
+{
+	struct gate_transfer *t = &g->transfer;
+	struct relay_body *bodies;
+	if (make_parcel_bodies(g, &bodies, err) < 0)
+		return -1;
+	struct parcels_input in = parcels_input_of(g, bodies);
+	t->n_parcels = parcels_make(&in, t->mail.arena, &t->parcels);
+	if (t->n_parcels == 0)
+		return err_set(err,
+			"more parcels of one mail, or pieces of one, than go to the keeper");
+	copies_log(&in, pipeline_log(g->pipeline));
+	return 0;
+}
+
 void
 gate_begin_transfer(struct gate *g)
 {
@@ -166,19 +185,18 @@ gate_begin_transfer(struct gate *g)
 	t->mail.arena = a;
 	t->mail.log = pipeline_log(g->pipeline);
 	if (parcels_are_needed(&in, pipeline_splits(g->pipeline))) {
-		if (make_parcel_bodies(g, &bodies, &err) < 0) {
+		if (to_keeper(g, &err) < 0) {
 			log_error(EV_SYSTEM_ERROR, pipeline_log(g->pipeline), &err);
 			gate_refuse_mail(g, "defer",
 				smtp_reply_of("452 4.3.1 Insufficient system resources, try "
 					      "again later"));
 			return;
 		}
-		in.bodies = bodies;
-		t->n_parcels = parcels_make(&in, a, &t->parcels);
 		t->budget_ms = gate_budget_ms(g);
 		t->give_back = g->config->direction == INBOUND;
 		t->hold = all_domains_hold(g);
 	} else {
+		copies_log(&in, t->mail.log);
 		to_next_hop(g, bodies);
 	}
 	g->wait = GATE_TRANSFER;
@@ -189,14 +207,11 @@ bool
 gate_unreachable(struct gate *g)
 {
 	struct gate_transfer *t = &g->transfer;
-	struct relay_body *bodies;
 	struct err err;
 	must(g->wait == GATE_TRANSFER);
 	if (t->n_parcels != 0 || !pipeline_splits(g->pipeline) || !all_domains_hold(g) ||
-		g->gone || make_parcel_bodies(g, &bodies, &err) < 0)
+		g->gone || to_keeper(g, &err) < 0)
 		return false;
-	struct parcels_input in = parcels_input_of(g, bodies);
-	t->n_parcels = parcels_make(&in, pipeline_arena(g->pipeline), &t->parcels);
 	t->budget_ms = 0;
 	t->reply = (struct smtp_reply){0};
 	return true;
@@ -308,6 +323,8 @@ gate_transferred(struct gate *g)
 		r = reply_of_transfer(g, &taken);
 	}
 	g->wait = GATE_IDLE;
+	if (taken)
+		pipeline_keep(g->pipeline);
 	if (taken)
 		g->mails_taken++;
 	else

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "session/milter_gate_priv.h"
+#include "session/rights.h"
 
 enum { QUEUE_ID_MOST = 64 };
 
@@ -55,8 +56,8 @@ steps_of(const struct milter_gate_config *c)
 			 MILTER_SKIP_BODY | MILTER_DATA_256K;
 	if (!uses(c, of_data))
 		steps |= MILTER_NO_DATA;
-	if (map_count(c->side[INBOUND].conf->users) ==
-		0) /* else sender rights are held there */
+	/* else sender rights are held there */
+	if (!rights_are_named(c->side[INBOUND].conf, LISTEN_MILTER))
 		steps |= MILTER_NR_MAIL;
 	/* Where one side alone looks into bodies, those of the other are skipped. */
 	if (!needs_body(in) && !needs_body(out))

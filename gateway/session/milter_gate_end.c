@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "session/milter_gate_priv.h"
+#include "session/modes.h"
 #include "session/rights.h"
 
 static void
@@ -33,13 +34,14 @@ milter_gate_end(struct milter_gate *g)
 		refuse_mail(g, "reject", dot_refusal(g->text.faults));
 		return;
 	}
+	struct smtp_reply no = {0};
 	enum step s = pipeline_end(g->pipeline);
-	if (s != STEP_REFUSE && map_count(side->conf->users) != 0 &&
-		!rights_author(
-			side->conf, g->session.user, pipeline_the_mail(g->pipeline)->message)) {
-		refuse_mail(g, "reject",
-			smtp_reply_of(
-				"550 5.7.1 This account may not send as the address in From"));
+	if (s != STEP_REFUSE)
+		no = modes_reply(g->config->listener->mode,
+			rights_author(side->conf, LISTEN_MILTER, &g->session,
+				pipeline_the_mail(g->pipeline), pipeline_arena(g->pipeline)));
+	if (no.code != 0) {
+		refuse_mail(g, no.code < 500 ? "defer" : "reject", no);
 		return;
 	}
 	g->about = MILTER_ABOUT_END;
@@ -62,6 +64,7 @@ milter_gate_decided(struct milter_gate *g, enum step s)
 		refuse_mail(g, action_text(o->action), o->reply);
 	} else if (o->action != ACTION_ACCEPT) { /* discard */
 		struct smtp_reply r = accepted(g);
+		pipeline_keep(g->pipeline);
 		g->taken++;
 		milter_gate_log(g, action_text(o->action), &r);
 		milter_gate_say(g, MILTER_DISCARD);
@@ -207,6 +210,7 @@ milter_gate_finish(struct milter_gate *g, struct slice signatures)
 		return;
 	}
 	struct smtp_reply r = accepted(g);
+	pipeline_keep(g->pipeline);
 	g->taken++;
 	milter_gate_log(g, "accept", &r);
 	milter_gate_say(g, MILTER_CONTINUE);

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "session/milter_gate_priv.h"
+#include "session/modes.h"
 #include "session/rights.h"
 #include "session/told.h"
 #include "smtp/server.h"
@@ -142,13 +143,12 @@ milter_gate_mail(struct milter_gate *g, const struct milter_event *ev)
 		&g->text, smtp_server_limits_default.text_line_bytes, conf->limits.mail_bytes);
 	g->text.plain = true;
 	buf_init(&g->header, HEADER_PIECE);
+	struct smtp_reply no = modes_reply(g->config->listener->mode,
+		rights_envelope(conf, LISTEN_MILTER, &g->session, &sender));
 	if (e != ADDRESS_OK)
 		refuse_sender(g, smtp_server_address_refusal(e, true), "reverse-path");
-	else if (map_count(conf->users) != 0 &&
-		 !rights_envelope(conf, g->session.user, &sender))
-		refuse_sender(g,
-			smtp_reply_of("553 5.7.1 This account may not send as this address"),
-			"sender-rights");
+	else if (no.code != 0)
+		refuse_sender(g, no, "sender-rights");
 	else
 		milter_gate_say(g, MILTER_CONTINUE);
 }

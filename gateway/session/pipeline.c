@@ -113,11 +113,22 @@ pipeline_mail_end(struct pipeline *p)
 	p->mail = (struct flt_mail){0};
 	p->recipients_room = 0;
 	p->waiting = 0;
+	p->has_first = false;
 	p->first = (struct verdict){0};
 	p->decisions = (struct decisions){0};
 	p->header_done = p->header_too_large = p->spill_failed = false;
 	p->outcome = (struct outcome){0};
 	p->sign = NULL;
+}
+
+void
+pipeline_keep(struct pipeline *p)
+{
+	const struct decisions *d = p->outcome.decisions;
+	facts_keep(p->facts, SIZE_MAX);
+	for (size_t i = 0; i < p->mail.n_recipients; i++)
+		if (d == NULL || decision_takes(&d->list[d->of[i]]))
+			facts_keep(p->facts, i);
 }
 
 bool

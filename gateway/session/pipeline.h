@@ -28,6 +28,7 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	struct account *account;         /* shared by all processes; NULL: nothing is counted */
 	unsigned self;                   /* this process in it */
 	struct refusals *refusals;       /* shared by all processes; NULL: none are kept */
+	struct notices *notices;         /* the same; NULL: every notice is written */
 };
 
 struct sign_key;
@@ -63,6 +64,8 @@ struct outcome {
 	struct smtp_reply reply; /* reject, defer: what to say */
 	const struct rule *rule; /* NULL: a rule that is built in, or failed facts */
 	const char *builtin;     /* its name, where rule is NULL */
+	enum verdict_mode mode;  /* of its verdict, and what that would have been (modes.h) */
+	enum action would;
 	/* accept, after the data: */
 	const struct decisions *decisions; /* one where the pipeline does not split */
 	struct edit_set *sets;             /* one at least */
@@ -115,7 +118,9 @@ enum step pipeline_end(struct pipeline *p);
 /* The step that said WAIT, tried again. */
 enum step pipeline_again(struct pipeline *p);
 const struct outcome *pipeline_outcome(const struct pipeline *p);
-/* The transaction is over, however it ended. */
+/* The mail was taken, 2xx: what was reserved for it, and for whom it was taken, stays so. */
+void pipeline_keep(struct pipeline *p);
+/* The transaction is over, however it ended; what was reserved and not kept is given back. */
 void pipeline_mail_end(struct pipeline *p);
 
 struct question *pipeline_question(struct pipeline *p, struct questions **scope_out);

@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "session/edits.h"
+#include "session/modes.h"
 #include "session/pipeline_priv.h"
 #include "session/refusal.h"
 
@@ -32,18 +33,21 @@ pipeline_evaluate(struct pipeline *p, size_t i, struct arena *a, struct verdict 
 {
 	struct policy_subject subject = {.postmaster = is_postmaster(recipient_at(p, i))};
 	facts_eval(p->facts, i, &subject, a, v_out);
+	modes_apply(p->config->listener->mode, p->config->policy, a, v_out);
 }
 
 /* What a verdict says, kept beyond its evaluation. */
 static void
-outcome_take(struct pipeline *p, const struct verdict *v)
+outcome_take(struct pipeline *p, const struct verdict *v, size_t rcpt)
 {
 	struct outcome *o = &p->outcome;
-	*o = (struct outcome){.action = v->action, .rule = v->rule};
+	*o = (struct outcome){
+		.action = v->action, .rule = v->rule, .mode = v->mode, .would = v->would};
 	if (v->rule == NULL)
 		o->builtin = "facts-failed";
 	if (v->action == ACTION_REJECT || v->action == ACTION_DEFER)
-		o->reply = refusal_reply(v, p->facts, p->log.value, p->arena);
+		o->reply = modes_reply(p->config->listener->mode,
+			refusal_reply(v, p->facts, rcpt, p->log.value, p->arena));
 }
 
 /* POLICY.md: the last redirect wins, each copy is a recipient more; none is judged again. */
@@ -81,6 +85,7 @@ static void
 keep_first(struct pipeline *p, const struct verdict *v)
 {
 	size_t n = policy_rules(p->config->policy);
+	p->has_first = true;
 	p->first = *v;
 	p->first.states = arena_array(p->arena, n, sizeof(*v->states));
 	memcpy(p->first.states, v->states, n * sizeof(*v->states));
@@ -107,7 +112,8 @@ static bool
 is_plain_accept(const struct verdict *v)
 {
 	for (size_t i = 0; v->decided && i < v->n_effects; i++)
-		if (v->effects[i]->action == ACTION_ROUTE)
+		if (v->effects[i]->action == ACTION_ROUTE ||
+			v->effects[i]->action == ACTION_REDIRECT)
 			return false;
 	return v->decided && v->action == ACTION_ACCEPT;
 }
@@ -121,14 +127,16 @@ pipeline_judge_rcpt(struct pipeline *p)
 	if (!v.decided && v.waits)
 		return STEP_WAIT;
 	if (refuses(&v)) {
-		outcome_take(p, &v);
+		outcome_take(p, &v, p->mail.n_recipients);
 		facts_rcpt_drop(p->facts);
 		return STEP_REFUSE;
 	}
 	p->rcpt_accepted = is_plain_accept(&v);
 	if (p->splits) {
 		/* judged alone after the data too */
-	} else if (p->mail.n_recipients == 0) {
+	} else if (v.mode == VERDICT_OBSERVED) {
+		/* what would have been refused is no difference to those that are served */
+	} else if (!p->has_first) {
 		keep_first(p, &v);
 	} else if (!policy_same_open(p->config->policy, &p->first, &v)) {
 		facts_rcpt_drop(p->facts);
@@ -157,8 +165,9 @@ same_verdict(const struct verdict *a, const struct verdict *b)
 }
 
 /*
- * One verdict for all recipients. WAIT: questions are open; GO: *v_out is what all got (decided
- * or, before the end, not); REFUSE: they differ, the outcome says so.
+ * One verdict for all recipients, but those that are only observed: they get what the others
+ * get. WAIT: questions are open; GO: *v_out is what all got (decided or, before the end, not);
+ * REFUSE: they differ, the outcome says so.
  */
 static enum step
 evaluate_all(struct pipeline *p, struct verdict *v_out)
@@ -184,6 +193,12 @@ evaluate_all(struct pipeline *p, struct verdict *v_out)
 			waits = true;
 			p->waiting = i + 1;
 		}
+		if (v.mode == VERDICT_OBSERVED)
+			continue;
+		if (v_out->mode == VERDICT_OBSERVED) {
+			arena_reset(p->eval);
+			pipeline_evaluate(p, i, p->eval, v_out);
+		}
 		same = same && same_verdict(&v, v_out);
 	}
 	arena_free(&others);
@@ -194,6 +209,14 @@ evaluate_all(struct pipeline *p, struct verdict *v_out)
 			smtp_reply_of("451 4.3.0 The recipients of this mail are "
 				      "decided differently, send one at a time"));
 	return STEP_GO;
+}
+
+static enum step
+too_many_decisions(struct pipeline *p)
+{
+	return pipeline_refuse(p, ACTION_DEFER, "decisions",
+		smtp_reply_of("451 4.3.0 The recipients of this mail are decided in too many "
+			      "ways, send fewer at a time"));
 }
 
 /*
@@ -222,7 +245,7 @@ evaluate_each(struct pipeline *p, size_t *undecided_out)
 		arena_reset(p->eval);
 		pipeline_evaluate(p, i, p->eval, &v);
 		if (v.decided && v.action == ACTION_DEFER) {
-			outcome_take(p, &v);
+			outcome_take(p, &v, i);
 			return STEP_REFUSE;
 		}
 		if (!v.decided && v.waits) {
@@ -234,10 +257,26 @@ evaluate_each(struct pipeline *p, size_t *undecided_out)
 	}
 	if (waits)
 		return STEP_WAIT;
-	return fits ? STEP_GO
-		    : pipeline_refuse(p, ACTION_DEFER, "decisions",
-			      smtp_reply_of("451 4.3.0 The recipients of this mail are decided "
-					    "in too many ways, send fewer at a time"));
+	return fits ? STEP_GO : too_many_decisions(p);
+}
+
+/* One thing is done for all, v; what would have been refused, kept or dropped is told of each.
+ */
+static enum step
+add_observed(struct pipeline *p, const struct verdict *v)
+{
+	struct arena *others = arena_new(PIPELINE_EVAL_MOST);
+	bool fits = true;
+	for (size_t i = 0; i < p->mail.n_recipients && fits; i++) {
+		struct verdict one;
+		arena_reset(others);
+		pipeline_evaluate(p, i, others, &one);
+		one.effects = v->effects;
+		one.n_effects = v->n_effects;
+		fits = decisions_add(&p->decisions, one.mode == VERDICT_OBSERVED ? &one : v);
+	}
+	arena_free(&others);
+	return fits ? STEP_GO : too_many_decisions(p);
 }
 
 /* The same verdict for all of them. */
@@ -251,6 +290,8 @@ evaluate_as_one(struct pipeline *p, size_t *undecided_out)
 	arena_reset(p->judged);
 	decisions_init(&p->decisions, p->mail.n_recipients, p->judged);
 	*undecided_out = v.decided ? 0 : p->mail.n_recipients;
+	if (v.decided && p->config->listener->mode == MODE_OBSERVE)
+		return add_observed(p, &v);
 	for (size_t i = 0; v.decided && i < p->mail.n_recipients; i++)
 		must(decisions_add(&p->decisions, &v));
 	return STEP_GO;
@@ -262,13 +303,32 @@ evaluate_mail(struct pipeline *p, size_t *undecided_out)
 	return p->splits ? evaluate_each(p, undecided_out) : evaluate_as_one(p, undecided_out);
 }
 
+/* What the mail's line in the log tells: of those that are served rather one whose rules hold.
+ */
 static const struct decision *
 first_served(const struct decisions *d)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (decision_serves(&d->list[i]))
-			return &d->list[i];
-	return NULL;
+	const struct decision *observed = NULL;
+	for (size_t i = 0; i < d->n; i++) {
+		const struct decision *one = &d->list[i];
+		if (!decision_serves(one))
+			continue;
+		if (one->verdict.mode == VERDICT_HOLDS)
+			return one;
+		if (observed == NULL)
+			observed = one;
+	}
+	return observed;
+}
+
+/* The first recipient with this decision. */
+static size_t
+first_of(const struct decisions *d, const struct decision *one)
+{
+	size_t i = 0;
+	while (i + 1 < d->n_of && &d->list[d->of[i]] != one)
+		i++;
+	return i;
 }
 
 /* Nobody gets the mail: refused where one refusal is among the decisions, else dropped. */
@@ -280,7 +340,7 @@ serve_nobody(struct pipeline *p)
 		one = decisions_find(&p->decisions, ACTION_DEFER);
 	if (one == NULL)
 		one = &p->decisions.list[0];
-	outcome_take(p, &one->verdict);
+	outcome_take(p, &one->verdict, first_of(&p->decisions, one));
 	return refuses(&one->verdict) ? STEP_REFUSE : STEP_GO;
 }
 
@@ -322,7 +382,8 @@ make_sets(struct pipeline *p, size_t n, struct edit_set *sets)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct verdict *v = &first_of_set(&p->decisions, i)->verdict;
-		struct edits_input in = {p->config, p->session, &p->mail, p->log.value, v};
+		struct edits_input in = {
+			p->config, p->session, &p->mail, p->log.value, v, &p->decisions, i};
 		if (i > 0 && !has_room(p))
 			return pipeline_refuse(p, ACTION_DEFER, "decisions",
 				smtp_reply_of("452 4.3.1 The recipients of this mail need too "
@@ -336,6 +397,20 @@ make_sets(struct pipeline *p, size_t n, struct edit_set *sets)
 				&sets[i].edits, p->session->wall_ms, p->judged, &p->log,
 				&sets[i].signs);
 	return STEP_GO;
+}
+
+/* What refused recipients are told, and what observed ones would have been. */
+static void
+make_replies(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->decisions.n; i++) {
+		struct decision *one = &p->decisions.list[i];
+		enum action a = modes_action(&one->verdict);
+		if (a == ACTION_REJECT || a == ACTION_DEFER)
+			one->reply = modes_reply(p->config->listener->mode,
+				refusal_reply(&one->verdict, p->facts,
+					first_of(&p->decisions, one), p->log.value, p->judged));
+	}
 }
 
 enum step
@@ -354,26 +429,24 @@ pipeline_judge_end(struct pipeline *p)
 	const struct decision *served = first_served(d);
 	if (served == NULL)
 		return serve_nobody(p);
-	n_sets = decisions_sets(d);
+	n_sets = p->splits ? decisions_sets(d) : decisions_one_set(d);
 	if (n_sets > EDITS_MOST)
 		return pipeline_refuse(p, ACTION_DEFER, "decisions",
 			smtp_reply_of("451 4.3.0 The recipients of this mail need too many "
 				      "different headers, send fewer at a time"));
+	make_replies(p);
 	struct edit_set *sets = arena_array(p->judged, n_sets, sizeof(*sets));
 	s = make_sets(p, n_sets, sets);
 	if (s != STEP_GO)
 		return s;
-	outcome_take(p, &served->verdict);
+	outcome_take(p, &served->verdict, first_of(d, served));
 	take_recipients(p, &served->verdict);
 	p->outcome.action = ACTION_ACCEPT;
 	p->outcome.decisions = d;
 	p->outcome.sets = sets;
 	p->outcome.n_sets = n_sets;
-	for (size_t i = 0; i < d->n; i++) {
-		if (refuses(&d->list[i].verdict))
-			d->list[i].reply = refusal_reply(
-				&d->list[i].verdict, p->facts, p->log.value, p->arena);
+	for (size_t i = 0; i < d->n; i++)
 		edits_log(&d->list[i].verdict, &p->log);
-	}
+	modes_log(d, &p->mail, &p->log);
 	return STEP_GO;
 }

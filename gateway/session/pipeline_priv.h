@@ -29,8 +29,10 @@ struct pipeline {
 	struct flt_mail mail;
 	size_t recipients_room;
 	struct flt_recipient candidate;
-	size_t waiting;       /* the last recipient whose evaluation waits, from 1; 0: none */
-	struct verdict first; /* of the first recipient, as it stood at RCPT */
+	size_t waiting; /* the last recipient whose evaluation waits, from 1; 0: none */
+	bool has_first;
+	struct verdict first; /* of the first recipient that is not only observed, as it stood
+				 at RCPT */
 	bool rcpt_accepted;   /* the last one: decided, and nothing can change it */
 	struct decisions decisions;
 	struct spill *spill;

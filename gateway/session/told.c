@@ -17,6 +17,8 @@ add_rule(struct log_line *l, const struct outcome *o)
 	} else if (o->builtin != NULL) {
 		log_text(l, "rule", o->builtin);
 	}
+	if (o->mode != VERDICT_HOLDS)
+		log_text(l, "would", action_text(o->would));
 }
 
 static void

@@ -180,6 +180,8 @@ argument(const struct fact_decl *d)
 		return SLICE_NONE;
 	if (strcmp(d->name, "body") == 0)
 		return SLICE("secret");
+	if (d->arg == FACT_ARG_LIMIT)
+		return d->name[0] == 'q' ? SLICE("client > 5/day") : SLICE("client > 5/hour");
 	if (d->arg == FACT_ARG_WORD && d->words != NULL)
 		return slice_of(d->words[0]);
 	return strcmp(d->name, "header") == 0 ? SLICE("Subject") : SLICE("zen.example");

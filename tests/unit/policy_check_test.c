@@ -25,9 +25,12 @@ static const struct text_case errors[] = {
 	{"reject if reciepient is known\naccept",
 		"t.conf:1:21: error: there is no fact \"reciepient\" (did you mean "
 		"\"recipient\"?)\n"},
-	{"reject if rate user > 200/hour\naccept",
-		"t.conf:1:21: error: the fact \"rate\" is not there yet: it needs the store of "
-		"state\n"},
+	{"reject if rate.recipients\naccept" SPOOL,
+		"t.conf:1:21: error: \"rate.recipients\" is written as in \"rate user > "
+		"200/hour\"\n"},
+	{"reject if any attachment { rate user > 200/hour }\naccept" SPOOL,
+		"t.conf:1:38: error: there is no fact \"attachment.rate\" (did you mean "
+		"\"attachment.name\"?)\n"},
 	{"reject if spam > 0.9\naccept", "t.conf:1:21: error: the fact \"spam\" is not there "
 					 "yet: it comes with the spam filter\n"},
 	{"reject if tls.version is \"x\"\naccept",
@@ -67,8 +70,8 @@ static const struct text_case errors[] = {
 	{"reject if sender.domain is \"a..b\"\naccept",
 		"t.conf:1:38: error: \"a..b\" is no domain\n"},
 	{"reject if client.ip in partners\naccept",
-		"t.conf:1:34: error: \"partner.example\" is no address and no network (bits "
-		"behind the prefix are 0)\n"},
+		"t.conf:1:34: error: \"partner.example\" is no address and no network, as in "
+		"10.0.0.0/8 or 2001:db8::/32\n"},
 	{"reject if client.ip is \"10.0.0.0/8\"\naccept",
 		"t.conf:1:34: error: \"10.0.0.0/8\" is no IP address; networks go with "
 		"\"in\"\n"},
@@ -121,6 +124,25 @@ static const struct text_case errors[] = {
 		"\"1234567890123456789012345678901234567890123456789012345678"
 		"9012345\" is no name of a quarantine: letters, digits, "
 		"\"-\", \"_\" and \".\", at most 64, not \".\" first\n"},
+	{"append text \"x\"\naccept",
+		"t.conf:1:11: error: \"append text\" is for outbound mail: what comes in is "
+		"signed "
+		"by others and stays as it is; write it into the block outbound { ... }\n"},
+	{"notify \"pm@example.com\"\naccept", "t.conf:1:11: error: \"notify\" needs the spool: "
+					      "add spool \"/var/spool/postern\"\n"},
+	{"redirect to \"a@example.com\"\ncopy to \"b@example.com\"\naccept",
+		"t.conf:1:11: error: \"redirect to\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"
+		"t.conf:2:1: error: \"copy to\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"},
+	{"redirect to \"a@x.example\"\ncopy to \"b@y.example\"\n"
+	 "notify \"c@z.example\"\naccept" SPOOL,
+		"t.conf:1:11: error: \"redirect to\" leads to \"x.example\", which is none of "
+		"the domains: add domain \"x.example\"\n"
+		"t.conf:2:1: error: \"copy to\" leads to \"y.example\", which is none of the "
+		"domains: add domain \"y.example\"\n"
+		"t.conf:3:1: error: \"notify\" leads to \"z.example\", which is none of the "
+		"domains: add domain \"z.example\"\n"},
 	{"quarantine if virus\nhold for 2h if virus\nroute to \"10.0.0.1\"\naccept",
 		"t.conf:1:11: error: \"quarantine\" needs the spool: add spool "
 		"\"/var/spool/postern\"\n"
@@ -185,6 +207,22 @@ static const struct text_case spool_warnings[] = {
 	{"route to \"10.0.0.1\" if recipient in staff\n"
 	 "hold for 2h if recipient in staff and virus\nquarantine \"a.b_C-1\"" SPOOL,
 		""},
+	{"notify \"pm@example.com\" if virus\nreject if virus\naccept" SPOOL,
+		"t.conf:1:11: warning: \"notify\" is never done: the rule in line 2 refuses or "
+		"drops each such mail, and only mail that is taken has effects\n"},
+	{"tag \"X-A: 1\"\nreject if spf is fail\ndiscard" SPOOL,
+		"t.conf:1:11: warning: \"tag\" is never done: the rule in line 3 refuses or "
+		"drops each such mail, and only mail that is taken has effects\n"},
+	{"notify \"pm@example.com\" if virus and spf is fail\nreject if virus\naccept" SPOOL,
+		"t.conf:1:11: warning: \"notify\" is never done: the rule in line 2 refuses or "
+		"drops each such mail, and only mail that is taken has effects\n"},
+	{"notify \"pm@example.com\" if virus\nreject if spf is fail\naccept" SPOOL, ""},
+	{"notify \"pm@example.com\" if virus\nquarantine if spf is fail\n"
+	 "reject if virus\naccept" SPOOL,
+		""},
+	{"score 1 if virus\ntry notify \"pm@example.com\" if virus\nreject if virus\n"
+	 "accept" SPOOL,
+		""},
 	{"hold until \"22:00\"\nreject if virus\naccept" SPOOL,
 		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
 		"it\n"
@@ -219,6 +257,11 @@ static const struct text_case milter_errors[] = {
 		"of this block: when and where it goes on is the MTA's affair\n"
 		"t.conf:3:1: error: \"route to\" is not for milters, and the one in line 9 has "
 		"mail of this block: when and where it goes on is the MTA's affair\n"},
+	{"redirect to \"a@example.com\"\ncopy to \"b@example.com\"\naccept" SPOOL, ""},
+	{"notify \"pm@example.com\"\naccept" SPOOL,
+		"t.conf:1:11: error: \"notify\" is not for milters, and the one in line 9 has "
+		"mail "
+		"of this block: the mails that it writes need the gateway's own queue\n"},
 	{"defer if recipient.domain is \"example.com\" and virus\naccept" SPOOL,
 		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
 		"the same mail: by the milter in line 9 that one gets 452 and is sent again\n"},

@@ -4,8 +4,8 @@
  * every step the verdict is that of a naive evaluator, which shares no code with policy/ and
  * tries all values of what is unknown, so no refusal is later than rule 3 allows; the last one
  * has the action and effects of all facts known at once. No question goes out that no rule
- * needs: a reservation only where all else of its rule is settled, none that is dear while
- * answers to cheap open ones could decide.
+ * needs: a reservation only where all else of its rule is settled and one at a time, none that
+ * is dear while answers to cheap open ones could decide.
  *
  * POSTERN_RULE_SETS sets the count (50,000), POSTERN_SEED the first seed (1).
  */
@@ -235,12 +235,17 @@ write_policy(const struct set *s, struct arena *a, struct conf *conf)
 			.number = r->score};
 		if (r->action == ACTION_TAG)
 			rules[i].text = SLICE("X-A: 1");
+		if (r->action == ACTION_COPY)
+			rules[i].text = SLICE("a@d.example");
 		rules[i].cond = r->always ? ARENA_NEW(a, struct cond)
 					  : write_term(a, r, r->root, false);
 	}
 	static struct conf_sign sign;
 	*conf = (struct conf){.arena = a, .signs = &sign, .n_signs = 1};
-	conf->tables = conf->patterns = conf->domain_map = map_new(a, true);
+	conf->tables = conf->patterns = map_new(a, true);
+	conf->domain_map = map_new(a, true);
+	static struct conf_domain domain;
+	map_put(conf->domain_map, SLICE("d.example"), &domain);
 	conf->inbound = (struct rule_block){{"t.conf", 1, 1}, rules, s->n_rules};
 	struct conf_report report;
 	conf_report_init(&report);
@@ -328,6 +333,19 @@ rest_is_settled(struct set *s, const struct decision *d, unsigned fact)
 	return false;
 }
 
+/* Another reservation was asked for, and its answer is not there: it could decide. */
+static bool
+another_is_open(struct set *s, const struct decision *d, unsigned fact)
+{
+	for (unsigned f = 0; f < FACTS; f++) {
+		const struct truth *t = truth_of(s, f);
+		if (f != fact && s->decls[f].cost == COST_RESERVE && t->asked && !t->done &&
+			is_needed(s, d, f))
+			return true;
+	}
+	return false;
+}
+
 static void
 judge_question(struct set *s, unsigned fact)
 {
@@ -339,6 +357,8 @@ judge_question(struct set *s, unsigned fact)
 		complain(s, "asked what no rule needs");
 	if (cost == COST_RESERVE && !rest_is_settled(s, &d, fact))
 		complain(s, "a reservation while the rest of its rule is not settled");
+	if (cost == COST_RESERVE && another_is_open(s, &d, fact))
+		complain(s, "a reservation while another one is open");
 	if (cost > COST_CHEAP && cheap_could_decide(s, 0))
 		complain(s, "dear while a cheap open one could decide");
 }

@@ -21,6 +21,7 @@
 #include "engine/look.h"
 #include "engine/worker.h"
 #include "io/child.h"
+#include "scan/append_messages.h"
 #include "scan/messages.h"
 
 enum { WORKER_MEMORY_MB = 2048, TMPFS_MB = 1024, TIME_MS = 60 * 1000 };
@@ -135,6 +136,7 @@ run(const struct options *o, struct err *err)
 		.job = SCAN_MSG_SCAN,
 		.answer = SCAN_MSG_REPORT,
 		.failed = worker_failed,
+		.other = {SCAN_MSG_APPEND, SCAN_MSG_PLAN, worker_append_failed},
 		.run = worker_main,
 		.arg = &worker};
 	int result = pool_main(&start);
