@@ -16,6 +16,7 @@
 #include "filters/filter.h"
 #include "io/child.h"
 #include "queue/keeper.h"
+#include "session/append.h"
 #include "session/authenticator.h"
 
 /* What a child runs first: down from root, its name, no way back. */
@@ -55,7 +56,8 @@ static bool
 uses_scanner(const struct generation *g)
 {
 	for (int d = INBOUND; d <= OUTBOUND; d++)
-		if (g->policy[d] != NULL && flt_scan_wants(g->policy[d]) != 0)
+		if (g->policy[d] != NULL &&
+			(flt_scan_wants(g->policy[d]) != 0 || append_is_used(g->policy[d])))
 			return true;
 	return false;
 }
@@ -145,6 +147,7 @@ settings_of(const struct generation *g, struct arena *a, struct queue_settings *
 		algorithms[i] = g->sign_keys[i].algorithm;
 	queue_settings_of(g->conf, algorithms, g->failure_rules,
 		kind_count(PROCESS_DELIVERY, g), a, s_out);
+	s_out->virus = uses_virus(g);
 }
 
 int
@@ -166,6 +169,7 @@ run_keeper(const struct kind_start *s)
 		.open = segments_open,
 		.spool = s->generation->spool,
 		.hand = s->generation->hand,
+		.user = s->generation->user,
 		.control_fd = s->control_fd};
 	settings_of(s->generation, s->generation->arena, &settings);
 	return keeper_main(&start);

@@ -18,9 +18,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/parts.h"
+#include "engine/charsets.h"
+#include "engine/look.h"
 #include "engine/worker.h"
 #include "io/child.h"
+#include "scan/append_messages.h"
 #include "scan/messages.h"
 
 enum { WORKER_MEMORY_MB = 2048, TMPFS_MB = 1024, TIME_MS = 60 * 1000 };
@@ -122,7 +124,8 @@ run(const struct options *o, struct err *err)
 	log_number(&l, "signatures", virus_engine_signatures(engine));
 	log_text(&l, "temporary", mounted ? "private tmpfs" : tmp);
 	log_end(&l);
-	parts_init();
+	look_init();
+	(void)charsets_load();
 	struct worker_start worker = {.engine = engine,
 		.patterns = {o->patterns[0], o->patterns[1]},
 		.tmp_dir = tmp,
@@ -135,6 +138,7 @@ run(const struct options *o, struct err *err)
 		.job = SCAN_MSG_SCAN,
 		.answer = SCAN_MSG_REPORT,
 		.failed = worker_failed,
+		.other = {SCAN_MSG_APPEND, SCAN_MSG_PLAN, worker_append_failed},
 		.run = worker_main,
 		.arg = &worker};
 	int result = pool_main(&start);
