@@ -330,6 +330,25 @@ test_recipient_known(void **state)
 	}
 }
 
+/* A table of items whose expression reaches its limit: the fact has failed, not passed. */
+static void
+test_gives_up(void **state)
+{
+	struct lab lab;
+	struct verdict v;
+	struct policy_subject subject = {0};
+	(void)state;
+	lab_mail(&lab,
+		"table slow { /^(a+)+$/ }\ninbound { reject if sender in slow\n accept }\n",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@b.example",
+		"x@own.example");
+	facts_eval(lab.facts, 0, &subject, lab.arena, &v);
+	assert_true(v.decided);
+	assert_int_equal(v.action, ACTION_DEFER);
+	facts_mail_end(lab.facts);
+	lab_close(&lab);
+}
+
 static void
 test_refused(void **state)
 {
@@ -360,6 +379,7 @@ main(void)
 		cmocka_unit_test(test_many_values),
 		cmocka_unit_test(test_decisions),
 		cmocka_unit_test(test_recipient_known),
+		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
