@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+#include "session/bounces.h"
+
 static bool
 same_hop(const struct next_hop *a, const struct next_hop *b)
 {
@@ -167,6 +169,14 @@ filter_route(const struct conf_listener *l, struct arena *a)
 	return text;
 }
 
+/* A tag that still holds when the mail leaves, and a week more. */
+static struct address
+sender_kept(const struct parcels_input *in, uint64_t kept_ms, struct arena *a)
+{
+	return bounces_sender(
+		in->config, &in->mail->sender, in->session->wall_ms, kept_ms, a, NULL);
+}
+
 static void
 fill_mail(const struct parcels_input *in, const struct decision *d, struct arena *a,
 	struct stored_mail *m)
@@ -187,9 +197,11 @@ fill_mail(const struct parcels_input *in, const struct decision *d, struct arena
 	if (d->verdict.action == ACTION_QUARANTINE) {
 		m->kind = STORED_QUARANTINE;
 		m->quarantine = rule->text.n != 0 ? rule->text : SLICE("quarantine");
+		m->sender = sender_kept(in, in->config->conf->queue.quarantine_ms, a);
 	} else if (d->verdict.action == ACTION_HOLD) {
 		m->kind = STORED_HOLD;
 		m->hold_until_ms = hold_until_ms(rule, in->session->wall_ms);
+		m->sender = sender_kept(in, m->hold_until_ms - m->arrived_ms, a);
 	}
 }
 

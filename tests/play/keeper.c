@@ -2,6 +2,7 @@
 #include "keeper.h"
 
 #include "base/must.h"
+#include "filters/batv.h"
 
 static struct slice
 word(struct slice *rest)
@@ -130,7 +131,10 @@ tell_parcel(struct keeper *k, const struct queue_parcel *p)
 		[DELIVERY_BY_SMARTHOST] = "smarthost",
 		[DELIVERY_BY_DOMAIN] = "domain",
 		[DELIVERY_BY_ROUTE] = "route"};
+	struct slice plain;
 	tell_fate(k, p);
+	if (batv_form(p->mail.sender.local, &plain))
+		line(k, arena_printf(k->arena, "as %.*s", SLICE_ARG(p->mail.sender.raw)));
 	for (size_t i = 0; i < p->mail.n_rcpts; i++) {
 		const struct stored_rcpt *r = &p->mail.rcpts[i];
 		line(k, arena_printf(k->arena, "rcpt %.*s by %s %.*s",
