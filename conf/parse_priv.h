@@ -1,8 +1,8 @@
 /*
  * The parser's insides, shared by its files: parse.c (tokens, statements, recovery),
- * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, copies.c, conditions.c. A function
- * that returns bool has reported what is wrong when it returns false; the statement is then
- * given up and the next read.
+ * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, copies.c, conditions.c. A
+ * function that returns bool has reported what is wrong when it returns false; the statement is
+ * then given up and the next read.
  */
 #ifndef CONF_PARSE_PRIV_H
 #define CONF_PARSE_PRIV_H

@@ -205,6 +205,9 @@ const struct schema_row schema_rows[] = {
 		.text = "Transactions at once, to all sites together."},
 	{"queue", "quarantine", SCHEMA_DURATION, IN_QUEUE(quarantine_ms), 1 * MINUTE, 3650 * DAY, 14 * DAY,
 		.text = "How long a mail in quarantine is kept."},
+	{"queue", "quarantine size", SCHEMA_SIZE, IN_QUEUE(quarantine_bytes), 1 * MIB, 65536 * GIB, 10 * GIB,
+		.text = "How much is kept in quarantine; what is over it is put off with 452, and nothing is removed "
+			"before its time."},
 	{"queue", "failure rules", SCHEMA_FILE, IN_QUEUE(failure_rules), .initial_text = "the built-in ones alone",
 		.text = "Rules of what replies of others mean, looked at before the built-in ones."},
 	{"", "destination", SCHEMA_OWN, .parse = parse_destination, .many = true,

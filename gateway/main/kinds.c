@@ -12,6 +12,7 @@
 #include "base/scan_report.h"
 #include "delivery/delivery.h"
 #include "delivery/signer.h"
+#include "directory/directory.h"
 #include "filters/filter.h"
 #include "io/child.h"
 #include "queue/keeper.h"
@@ -106,6 +107,7 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_ENGINE: return uses_engine(g);
 	case PROCESS_MILTER: return count_through(g);
 	case PROCESS_KEEPER: return g->conf->spool.n != 0;
+	case PROCESS_DIRECTORY: return directory_is_needed(g->conf);
 	case PROCESS_KINDS: break;
 	}
 	return 0;
@@ -145,6 +147,7 @@ settings_of(const struct generation *g, struct arena *a, struct queue_settings *
 		algorithms[i] = g->sign_keys[i].algorithm;
 	queue_settings_of(g->conf, algorithms, g->failure_rules,
 		kind_count(PROCESS_DELIVERY, g), a, s_out);
+	s_out->virus = uses_virus(g);
 }
 
 int
@@ -166,6 +169,7 @@ run_keeper(const struct kind_start *s)
 		.open = segments_open,
 		.spool = s->generation->spool,
 		.hand = s->generation->hand,
+		.user = s->generation->user,
 		.control_fd = s->control_fd};
 	settings_of(s->generation, s->generation->arena, &settings);
 	return keeper_main(&start);
@@ -190,6 +194,8 @@ forget_keys(const struct child_run *r)
 		bool own = g == r->start->generation;
 		generation_forget_keys(g, !own || r->kind != PROCESS_SIGNER,
 			!own || r->kind != PROCESS_SESSION);
+		if (!own || r->kind != PROCESS_DIRECTORY)
+			generation_forget_directories(g);
 	}
 }
 
@@ -228,6 +234,10 @@ run_child(void *arg)
 		return delivery_main(
 			&(struct delivery_start){.conf = r->start->generation->conf,
 				.failure_rules = r->start->generation->failure_rules,
+				.control_fd = r->start->control_fd});
+	if (r->kind == PROCESS_DIRECTORY)
+		return directory_main(
+			&(struct directory_start){.conf = r->start->generation->conf,
 				.control_fd = r->start->control_fd});
 	must(r->kind == PROCESS_SESSION);
 	return run_session(r->start);

@@ -3,6 +3,8 @@
  * ones at once, and each answer wakes the session. An ask lives in the arena of its question;
  * when that ends (the mail is over, the client gone) the ask is cancelled with it.
  */
+#include "directory/directory.h"
+#include "directory/messages.h"
 #include "filters/filter.h"
 #include "scan/append_messages.h"
 #include "scan/messages.h"
@@ -13,6 +15,7 @@ enum {
 	ASK_DNS_MS = 8000,
 	ASK_SCAN_MS = 5 * 60 * 1000, /* the scanner has its own, shorter, clock */
 	ASK_ENGINE_MS = 60 * 1000,   /* likewise */
+	ASK_LOOKUP_MORE_MS = 2000,   /* beyond the directory process's own */
 };
 
 struct ask {
@@ -23,7 +26,7 @@ struct ask {
 	struct dns_query *dns;
 	struct relay_probe *probe;
 	uint64_t mail_bytes; /* that a plan may be about */
-	uint32_t scan_id, engine_id;
+	uint32_t scan_id, engine_id, lookup_id;
 };
 
 static void
@@ -36,6 +39,8 @@ ask_cancel(void *arg)
 		peer_forget(a->process->peers[PROCESS_SCANNER][0], a->scan_id);
 	if (a->engine_id != 0)
 		peer_forget(a->process->peers[PROCESS_ENGINE][0], a->engine_id);
+	if (a->lookup_id != 0)
+		peer_forget(a->process->peers[PROCESS_DIRECTORY][0], a->lookup_id);
 }
 
 static void
@@ -217,6 +222,51 @@ ask_engine(struct ask *a, const struct asker *who)
 		on_engine(a, NULL);
 }
 
+static void
+lookup_answered(struct ask *a, enum lookup_answer answer, struct slice words)
+{
+	question_answer_lookup(a->scope, a->question, answer, words);
+	loop_task_queue(a->wake);
+}
+
+static void
+on_lookup(void *arg, struct ipc_msg *m)
+{
+	static const enum lookup_answer answers[] = {[DIRECTORY_YES] = LOOKUP_YES,
+		[DIRECTORY_NO] = LOOKUP_NO,
+		[DIRECTORY_FAILED] = LOOKUP_FAILED};
+	struct ask *a = arg;
+	struct directory_answer answer;
+	a->lookup_id = 0;
+	if (m == NULL || m->type != DIRECTORY_MSG_ANSWER ||
+		!directory_answer_unpack(m->payload, &answer))
+		lookup_answered(a, LOOKUP_FAILED, SLICE("the look-up was not answered"));
+	else
+		lookup_answered(a, answers[answer.found], answer.why);
+}
+
+static void
+ask_lookup(struct ask *a)
+{
+	struct peer *directory = a->process->peers[PROCESS_DIRECTORY][0];
+	struct directory_lookup l = {.table = a->question->name, .value = a->question->input};
+	struct ipc_out out;
+	struct slice payload;
+	if (l.value.n > DIRECTORY_VALUE_MOST) {
+		lookup_answered(a, LOOKUP_NO, SLICE_NONE);
+		return;
+	}
+	ipc_out_init(&out);
+	directory_lookup_pack(&l, &out);
+	if (directory != NULL && ipc_out_ok(&out, &payload))
+		a->lookup_id = peer_ask(directory, DIRECTORY_MSG_LOOKUP, payload, NULL, 0,
+			directory_timeout_ms(a->process->conf) + ASK_LOOKUP_MORE_MS, on_lookup,
+			a);
+	ipc_out_fini(&out);
+	if (a->lookup_id == 0)
+		lookup_answered(a, LOOKUP_FAILED, SLICE("no directory process is free"));
+}
+
 void
 ask_world(const struct asker *who, struct question *q, struct questions *scope)
 {
@@ -238,9 +288,6 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 	case QUESTION_APPEND: ask_append(a, who); break;
 	case QUESTION_ENGINE: ask_engine(a, who); break;
 	case QUESTION_STATE: break;
-	case QUESTION_LOOKUP:
-		question_answer_lookup(scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
-		loop_task_queue(a->wake);
-		break;
+	case QUESTION_LOOKUP: ask_lookup(a); break;
 	}
 }

@@ -121,6 +121,21 @@ answer_append(struct world *w, struct world_due *d)
 	question_answer_append(d->scope, d->question, &plan);
 }
 
+/* "KEY" yes | no MS | failed */
+static bool
+read_state(struct slice words, struct world_answer *a)
+{
+	if (!slice_starts(words, SLICE("\"")) ||
+		!slice_cut(slice_from(words, 1), '"', &a->name, &words))
+		return false;
+	struct slice what = word(&words);
+	a->state.yes = slice_eq(what, SLICE("yes"));
+	a->state.status = slice_eq(what, SLICE("failed")) ? STATE_FAILED : STATE_OK;
+	if (slice_eq(what, SLICE("no")))
+		return slice_u64(words, &a->state.wait_ms);
+	return words.n == 0 && (a->state.yes || a->state.status == STATE_FAILED);
+}
+
 bool
 world_add(struct world *w, struct slice kind, struct slice words)
 {
@@ -144,6 +159,10 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_APPEND;
 		return read_append(words, a);
 	}
+	if (slice_eq(kind, SLICE("state"))) {
+		a->kind = QUESTION_STATE;
+		return read_state(words, a);
+	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
 }
@@ -153,8 +172,22 @@ answers(const struct world_answer *a, const struct question *q)
 {
 	if (a->kind != q->kind || (q->kind == QUESTION_DNS && a->type != q->type))
 		return false;
+	if (q->kind == QUESTION_STATE)
+		return slice_eq(a->name, q->op.key);
 	return q->kind == QUESTION_SCAN || q->kind == QUESTION_APPEND ||
 	       slice_eq_nocase(a->name, q->name);
+}
+
+/* What a driver tells the keeper when a scope ends (session/ask_state.c). */
+static void
+tell(struct world *w, const struct question *q, const struct state_answer *answer, bool kept)
+{
+	bool takes = q->op.kind == STATE_TAKE || q->op.kind == STATE_COUNT;
+	if (answer->status != STATE_OK || !answer->yes || takes == kept)
+		return;
+	must(w->n_told < WORLD_TOLD_MOST);
+	w->told[w->n_told++] = arena_printf(
+		w->arena, "%s %.*s", takes ? "give" : "pass", SLICE_ARG(q->op.key));
 }
 
 /* The question's arena ends: its answer is not awaited any more. */
@@ -162,6 +195,8 @@ static void
 forget(void *arg)
 {
 	struct world_due *d = arg;
+	if (d->question->kind == QUESTION_STATE)
+		tell(d->world, d->question, &d->answer->state, d->question->kept);
 	d->used = false;
 }
 
@@ -176,13 +211,14 @@ world_ask(struct world *w, struct question *q, struct questions *scope)
 		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
 			q->kind == QUESTION_DNS     ? dns_type_text(q->type)
 			: q->kind == QUESTION_KNOWN ? "known"
+			: q->kind == QUESTION_STATE ? "the state"
 						    : "a scan or engine",
-			SLICE_ARG(q->name));
+			SLICE_ARG(q->kind == QUESTION_STATE ? q->op.key : q->name));
 		return;
 	}
 	must(w->n_due < WORLD_DUE_MOST);
 	struct world_due *d = &w->due[w->n_due++];
-	*d = (struct world_due){true, w->now_ms + found->after_ms, scope, q, found};
+	*d = (struct world_due){w, true, w->now_ms + found->after_ms, scope, q, found};
 	q->state = QUESTION_ASKED;
 	arena_defer(scope->arena, forget, d);
 }
@@ -212,6 +248,8 @@ world_deliver(struct world *w)
 		else if (d->question->kind == QUESTION_KNOWN)
 			question_answer_known(
 				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
+		else if (d->question->kind == QUESTION_STATE)
+			question_answer_state(d->scope, d->question, &d->answer->state);
 		else if (d->question->kind == QUESTION_APPEND)
 			answer_append(w, d);
 		else

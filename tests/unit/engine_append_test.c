@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "engine/append.h"
-#include "engine/parts.h"
+#include "engine/look.h"
 
 enum { ARENA_MOST = 512 << 20 };
 
@@ -166,7 +166,7 @@ static const struct shape shapes[] = {
 				    "Content-Type: application/pdf\r\n\r\nx\r\n--b--\r\n"},
 	{"an attachment alone",
 		MIME MULTI("mixed") "\r\n--b\r\n" PLAIN "Content-Disposition: attachment; "
-							"filename=a.txt\r\n\r\nhi\r\n--b--\r\n",
+				    "filename=a.txt\r\n\r\nhi\r\n--b--\r\n",
 		TEXT, PAGE, "it has no text"},
 	{"a picture", MIME "Content-Type: image/png\r\n" B64 "\r\naGk=\r\n", TEXT, PAGE,
 		"it has no text"},
@@ -333,6 +333,6 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_cut, begin, end),
 		cmocka_unit_test_setup_teardown(test_large, begin, end),
 	};
-	parts_init();
+	look_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -546,7 +546,8 @@ given_up_in_the_end(void **state)
 	keeping_close(&w);
 }
 
-/* ---- what goes beside a mail: stored before it is sent, in no reply, withdrawn with it ---- */
+/* ---- what goes beside a mail: stored before it is sent, in no reply, withdrawn with it ----
+ */
 
 struct beside_case {
 	const char *own, *beside;

@@ -18,8 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/charsets.h"
-#include "engine/parts.h"
+#include "engine/look.h"
 #include "engine/worker.h"
 #include "io/child.h"
 #include "scan/append_messages.h"
@@ -124,8 +123,7 @@ run(const struct options *o, struct err *err)
 	log_number(&l, "signatures", virus_engine_signatures(engine));
 	log_text(&l, "temporary", mounted ? "private tmpfs" : tmp);
 	log_end(&l);
-	parts_init();
-	(void)charsets_load();
+	look_init();
 	struct worker_start worker = {.engine = engine,
 		.patterns = {o->patterns[0], o->patterns[1]},
 		.tmp_dir = tmp,

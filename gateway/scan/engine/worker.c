@@ -33,10 +33,10 @@ scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice m
 		(j->want & SCAN_WANT_PATTERNS) != 0 ? w->patterns[j->set] : NULL;
 	*r = (struct scan_report){.status = SCAN_CLEAN};
 	r->attachments = arena_array(a, SCAN_ATTACHMENTS_MOST, sizeof(*r->attachments));
-	if ((j->want & (SCAN_WANT_ATTACHMENTS | SCAN_WANT_PATTERNS)) != 0)
-		parts_scan(mail, patterns, a, r);
+	if ((j->want & ~(unsigned)SCAN_WANT_VIRUS) != 0)
+		parts_scan(mail, j->want, patterns, a, r);
 	if ((j->want & (SCAN_WANT_VIRUS | SCAN_WANT_ATTACHMENTS)) != 0)
-		virus_engine_scan(w->engine, mail, a, r);
+		virus_engine_scan(w->engine, mail, (j->want & SCAN_WANT_HASHES) != 0, a, r);
 	if ((j->want & SCAN_WANT_VIRUS) != 0)
 		r->signatures = virus_engine_fingerprint(w->engine);
 	if ((j->want & SCAN_WANT_ATTACHMENTS) != 0 && r->status == SCAN_CLEAN &&
