@@ -44,13 +44,14 @@ struct world {
 	size_t n_due;
 	uint64_t now_ms;
 	uint64_t mail_bytes; /* of the mail under way, as it came */
-	struct slice wrong; /* a question that the script has no answer to */
+	struct slice wrong;  /* a question that the script has no answer to */
 	/* the state was told since the last `told`: "give KEY", "pass KEY" */
 	struct slice told[WORLD_TOLD_MOST];
 	size_t n_told;
 };
 
-/* words: what stands behind `dns`, `known`, `scan`, `append`, `state`. False: not understood. */
+/* words: what stands behind `dns`, `known`, `scan`, `append`, `state`. False: not understood.
+ */
 bool world_add(struct world *w, struct slice kind, struct slice words);
 void world_ask(struct world *w, struct question *q, struct questions *scope);
 /* When the next answer is due; UINT64_MAX: none is under way. */
