@@ -25,8 +25,8 @@ struct ask {
 	struct question *question;
 	struct dns_query *dns;
 	struct relay_probe *probe;
-	uint64_t mail_bytes; /* that a plan may be about */
 	uint32_t scan_id, engine_id, lookup_id;
+	uint64_t mail_bytes; /* that a plan may be about */
 };
 
 static void

@@ -98,6 +98,7 @@ parcels_input_of(struct gate *g, const struct relay_body *bodies)
 	return (struct parcels_input){.config = g->config,
 		.session = &g->session,
 		.mail = pipeline_the_mail(g->pipeline),
+		.sender = &g->sender,
 		.params = g->rcpt_params,
 		.outcome = pipeline_outcome(g->pipeline),
 		.bodies = bodies,
@@ -113,7 +114,7 @@ to_next_hop(struct gate *g, const struct relay_body *bodies)
 	const struct decisions *d = pipeline_outcome(g->pipeline)->decisions;
 	struct arena *a = pipeline_arena(g->pipeline);
 	struct gate_transfer *t = &g->transfer;
-	t->mail = (struct relay_mail){.sender = m->sender,
+	t->mail = (struct relay_mail){.sender = g->sender,
 		.params = m->params,
 		.rcpts = arena_array(a, m->n_recipients, sizeof(*t->mail.rcpts)),
 		.all_or_none = true,
@@ -305,8 +306,9 @@ note_refusals(struct gate *g)
 	for (size_t i = 0; i < t->mail.n_rcpts; i++) {
 		const struct relay_rcpt *r = &t->mail.rcpts[i];
 		if (r->fate == RELAY_REFUSED && r->phase == SMTP_CL_RCPT)
-			refusals_note(g->config->refusals, &t->mail.sender, &r->address,
-				&r->reply, clock_ms());
+			refusals_note(g->config->refusals,
+				&pipeline_the_mail(g->pipeline)->sender, &r->address, &r->reply,
+				clock_ms());
 	}
 }
 

@@ -201,8 +201,8 @@ fill_known(const struct parcels_input *in, const struct decision *d, struct aren
 	m->facts = policy_explain_known(in->config->policy, d->verdict.rule,
 		(struct fact_source){known_fact, &of}, STORED_FACTS_MOST, a);
 	scan = facts_scan(in->facts);
-	if (scan == NULL)
-		return;
+	if (scan == NULL || (scan->status != SCAN_CLEAN && scan->status != SCAN_INFECTED))
+		return; /* what was not looked into as a whole is looked at again */
 	m->signatures = scan->signatures;
 	m->virus = scan->status == SCAN_INFECTED ? scan->virus : SLICE_NONE;
 }
@@ -220,7 +220,7 @@ parcels_fill(const struct parcels_input *in, const struct decision *d, struct ar
 		.user = in->session->user,
 		.client = in->session->client,
 		.route = route != NULL ? route->text : filter_route(in->config->listener, a),
-		.sender = in->mail->sender,
+		.sender = *in->sender,
 		.params = in->mail->params};
 	if (d->verdict.action != ACTION_ACCEPT)
 		m->reason = place_of(rule, a);

@@ -102,6 +102,8 @@ void pipeline_mail(struct pipeline *p, const struct address *sender,
 	const struct smtp_mail_params *params);
 /* <postmaster> without a domain is that of the first declared one (RFC 5321 4.5.1). */
 void pipeline_postmaster(struct pipeline *p, struct address *rcpt);
+/* A tag of ours is taken off the recipient that comes next (session/bounces.h). */
+void pipeline_untag(struct pipeline *p, struct address *rcpt);
 /*
  * One recipient. domain: its declaration, or NULL (outbound, to elsewhere). Once a step has not
  * said WAIT, pipeline_outcome tells its reply, rule and action.
