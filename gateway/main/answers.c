@@ -134,6 +134,11 @@ answers_give(struct answers *a, struct facts *f)
 				scope, q, a->config.known, slice_of(a->config.known_text));
 			break;
 		case QUESTION_SCAN: question_answer_scan(scope, q, &a->config.scan); break;
+		case QUESTION_APPEND: /* explain decides, and puts nothing under a mail */
+			question_answer_append(scope, q,
+				&(struct append_plan){
+					.status = APPEND_NOT, .why = SLICE("not asked")});
+			break;
 		case QUESTION_ENGINE:
 			question_answer_engine(scope, q,
 				runner_run(

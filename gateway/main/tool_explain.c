@@ -16,6 +16,7 @@
 #include "main/generation.h"
 #include "main/tool.h"
 #include "policy/explain.h"
+#include "session/bounces.h"
 
 enum { RECIPIENTS_MOST = 100, MAIL_ARENA = 16 << 20, ROUNDS_MOST = 1000 };
 
@@ -123,6 +124,7 @@ read_envelope(struct explain *e, struct err *err)
 		struct flt_recipient *r = &e->recipients[i];
 		if (read_address(e, e->to[i], &r->address, err) < 0)
 			return -1;
+		r->tagged = bounces_untag(e->conf, e->session.wall_ms, e->arena, &r->address);
 		r->domain = conf_domain_find(e->conf, r->address.domain);
 	}
 	return 0;

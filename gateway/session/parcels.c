@@ -220,7 +220,7 @@ parcels_fill(const struct parcels_input *in, const struct decision *d, struct ar
 		.user = in->session->user,
 		.client = in->session->client,
 		.route = route != NULL ? route->text : filter_route(in->config->listener, a),
-		.sender = in->mail->sender,
+		.sender = *in->sender,
 		.params = in->mail->params};
 	if (d->verdict.action != ACTION_ACCEPT)
 		m->reason = place_of(rule, a);

@@ -112,6 +112,30 @@ read_state(struct slice words, struct world_answer *a)
 	return words.n == 0 && (a->state.yes || a->state.status == STATE_FAILED);
 }
 
+/* done TEXT: a line at the mail's end; not WHY; failed */
+static bool
+read_append(struct slice words, struct world_answer *a)
+{
+	struct slice what = word(&words);
+	a->append = slice_eq(what, SLICE("done"))  ? APPEND_DONE
+		    : slice_eq(what, SLICE("not")) ? APPEND_NOT
+						   : APPEND_FAILED;
+	a->words = words;
+	return a->append != APPEND_FAILED || slice_eq(what, SLICE("failed"));
+}
+
+/* At the end of the mail, which the play knows: its question says how long it is. */
+static void
+answer_append(struct world *w, struct world_due *d)
+{
+	struct append_splice s = {.at = w->mail_bytes,
+		.insert = arena_printf(w->arena, "%.*s\r\n", SLICE_ARG(d->answer->words))};
+	struct append_plan plan = {.status = d->answer->append, .why = d->answer->words};
+	if (plan.status == APPEND_DONE)
+		plan = (struct append_plan){.splices = &s, .n = 1};
+	question_answer_append(d->scope, d->question, &plan);
+}
+
 bool
 world_add(struct world *w, struct slice kind, struct slice words)
 {
@@ -135,6 +159,10 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_STATE;
 		return read_state(words, a);
 	}
+	if (slice_eq(kind, SLICE("append"))) {
+		a->kind = QUESTION_APPEND;
+		return read_append(words, a);
+	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
 }
@@ -146,7 +174,8 @@ answers(const struct world_answer *a, const struct question *q)
 		return false;
 	if (q->kind == QUESTION_STATE)
 		return slice_eq(a->name, q->op.key);
-	return q->kind == QUESTION_SCAN || slice_eq_nocase(a->name, q->name);
+	return q->kind == QUESTION_SCAN || q->kind == QUESTION_APPEND ||
+	       slice_eq_nocase(a->name, q->name);
 }
 
 /* What a driver tells the keeper when a scope ends (session/ask_state.c). */
@@ -221,6 +250,8 @@ world_deliver(struct world *w)
 				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
 		else if (d->question->kind == QUESTION_STATE)
 			question_answer_state(d->scope, d->question, &d->answer->state);
+		else if (d->question->kind == QUESTION_APPEND)
+			answer_append(w, d);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}

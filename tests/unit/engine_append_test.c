@@ -166,7 +166,7 @@ static const struct shape shapes[] = {
 				    "Content-Type: application/pdf\r\n\r\nx\r\n--b--\r\n"},
 	{"an attachment alone",
 		MIME MULTI("mixed") "\r\n--b\r\n" PLAIN "Content-Disposition: attachment; "
-							"filename=a.txt\r\n\r\nhi\r\n--b--\r\n",
+				    "filename=a.txt\r\n\r\nhi\r\n--b--\r\n",
 		TEXT, PAGE, "it has no text"},
 	{"a picture", MIME "Content-Type: image/png\r\n" B64 "\r\naGk=\r\n", TEXT, PAGE,
 		"it has no text"},

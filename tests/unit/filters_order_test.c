@@ -139,6 +139,9 @@ answer(const struct world *w, struct questions *q, struct question *one)
 		question_answer_known(
 			q, one, fails ? KNOWN_FAILED : draw(w, one) % 2, SLICE("250 ok"));
 		break;
+	case QUESTION_APPEND:
+		question_answer_append(q, one, &(struct append_plan){.status = APPEND_FAILED});
+		break;
 	case QUESTION_ENGINE: question_answer_engine(q, one, SLICE_NONE); break;
 	case QUESTION_STATE:
 		question_answer_state(q, one,

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/charsets.h"
 #include "engine/look.h"
 #include "engine/worker.h"
 #include "io/child.h"
@@ -124,6 +125,7 @@ run(const struct options *o, struct err *err)
 	log_text(&l, "temporary", mounted ? "private tmpfs" : tmp);
 	log_end(&l);
 	look_init();
+	(void)charsets_load();
 	struct worker_start worker = {.engine = engine,
 		.patterns = {o->patterns[0], o->patterns[1]},
 		.tmp_dir = tmp,
