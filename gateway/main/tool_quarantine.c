@@ -237,8 +237,10 @@ show(struct queue_tool *q, struct err *err)
 		return -1;
 	q->words.filter.by_id = true;
 	q->words.filter.id = q->words.ids[0];
-	if (q->words.raw || q->words.text)
+	if (q->words.raw)
 		return queue_body(q, err);
+	if (q->words.text)
+		return queue_text(q, err);
 	return queue_head(q, err);
 }
 

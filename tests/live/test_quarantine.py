@@ -332,6 +332,9 @@ def test_ten_thousand(start, tmp_path):
     spool = proc.LAB / f"spool-{tmp_path.name}"
     gate.stop()
     proc.run(fill, spool, 10000, 2000, "late.example", "stored", timeout=120)
+    owner = spool.stat()
+    for path in spool.iterdir():
+        os.chown(path, owner.st_uid, owner.st_gid)
     gate.log_path.unlink()
     gate.start()
     began = time.monotonic()
