@@ -31,7 +31,7 @@ static const struct text_case cases[] = {
 	{"quoted-printable",
 		"Content-Transfer-Encoding: Quoted-Printable\r\n\r\na=3Db=\r\nc =C3=BC "
 		"=zz=\r\n",
-		"Content-Transfer-Encoding: Quoted-Printable\n\na=bc \xc3\xbc =zz"},
+		"Content-Transfer-Encoding: Quoted-Printable\n\na=bc \xc3\xbc =zz\n"},
 	{"base64", "Content-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8=\r\n",
 		"Content-Transfer-Encoding: base64\n\nhello\n"},
 	{"base64 that is none", "Content-Transfer-Encoding: base64\r\n\r\n***\r\n",

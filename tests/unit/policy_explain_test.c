@@ -108,7 +108,7 @@ test_known(void **state)
 	const struct rule *third = policy_rule(lab.policy, 2);
 	struct fact_source source = policy_lab_source(&lab);
 	struct slice got = policy_explain_known(lab.policy, third, source, 8192, lab.arena);
-	struct slice want = SLICE("attachment.name=[\"x\"] so far, later\nspf=fail\n"
+	struct slice want = SLICE("spf=fail\nattachment.name=[\"x\"] so far\n"
 				  "dnsbl \"z\"=failed, skipped (servfail)\n");
 	if (!slice_eq(got, want))
 		fail_msg("%.*s", SLICE_ARG(got));
