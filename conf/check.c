@@ -7,6 +7,8 @@
 
 #include "conf/parse_priv.h"
 
+#define SPOOL_MISSING "\"%s\" needs the spool: add spool \"/var/spool/postern\""
+
 /* A statement stands in the configuration, right or wrong: what is wrong with it has been said.
  */
 static bool
@@ -278,29 +280,44 @@ check_domains(struct parser *p)
 
 /*
  * `redirect to` and `copy to`: an MTA changes the recipients for its milter; the gateway itself
- * would have to send one mail two ways, which comes with the split of mails.
+ * sends one mail two ways, and stores it for that.
  */
 static void
 check_recipients_of(struct parser *p, const struct rule_block *block, enum listen_kind smtp)
 {
+	if (!listens(p->conf, smtp) || stands(p, "spool"))
+		return;
 	for (size_t i = 0; i < block->n_rules; i++) {
 		const struct rule *r = &block->rules[i];
-		struct slice local, domain;
-		if (r->action != ACTION_REDIRECT && r->action != ACTION_COPY)
-			continue;
-		slice_cut(slice_from(r->text, slice_find_last(r->text, '@')), '@', &local,
-			&domain);
-		if (listens(p->conf, smtp))
-			parse_fail(p, r->at,
-				"\"%s\" is not there yet but for milters: one mail would go "
-				"two ways",
-				action_text(r->action));
-		else if (conf_domain_find(p->conf, domain) == NULL)
-			parse_fail(p, r->at,
-				"\"%s\" leads to \"%.*s\", which is none of the domains: add "
-				"domain "
-				"\"%.*s\"",
-				action_text(r->action), SLICE_ARG(domain), SLICE_ARG(domain));
+		if (r->action == ACTION_REDIRECT || r->action == ACTION_COPY)
+			parse_fail(p, r->at, SPOOL_MISSING, action_text(r->action));
+	}
+}
+
+/* Where copies of whole directions go: to servers that we know, and never by a milter. */
+static void
+check_journal(struct parser *p, bool outbound)
+{
+	const struct conf_journal *j = &p->conf->journal[outbound];
+	struct slice local, domain;
+	if (j->to.n == 0)
+		return;
+	slice_cut(slice_from(j->to, slice_find_last(j->to, '@')), '@', &local, &domain);
+	if (conf_domain_find(p->conf, domain) == NULL)
+		parse_fail(p, j->at,
+			"\"journal to\" leads to \"%.*s\", which is none of the domains: add "
+			"domain \"%.*s\"",
+			SLICE_ARG(domain), SLICE_ARG(domain));
+	for (size_t i = 0; i < p->conf->n_listeners; i++) {
+		const struct conf_listener *l = &p->conf->listeners[i];
+		if (l->kind == LISTEN_MILTER && conf_listener_judges(l, outbound)) {
+			parse_fail(p, j->at,
+				"\"journal to\" is not for milters, and the one in line %u has "
+				"%s "
+				"mail: the MTA has always_bcc for that",
+				l->at.line, outbound ? "outbound" : "inbound");
+			return;
+		}
 	}
 }
 
@@ -320,9 +337,7 @@ check_spool(struct parser *p)
 	if (stands(p, "spool"))
 		return;
 	for (size_t i = 0; i < p->n_spool_uses; i++)
-		parse_fail(p, p->spool_uses[i].at,
-			"\"%s\" needs the spool: add spool \"/var/spool/postern\"",
-			p->spool_uses[i].what);
+		parse_fail(p, p->spool_uses[i].at, SPOOL_MISSING, p->spool_uses[i].what);
 }
 
 static void
@@ -349,6 +364,8 @@ conf_cross_check(struct parser *p)
 	check_networks(p);
 	check_recipients_of(p, &p->conf->inbound, LISTEN_INBOUND);
 	check_recipients_of(p, &p->conf->outbound, LISTEN_OUTBOUND);
+	check_journal(p, false);
+	check_journal(p, true);
 	check_spool(p);
 	check_limits(p);
 	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)

@@ -3,7 +3,8 @@
  *
  *     condition := all { "or" all }            all := term { "and" term }
  *     term      := "not" term | "(" condition ")" | "any" LIST "{" condition "}" | test
- *     test      := [ "every" ] FACT [ ARGUMENT ] [ comparison ]
+ *     test      := [ "every" ] FACT [ ARGUMENT ] [ comparison ] | limit
+ *     limit     := ( "rate" | "quota" ) KEY ">" N [ "recipients" ] "/" SPAN
  *     comparison := "is" [ "not" ] V | [ "not" ] ( "in" | "matches" | "contains" ) V | < <= >
  * >= V
  *
@@ -90,6 +91,11 @@ parse_item(struct parser *p, bool in_set, struct operand *out)
 		out->kind = OPERAND_RATE;
 	else if (tok.kind == TOK_WORD && !at_joint(p))
 		out->kind = OPERAND_WORD;
+	else if (tok.kind == TOK_REGEX)
+		return parse_fail(p, tok.at,
+			"a regular expression has a name: declare pattern NAME /.../, and "
+			"write "
+			"matches NAME here");
 	else
 		return parse_expected(p, "a value (a string, a number, a word or a set)");
 	parse_next(p);
@@ -116,6 +122,19 @@ parse_number_operand(struct parser *p, struct operand *out)
 	return parse_operand(p, out);
 }
 
+/* `is in`, `is not in`: one operator is enough. */
+static bool
+no_second_operator(struct parser *p, bool turned)
+{
+	static const char *const words[] = {"in", "matches", "contains"};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (parse_at(p, words[i]))
+			return parse_fail(p, p->tok.at,
+				"\"is%s\" and \"%s\" are two operators: write \"%s%s\" alone",
+				turned ? " not" : "", words[i], turned ? "not " : "", words[i]);
+	return true;
+}
+
 /* What stands behind the fact. *not_out: the test is turned round. */
 static bool
 parse_comparison(struct parser *p, struct cond *c, bool *not_out)
@@ -140,7 +159,7 @@ parse_comparison(struct parser *p, struct cond *c, bool *not_out)
 	if (parse_accept(p, "is")) {
 		c->op = OP_IS;
 		*not_out = parse_accept(p, "not");
-		return parse_operand(p, &c->value);
+		return no_second_operator(p, *not_out) && parse_operand(p, &c->value);
 	}
 	*not_out = parse_accept(p, "not");
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -150,7 +169,10 @@ parse_comparison(struct parser *p, struct cond *c, bool *not_out)
 		return parse_operand(p, &c->value);
 	}
 	if (*not_out)
-		return parse_expected_word(p, "\"in\", \"matches\" or \"contains\"", words, 3);
+		return parse_expected_word(p,
+			"\"in\", \"matches\" or \"contains\" (or \"is not\" in place of "
+			"\"not\")",
+			words, 3);
 	c->op = OP_TRUE;
 	return true;
 }
@@ -177,6 +199,107 @@ parse_argument(struct parser *p, struct operand *arg)
 	return true;
 }
 
+/* --- limits: rate user > 200/hour, quota client > 1000 recipients/month */
+
+/* What is said where "> 200/hour" is not what stands there. */
+static bool
+limit_wants(struct parser *p, const struct limit *l)
+{
+	const char *fact = l->quota ? "quota" : "rate", *key = limit_key_text(l->key);
+	const char *count = l->quota ? "50000/month" : "200/hour";
+	if (p->tok.kind == TOK_BAD)
+		return false;
+	return parse_fail(p, p->tok.at,
+		"\"%s %s\" is over a limit or not: write \"%s %s > %s\", not %.*s", fact, key,
+		fact, key, count, SLICE_ARG(token_describe(&p->tok, p->arena)));
+}
+
+static bool
+parse_limit_count(struct parser *p, struct limit *l)
+{
+	bool whole = p->tok.number >= 1 && p->tok.number <= LIMIT_MOST && p->tok.unit == 0;
+	l->n = whole ? (uint64_t)p->tok.number : 0;
+	if (whole && (double)l->n >= p->tok.number)
+		return true;
+	return parse_fail(p, p->tok.at, "a limit is a whole number from 1 to %d", LIMIT_MOST);
+}
+
+static bool
+parse_limit_span(struct parser *p, struct limit *l, struct slice word)
+{
+	if (!limit_span_find(word, &l->span))
+		return parse_fail(p, p->tok.at, "\"%.*s\" is no span of a limit: %s",
+			SLICE_ARG(word),
+			l->quota ? "day, week or month" : "second, minute, hour or day");
+	if (limit_span_fits(l->quota, l->span))
+		return true;
+	return parse_fail(p, p->tok.at,
+		l->quota ? "a quota counts by calendar day, week or month: for a%s %s write "
+			   "\"rate\""
+			 : "a rate has second, minute, hour or day: for a%s calendar %s write "
+			   "\"quota\"",
+		l->span == SPAN_HOUR ? "n" : "", limit_span_text(l->span));
+}
+
+/* 200/hour, or 200 recipients/hour */
+static bool
+parse_limit_size(struct parser *p, struct limit *l)
+{
+	struct slice word, span;
+	if (p->tok.kind != TOK_RATE && p->tok.kind != TOK_NUMBER)
+		return limit_wants(p, l);
+	if (!parse_limit_count(p, l))
+		return false;
+	l->recipients = p->tok.kind == TOK_NUMBER;
+	if (l->recipients)
+		parse_next(p);
+	slice_cut(p->tok.text, '/', &word, &span);
+	if (l->recipients && !(p->tok.kind == TOK_PER && slice_eq(word, SLICE("recipients"))))
+		return parse_expected(
+			p, l->quota ? "\"/month\" or \"recipients/month\" behind the number"
+				    : "\"/hour\" or \"recipients/hour\" behind the number");
+	if (!parse_limit_span(p, l, span))
+		return false;
+	parse_next(p);
+	return true;
+}
+
+static struct cond *
+parse_limit(struct parser *p, struct cond *c)
+{
+	const char *names[LIMIT_KEYS];
+	struct limit *l = ARENA_NEW(p->arena, struct limit);
+	l->quota = slice_eq(c->fact, SLICE("quota"));
+	for (unsigned i = 0; i < LIMIT_KEYS; i++)
+		names[i] = limit_key_text((enum limit_key)i);
+	int key = parse_choice(p,
+		"what is counted: user, client, sender, sender.domain, recipient or "
+		"recipient.domain",
+		names, LIMIT_KEYS);
+	if (key < 0)
+		return NULL;
+	l->key = (enum limit_key)key;
+	if (p->tok.kind != TOK_GT) {
+		limit_wants(p, l);
+		return NULL;
+	}
+	parse_next(p);
+	if (!parse_limit_size(p, l))
+		return NULL;
+	if (c->every) {
+		parse_fail(p, c->at, "\"every\" wants a list, and a limit is none");
+		return NULL;
+	}
+	c->limit = l;
+	return c;
+}
+
+static bool
+is_limit(const struct cond *c)
+{
+	return slice_eq(c->fact, SLICE("rate")) || slice_eq(c->fact, SLICE("quota"));
+}
+
 static struct cond *
 parse_test(struct parser *p)
 {
@@ -189,6 +312,12 @@ parse_test(struct parser *p)
 	}
 	c->fact = p->tok.text;
 	parse_next(p);
+	if (is_limit(c)) {
+		parse_needs_spool(p, c->at, arena_text(p->arena, c->fact));
+		return parse_limit(p, c);
+	}
+	if (slice_eq(c->fact, SLICE("greylisted")))
+		parse_needs_spool(p, c->at, "greylisted");
 	if (!parse_argument(p, &c->arg) || !parse_comparison(p, c, &turned))
 		return NULL;
 	if (c->every && c->op == OP_TRUE) {

@@ -11,7 +11,10 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/ip.h"
+#include "base/ip_set.h"
 #include "base/map.h"
+#include "conf/glob.h"
+#include "conf/pattern.h"
 #include "conf/rules.h"
 #include "smtp/address.h"
 
@@ -108,6 +111,25 @@ struct conf_domain {
 	size_t n_tag_keys;             /* 0: its senders are not tagged */
 };
 
+enum directory_kind { DIRECTORY_LDAP, DIRECTORY_POSTGRESQL, DIRECTORY_SQLITE };
+
+/* Where a table's values are looked up, by the directory process. Texts have a NUL behind. */
+struct conf_directory {
+	enum directory_kind kind;
+	struct slice text; /* "ldap://dir.example.com/dc=example" as written, for logs */
+	struct slice host; /* a name, or an address without brackets */
+	struct ip ip;      /* family 0: host is a name to be looked up */
+	uint16_t port;
+	struct slice base;     /* LDAP: below which entry */
+	struct slice database; /* PostgreSQL: its name; SQLite: its path */
+	struct slice user;     /* PostgreSQL: the role; LDAP: `bind "DN"`, or empty */
+	struct slice query;    /* the filter with %s, the query with $1 or ?1 */
+	struct slice password_file;
+	struct slice password; /* read by the parent from password_file; never logged */
+	bool tls_implicit;     /* ldaps:// */
+	bool tls_required;
+};
+
 struct conf_table {
 	struct conf_at at;
 	struct slice name, path; /* path: `file "..."`, else empty */
@@ -115,15 +137,23 @@ struct conf_table {
 	size_t n_items;
 	struct map *exact;    /* items without wildcard, without case */
 	struct map *suffixes; /* "supplier.example" of "*.supplier.example" */
-	struct ip_net *nets;  /* items that are addresses or networks */
+	struct ip_set *nets;  /* items that are addresses or networks */
 	size_t n_nets;
+	struct glob **globs; /* items with wildcards */
+	size_t n_globs;
+	struct pattern **patterns; /* items that are expressions */
+	size_t n_patterns;
+	struct conf_directory *directory; /* ldap, sql: it has no items here; else NULL */
 };
 
 struct conf_pattern {
 	struct conf_at at;
 	struct slice name, regex;
-	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN } check;
+	/* WORDS: no expression, but words and phrases, whole and without case */
+	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN, PATTERN_WORDS } check;
 	bool nocase; /* /.../i */
+	struct slice *words;
+	size_t n_words;
 };
 
 struct conf_rights {
@@ -176,6 +206,7 @@ struct conf_queue {                       /* queue { ... } */
 	uint64_t delay_notice_ms;         /* after so long, where NOTIFY=DELAY asks for it */
 	uint64_t attempts;                /* at once, to all sites */
 	uint64_t quarantine_ms;           /* how long a quarantined mail is kept */
+	uint64_t quarantine_bytes;        /* how much of them all together; 0: no limit */
 	struct slice failure_rules;       /* path; empty: only the built-in ones */
 };
 
@@ -184,6 +215,11 @@ struct conf_destination { /* destination "site" { ... } */
 	uint64_t connections, per_connection; /* at once; mails over one */
 	uint64_t rate, rate_ms;               /* mails in a span of time; 0: no limit */
 	bool tls_required;
+};
+
+struct conf_journal { /* [inbound|outbound] journal to "..." */
+	struct conf_at at;
+	struct slice to; /* an address of a declared domain; empty: none */
 };
 
 struct conf_resolver {
@@ -202,10 +238,14 @@ struct conf_filter {
 	struct conf_at at;
 	struct slice name;
 	enum { ON_FAILURE_DEFAULT, ON_FAILURE_DEFER, ON_FAILURE_SKIP } on_failure;
-	struct slice engine;   /* "libspf2"; empty: ours */
-	struct slice compare;  /* the second engine that runs beside; empty: none */
-	struct slice database; /* path */
-	uint64_t timeout_ms;   /* 0: the filter's default */
+	struct slice engine;            /* "libspf2"; empty: ours */
+	struct slice compare;           /* the second engine that runs beside; empty: none */
+	struct slice database;          /* path */
+	uint64_t timeout_ms;            /* 0: the filter's default */
+	uint64_t cache_ms, connections; /* of `filter directory`; 0: the default */
+	/* greylist: when a new sender may pass, till when it must have tried again, how long
+	 * it is known then; from how many on a network's senders pass at once */
+	uint64_t delay_ms, retry_ms, remember_ms, passers;
 };
 
 struct conf_limits {
@@ -229,6 +269,7 @@ struct conf {
 	size_t n_domains;
 	struct map *domain_map; /* name to struct conf_domain */
 	struct conf_send send;
+	struct conf_journal journal[2]; /* of inbound mail, of outbound mail */
 	struct conf_sign *signs;
 	size_t n_signs;
 	struct map *users; /* name to struct conf_user */
@@ -291,8 +332,16 @@ const char *conf_mode_text(enum conf_mode m); /* "observe" */
 bool conf_observes(const struct conf *c);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
-/* Exact or by "*.suffix"; addresses compare with their domain and alone ("user@", "@domain").
+/* What `filter greylist` says, or its defaults. */
+struct conf_filter conf_greylist(const struct conf *c);
+/*
+ * Exact, by "*.suffix", network, wildcard or expression; addresses compare with their domain
+ * and alone ("user@", "@domain") too. GAVE_UP: an expression reached its limit, and nothing
+ * else has the value. Not for a table of a directory. scratch: for expressions, freed with it.
  */
-bool conf_table_has(const struct conf_table *t, struct slice value);
+enum pattern_result
+conf_table_look(const struct conf_table *t, struct slice value, struct arena *scratch);
+/* All items are addresses and networks; else *other_out is one that is not. */
+bool conf_table_is_networks(const struct conf_table *t, struct slice *other_out);
 
 #endif

@@ -170,6 +170,8 @@ parse_domain_statement(struct parser *p, struct conf_at at, void *target)
 			"a domain stands for itself alone: "
 			"wildcards such as \"%.*s\" are for tables",
 			SLICE_ARG(slice_first(p->tok.text, 80)));
+	if (p->tok.kind == TOK_OPEN)
+		return parse_expected(p, "one domain (each has a statement of its own)");
 	if (!parse_domain(p, "a domain name", &d.name))
 		return false;
 	if (c->n_domains == DOMAINS_MOST)

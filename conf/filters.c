@@ -23,8 +23,60 @@ static const struct {
 	{"recipient", NULL},
 	{"client", NULL},
 	{"body", NULL},
+	{"directory", NULL},
+	{"rate", NULL},
+	{"quota", NULL},
+	{"greylist", NULL},
 };
-enum { FILTERS = sizeof(filters) / sizeof(filters[0]), RATE_MOST = 1000000 };
+enum {
+	FILTERS = sizeof(filters) / sizeof(filters[0]),
+	RATE_MOST = 1000000,
+	MINUTE_MS = 60 * 1000,
+	DAY_MS = 24 * 60 * MINUTE_MS,
+};
+
+/* RFC 6647 5: a wait of minutes, a retry within days, and to be known for weeks. */
+static const struct conf_filter greylist_defaults = {
+	.delay_ms = 5 * MINUTE_MS,
+	.retry_ms = (uint64_t)2 * DAY_MS,
+	.remember_ms = (uint64_t)36 * DAY_MS,
+	.passers = 5,
+};
+
+struct conf_filter
+conf_greylist(const struct conf *c)
+{
+	const struct conf_filter *set = conf_filter_find(c, "greylist");
+	struct conf_filter f = set != NULL ? *set : greylist_defaults;
+	if (f.delay_ms == 0)
+		f.delay_ms = greylist_defaults.delay_ms;
+	if (f.retry_ms == 0)
+		f.retry_ms = greylist_defaults.retry_ms;
+	if (f.remember_ms == 0)
+		f.remember_ms = greylist_defaults.remember_ms;
+	if (f.passers == 0)
+		f.passers = greylist_defaults.passers;
+	return f;
+}
+
+static void
+check_greylist(struct parser *p, struct conf_at at, const struct conf_filter *f)
+{
+	bool any =
+		f->delay_ms != 0 || f->retry_ms != 0 || f->remember_ms != 0 || f->passers != 0;
+	if (!slice_eq(f->name, SLICE("greylist"))) {
+		if (any)
+			parse_fail(p, at,
+				"only \"filter greylist\" has \"delay\", \"retry within\", "
+				"\"remember\" and \"passers\"");
+		return;
+	}
+	struct conf_filter g = conf_greylist(p->conf);
+	if (g.delay_ms >= g.retry_ms)
+		parse_fail(p, at,
+			"\"delay\" must be shorter than \"retry within\": nobody could come in "
+			"between");
+}
 
 bool
 parse_filter(struct parser *p, struct conf_at at, void *target)
@@ -49,10 +101,17 @@ parse_filter(struct parser *p, struct conf_at at, void *target)
 	bool ok = parse_settings_block(p, "filter", &f);
 	if (f.engine.n != 0 && f.compare.n != 0)
 		parse_fail(p, at, "\"engine\" and \"compare\" exclude each other");
-	if (f.timeout_ms != 0 && !slice_eq(f.name, SLICE("virus")))
-		parse_fail(p, at, "only \"filter virus\" has a timeout");
+	bool directory = slice_eq(f.name, SLICE("directory"));
+	if (f.timeout_ms != 0 && !directory && !slice_eq(f.name, SLICE("virus")))
+		parse_fail(
+			p, at, "only \"filter virus\" and \"filter directory\" have a timeout");
+	if ((f.cache_ms != 0 || f.connections != 0) && !directory)
+		parse_fail(p, at,
+			"\"cache\" and \"connections\" are of \"filter directory\", for tables "
+			"with ldap or sql");
 	c->filters = parse_room(p, c->filters, c->n_filters, sizeof(f));
 	c->filters[c->n_filters++] = f;
+	check_greylist(p, at, &f);
 	return ok;
 }
 
@@ -141,8 +200,8 @@ parse_destination_rate(struct parser *p, struct conf_at at, void *target)
 {
 	struct conf_destination *d = target;
 	(void)at;
-	if (p->tok.kind != TOK_RATE)
-		return parse_expected(p, "a rate, as in 3000/hour");
+	if (p->tok.kind != TOK_RATE || p->tok.span_ms == 0)
+		return parse_expected(p, "a rate, as in 3000/hour or 20000/day");
 	if (p->tok.number < 1 || p->tok.number > RATE_MOST)
 		return parse_fail(p, p->tok.at,
 			"\"rate\" must be from 1 to %d mails in its span of time", RATE_MOST);

@@ -3,6 +3,7 @@
  * accounts, networks and proxies. What a listener needs as a whole is checked in check.c.
  */
 #include "conf/file.h"
+#include "conf/habits.h"
 #include "conf/parse_priv.h"
 #include "conf/passwd.h"
 
@@ -160,8 +161,12 @@ parse_listen_certificate(struct parser *p, struct conf_at at, void *target)
 	struct conf_listener *l = target;
 	struct conf_certificate c;
 	(void)at;
-	if (!parse_file_path(p, "the file of the certificate", &c.certificate) ||
-		!parse_word(p, "key") || !parse_file_path(p, "the file of its key", &c.key))
+	if (!parse_file_path(p, "the file of the certificate", &c.certificate))
+		return false;
+	if (!parse_at(p, "key"))
+		return parse_expected(
+			p, "key \"FILE\": a certificate is nothing without its key");
+	if (!parse_word(p, "key") || !parse_file_path(p, "the file of its key", &c.key))
 		return false;
 	l->certificates = parse_room(p, l->certificates, l->n_certificates, sizeof(c));
 	l->certificates[l->n_certificates++] = c;
@@ -179,10 +184,9 @@ parse_net(struct parser *p, struct ip_net *net_out)
 	if (p->tok.kind != TOK_NET && p->tok.kind != TOK_STRING)
 		return parse_expected(p, "a network, as in 10.0.0.0/8 or 2001:db8::/32");
 	if (!ip_net_parse(p->tok.text, net_out))
-		return parse_fail(p, p->tok.at,
-			"\"%.*s\" is no network, as in 10.0.0.0/8: behind the prefix all bits "
-			"are 0",
-			SLICE_ARG(slice_first(p->tok.text, 80)));
+		return parse_fail(p, p->tok.at, "\"%.*s\" is no network%.*s",
+			SLICE_ARG(slice_first(p->tok.text, 80)),
+			SLICE_ARG(habit_of_net(p->tok.text, p->arena)));
 	parse_next(p);
 	return true;
 }

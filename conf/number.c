@@ -68,6 +68,8 @@ number_rate_parse(struct slice s, double *number_out, uint64_t *span_ms_out)
 		{"minute", 60000},
 		{"hour", 3600000},
 		{"day", 86400000},
+		{"week", 0},
+		{"month", 0},
 	};
 	struct slice count, span;
 	uint64_t n;

@@ -11,6 +11,7 @@
 /* unit_out: 0 plain, 's' size in bytes, 'd' duration in ms. Only plain numbers may be negative.
  */
 bool number_parse(struct slice s, double *number_out, char *unit_out);
+/* span 0: a week or a month, as the calendar has them. */
 bool number_rate_parse(struct slice s, double *number_out, uint64_t *span_ms_out);
 
 /* The shortest way to write them: "50M", "5m". */

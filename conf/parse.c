@@ -114,6 +114,10 @@ parse_string(struct parser *p, const char *what, struct slice *out)
 		return parse_fail(p, tok.at,
 			"expected %s, found the word \"%.*s\": strings stand in double quotes",
 			what, SLICE_ARG(slice_first(tok.text, 60)));
+	if (tok.kind == TOK_REGEX)
+		return parse_fail(p, tok.at,
+			"expected %s, found what begins with /: strings stand in double quotes",
+			what);
 	if (tok.kind != TOK_STRING)
 		return parse_expected(p, what);
 	if (tok.text.n == 0)

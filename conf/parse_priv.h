@@ -1,8 +1,8 @@
 /*
  * The parser's insides, shared by its files: parse.c (tokens, statements, recovery),
- * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, conditions.c. A function
- * that returns bool has reported what is wrong when it returns false; the statement is then
- * given up and the next read.
+ * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, copies.c, conditions.c. A
+ * function that returns bool has reported what is wrong when it returns false; the statement is
+ * then given up and the next read.
  */
 #ifndef CONF_PARSE_PRIV_H
 #define CONF_PARSE_PRIV_H
@@ -96,6 +96,8 @@ bool parse_row_value(
 /* Settings of a group up to the end of the line, each at most once unless its row says `many`.
  */
 bool parse_options(struct parser *p, const char *group, void *target);
+/* The name that a `table` or `pattern` gives; not one that rules already understand. */
+bool parse_name(struct parser *p, const char *what, struct slice *out);
 /* `{ SETTING ... }`, the settings on one line or many. */
 bool parse_settings_block(struct parser *p, const char *group, void *target);
 /* The path made absolute; it must name a regular file that can be read. */
@@ -107,6 +109,10 @@ bool parse_nets(struct parser *p, struct ip_net **nets, size_t *n);
 bool parse_hops(struct parser *p, struct hop_list *list, bool auth);
 /* One NEXTHOP of a rule; text_out: what was written. */
 bool parse_route(struct parser *p, struct hop_list **list_out, struct slice *text_out);
+/* --- copies.c: an address of ours, as a recipient has it; texts that are put under mails */
+bool parse_rcpt_address(struct parser *p, struct slice *out);
+/* "..." or file "F": lines, each with its LF, that may stand under a mail. */
+bool parse_append_text(struct parser *p, bool html, struct slice *out);
 /* xclient, xforward or proxy, of `client by`. */
 bool parse_hop_client(struct parser *p, struct hop_list *list);
 /* "10.0.0.5:25", "[2001:db8::1]:25": false where it is none; port stays where none is written.

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "conf/habits.h"
 #include "conf/parse_priv.h"
 
 enum { RULES_MOST = 10000 };
@@ -24,7 +25,8 @@ static bool
 reply_text(struct parser *p, struct rule *r)
 {
 	return !parse_accept(p, "with") ||
-	       parse_string(p, "the reply, as in \"550 5.7.1 text\"", &r->text);
+	       parse_string(
+		       p, "the reply in double quotes, as in \"550 5.7.1 text\"", &r->text);
 }
 
 static bool
@@ -54,17 +56,15 @@ score_number(struct parser *p, struct rule *r)
 static bool
 rcpt_address(struct parser *p, struct rule *r)
 {
-	struct conf_at at = p->tok.at;
-	struct slice text;
-	struct address address;
-	if (!parse_string(p, "an address, as in \"archive@example.com\"", &text))
+	return parse_rcpt_address(p, &r->text);
+}
+
+static bool
+append_texts(struct parser *p, struct rule *r)
+{
+	if (!parse_append_text(p, false, &r->text))
 		return false;
-	if (address_parse(text, true, p->arena, &address) != ADDRESS_OK)
-		return parse_fail(p, at,
-			"\"%.*s\" is no address, as in \"archive@example.com\"",
-			SLICE_ARG(slice_first(text, 80)));
-	r->text = arena_slice(p->arena, address.text);
-	return true;
+	return !parse_accept(p, "html") || parse_append_text(p, true, &r->html);
 }
 
 static bool
@@ -142,6 +142,8 @@ static const struct action_row actions[] = {
 	{"sign", ACTION_SIGN, sign_domain, false, NULL},
 	{"redirect to", ACTION_REDIRECT, rcpt_address, false, NULL},
 	{"copy to", ACTION_COPY, rcpt_address, false, NULL},
+	{"append text", ACTION_APPEND, append_texts, false, NULL},
+	{"notify", ACTION_NOTIFY, rcpt_address, true, NULL},
 	{"score", ACTION_SCORE, score_number, false, NULL},
 	{"log", ACTION_LOG, log_words, false, NULL},
 };
@@ -177,8 +179,49 @@ parse_action(struct parser *p)
 		return !two || parse_word(p, second.p) ? &actions[i] : NULL;
 	}
 	names[ACTIONS] = "try";
+	struct slice habit =
+		p->tok.kind == TOK_WORD ? habit_of_word(p->tok.text, p->arena) : SLICE("");
+	if (habit.n != 0) {
+		parse_fail(p, p->tok.at, "\"%.*s\" is no action%.*s",
+			SLICE_ARG(slice_first(p->tok.text, 60)), SLICE_ARG(habit));
+		return NULL;
+	}
 	parse_expected_word(p, "an action (accept, reject, defer, ...)", names, ACTIONS + 1);
 	return NULL;
+}
+
+/* What stands where the rule should end, and what may have been meant. */
+static bool
+expected_end(struct parser *p, const struct rule *r)
+{
+	static const char *const words[] = {"if", "and", "or", "with", "as", "html"};
+	static const char *const units[] = {
+		"K", "M", "G", "KB", "MB", "GB", "s", "m", "h", "d"};
+	bool refuses = r->action == ACTION_REJECT || r->action == ACTION_DEFER;
+	bool always = r->cond->kind == COND_ALWAYS;
+	const char *what = always ? "\"if\" or the end of the rule"
+				  : "\"and\", \"or\" or the end of the rule";
+	struct slice word = p->tok.text;
+	if (always && refuses && (p->tok.kind == TOK_STRING || p->tok.kind == TOK_NUMBER))
+		return parse_fail(p, p->tok.at,
+			"a reply stands behind \"with\": %s with \"%s text\"",
+			action_text(r->action),
+			r->action == ACTION_REJECT ? "550 5.7.1" : "451 4.7.1");
+	if (p->tok.kind != TOK_WORD)
+		return parse_expected(p, what);
+	if (slice_eq(word, SLICE("unless")) || slice_eq(word, SLICE("when")))
+		return parse_fail(p, p->tok.at, "expected %s, found \"%.*s\": write \"if%s\"",
+			what, SLICE_ARG(word), word.p[0] == 'u' ? " not" : "");
+	for (size_t i = 0; !always && i < sizeof(units) / sizeof(units[0]); i++)
+		if (slice_eq(word, slice_of(units[i])))
+			return parse_fail(p, p->tok.at,
+				"a unit stands right behind its number, as in 25M or 10s");
+	if (!always && slice_has(word, '.'))
+		return parse_fail(p, p->tok.at,
+			"expected %s, found \"%.*s\": strings stand in "
+			"double quotes",
+			what, SLICE_ARG(slice_first(word, 60)));
+	return parse_expected_word(p, what, words, 6);
 }
 
 static bool
@@ -199,11 +242,7 @@ parse_rule(struct parser *p, struct rule *r)
 		return false;
 	if (p->tok.kind == TOK_NEWLINE || p->tok.kind == TOK_CLOSE)
 		return true;
-	static const char *const words[] = {"if", "and", "or", "with", "as"};
-	return parse_expected_word(p,
-		r->cond->kind == COND_ALWAYS ? "\"if\" or the end of the rule"
-					     : "\"and\", \"or\" or the end of the rule",
-		words, 5);
+	return expected_end(p, r);
 }
 
 static bool

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "conf/limit.h"
 
 /* Where in the configuration; file is the name as it was opened. Columns count bytes from 1. */
 struct conf_at {
@@ -68,6 +69,7 @@ struct cond {
 	struct operand arg; /* header "X", rate user: STRING or WORD */
 	enum cond_op op;
 	struct operand value;
+	const struct limit *limit; /* TEST of rate or quota: all that stands behind it */
 };
 
 struct hop_list; /* conf.h */
@@ -87,6 +89,8 @@ enum action {
 	ACTION_SIGN,
 	ACTION_REDIRECT,
 	ACTION_COPY,
+	ACTION_APPEND,
+	ACTION_NOTIFY,
 	ACTION_SCORE,
 	ACTION_LOG,
 	ACTION_COUNT
@@ -102,11 +106,12 @@ const char *action_text(enum action a); /* "remove header" */
 struct rule {
 	struct conf_at at;
 	enum action action;
-	bool try_only; /* `try RULE` */
-	struct slice
-		text;  /* with "...", tag "...", quarantine "...", sign as "...", log "..." */
-	double number; /* score */
-	uint64_t hold_ms; /* hold for */
+	bool try_only;     /* `try RULE` */
+	struct slice text; /* with "...", tag "...", quarantine "...", sign as "...", log "...";
+			      of append: its lines, each with its LF */
+	struct slice html; /* append: the same for HTML, empty: made of the text */
+	double number;     /* score */
+	uint64_t hold_ms;  /* hold for */
 	unsigned
 		hold_until; /* hold until "HH:MM": minutes after midnight plus 1; 0: hold for */
 	struct hop_list *route; /* route to; text is what was written */

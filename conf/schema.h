@@ -100,6 +100,9 @@ SCHEMA_PARSE(parse_queue);
 SCHEMA_PARSE(parse_queue_retry);
 SCHEMA_PARSE(parse_table);
 SCHEMA_PARSE(parse_pattern);
+SCHEMA_PARSE(parse_journal);
+SCHEMA_PARSE(parse_inbound_journal);
+SCHEMA_PARSE(parse_outbound_journal);
 SCHEMA_PARSE(parse_inbound);
 SCHEMA_PARSE(parse_outbound);
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "conf/file.h"
+#include "conf/habits.h"
 #include "conf/parse_priv.h"
 #include "conf/words.h"
 
@@ -78,7 +79,9 @@ no_row(struct parser *p, const char *group, struct slice name, struct conf_at at
 		if (words_nearest(two, names, group_names(group, names)) != NULL)
 			name = two;
 	}
-	struct slice hint = row_hint(p, group, name);
+	struct slice hint = habit_of_word(name, p->arena);
+	if (hint.n == 0)
+		hint = row_hint(p, group, name);
 	parse_fail(p, at, "\"%.*s\" is no setting of %s%.*s", SLICE_ARG(slice_first(name, 60)),
 		of, SLICE_ARG(hint));
 	return NULL;

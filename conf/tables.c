@@ -1,107 +1,83 @@
 /*
- * `table NAME { ... }`, `table NAME file "..."` and `pattern NAME /regex/`: the lists and the
- * expressions that rules name. Items are kept as written and in maps for look-ups; a pattern is
- * compiled here once only to find its errors, each user of it compiles it for itself.
+ * `table NAME { ... }`, `table NAME file "..."`: the lists that rules name. What an item is
+ * stands in table_items.c, `ldap` and `sql` in table_directory.c.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-#include <string.h>
-
 #include "conf/file.h"
 #include "conf/parse_priv.h"
+#include "conf/table_directory.h"
+#include "conf/table_items.h"
 
 enum {
 	TABLE_LINES_MOST = 1000000,
 	TABLE_BYTES_MOST = 64 << 20,
-	ITEM_BYTES_MOST = 512,
 	/* What an item costs in its map and array beside its bytes, with room for their growth.
 	 */
 	ITEM_COST = 256,
 };
 
-/* Puts one item where look-ups find it. False: it is nothing that can be looked up. */
-static bool
-table_add(struct parser *p, struct conf_table *t, struct slice item)
-{
-	struct ip_net net;
-	struct address address;
-	if (item.n == 0 || item.n > ITEM_BYTES_MOST)
-		return false;
-	t->items = parse_room(p, t->items, t->n_items, sizeof(item));
-	t->items[t->n_items++] = item;
-	if (ip_net_parse(item, &net)) {
-		t->nets = parse_room(p, t->nets, t->n_nets, sizeof(net));
-		t->nets[t->n_nets++] = net;
-		return true;
-	}
-	bool wildcard = slice_starts(item, SLICE("*."));
-	struct slice key = wildcard ? slice_from(item, 2) : item;
-	bool ascii = true;
-	for (size_t i = 0; i < key.n; i++)
-		ascii = ascii && (unsigned char)key.p[i] < 0x80;
-	if (slice_has(key, '*'))
-		return false;
-	/* Domains compare as A-labels; what is ASCII already needs no second look. */
-	if (!ascii && slice_has(key, '@')) {
-		if (address_parse(key, true, p->arena, &address) != ADDRESS_OK)
-			return false;
-		key = address.text;
-	} else if (!ascii && !domain_to_ascii(key, p->arena, &key)) {
-		return false;
-	}
-	if (key.n == 0)
-		return false;
-	map_put(wildcard ? t->suffixes : t->exact, key, t);
-	return true;
-}
-
 static bool
 add_item(struct parser *p, void *arg)
 {
-	struct conf_table *t = arg;
+	struct table_building *b = arg;
 	struct token tok = p->tok;
-	struct slice text;
-	if (tok.kind == TOK_NET) {
-		text = tok.text;
+	struct slice text = tok.text;
+	struct err err;
+	if (tok.kind == TOK_NET || tok.kind == TOK_REGEX)
 		parse_next(p);
-	} else if (!parse_string(p, "an item, as in \"name\" or \"*.suffix\"", &text)) {
+	else if (!parse_string(p, "an item, as in \"name\" or \"*.suffix\"", &text))
 		return false;
-	}
-	if (!table_add(p, t, text))
-		parse_fail(p, tok.at,
-			"\"%.*s\" is no item of a table: write \"name\", \"*.suffix\", "
-			"an address or a network",
-			SLICE_ARG(slice_first(text, 80)));
+	int result = tok.kind == TOK_REGEX ? table_item_regex(p, b, text, tok.flags, &err)
+					   : table_item(p, b, text, &err);
+	if (result < 0)
+		parse_fail(p, tok.at, "%s", err.text);
 	return true;
 }
 
-/* A file of items, one a line; what follows a # is a comment. Lines are counted for errors. */
-static bool
-table_lines(struct parser *p, struct conf_table *t, struct slice text)
+/* One line of a table's file: an item, or an expression between two /; # begins a comment. */
+static int
+table_line(struct parser *p, struct table_building *b, struct slice line, struct err *err)
 {
-	const char *file = t->path.p;
+	struct slice item, rest, regex, flags;
+	if (slice_has(line, '\0'))
+		return err_set(err, "the line holds a NUL");
+	if (slice_starts(line, SLICE("/"))) {
+		if (!table_item_line(line, &regex, &flags))
+			return err_set(err,
+				"an expression stands between two /, as in /^sales-.*/i, and "
+				"alone on its line");
+		return table_item_regex(p, b, regex, flags, err);
+	}
+	slice_cut(line, '#', &item, &rest);
+	item = slice_trim(item);
+	return item.n == 0 ? 0 : table_item(p, b, item, err);
+}
+
+static bool
+table_lines(struct parser *p, struct table_building *b, struct slice text)
+{
+	const char *file = b->table->path.p;
 	unsigned line = 0;
 	while (text.n != 0) {
-		struct slice item, comment;
+		struct slice item;
+		struct err err;
 		slice_cut(text, '\n', &item, &text);
 		struct conf_at at = {file, ++line, 1};
 		if (line > TABLE_LINES_MOST)
 			return parse_fail(
 				p, at, "a table's file has at most %d lines", TABLE_LINES_MOST);
-		slice_cut(item, '#', &item, &comment);
-		item = slice_trim(item);
-		if (item.n != 0 && (slice_has(item, '\0') || !table_add(p, t, item)))
-			parse_fail(p, at,
-				"this is no item of a table: write one name, *.suffix, address "
-				"or "
-				"network a line");
+		if (arena_room(p->arena) < CONF_ROOM_LEAST)
+			return parse_fail(p, at,
+				"all tables together take more memory than there is room for");
+		if (table_line(p, b, slice_trim(item), &err) < 0)
+			parse_fail(p, at, "%s", err.text);
 	}
 	return true;
 }
 
 static bool
-table_file(struct parser *p, struct conf_table *t)
+table_file(struct parser *p, struct table_building *b)
 {
+	struct conf_table *t = b->table;
 	struct conf_at at = p->tok.at;
 	struct slice path, text;
 	struct err err;
@@ -117,11 +93,10 @@ table_file(struct parser *p, struct conf_table *t)
 		return parse_fail(p, at,
 			"%s: all tables together take more memory than there is room for",
 			t->path.p);
-	return table_lines(p, t, text);
+	return table_lines(p, b, text);
 }
 
-/* The name that a `table` or `pattern` gives; not one that rules already understand. */
-static bool
+bool
 parse_name(struct parser *p, const char *what, struct slice *out)
 {
 	static const char *const taken[] = {"domains", "and", "or", "not", "is", "in", "any",
@@ -153,99 +128,15 @@ parse_table(struct parser *p, struct conf_at at, void *target)
 			"the table \"%.*s\" stands a second time, first at %s:%u",
 			SLICE_ARG(t->name), other->at.file, other->at.line);
 	map_put(c->tables, t->name, t);
-	if (parse_at(p, "ldap") || parse_at(p, "sql"))
-		return parse_fail(p, p->tok.at,
-			"\"table %.*s\" is not there yet: "
-			"it comes with the directories",
-			SLICE_ARG(p->tok.text));
-	if (parse_accept(p, "file"))
-		return table_file(p, t);
-	return parse_set(p, "items in { }, or \"file\"", add_item, t);
-}
-
-static bool
-has_suffix(const struct conf_table *t, struct slice domain)
-{
-	if (map_count(t->suffixes) == 0)
-		return false;
-	struct slice label;
-	while (slice_cut(domain, '.', &label, &domain))
-		if (map_get(t->suffixes, domain) != NULL)
-			return true;
-	return false;
-}
-
-bool
-conf_table_has(const struct conf_table *t, struct slice value)
-{
-	struct ip ip;
-	if (value.n == 0 || value.n > ITEM_BYTES_MOST)
-		return false;
-	if (map_get(t->exact, value) != NULL)
-		return true;
-	if (t->n_nets != 0 && ip_parse(value, &ip)) {
-		for (size_t i = 0; i < t->n_nets; i++)
-			if (ip_in_net(&ip, &t->nets[i]))
-				return true;
-		return false;
-	}
-	size_t at = slice_find_last(value, '@');
-	if (at == value.n)
-		return has_suffix(t, value);
-	struct slice domain = slice_from(value, at + 1);
-	return map_get(t->exact, slice_first(value, at + 1)) != NULL ||
-	       map_get(t->exact, slice_from(value, at)) != NULL ||
-	       map_get(t->exact, domain) != NULL || has_suffix(t, domain);
-}
-
-/* Compiles the expression to see whether it is one. */
-static bool
-check_regex(struct parser *p, const struct token *tok, bool nocase)
-{
-	int code;
-	size_t offset;
-	uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (nocase ? PCRE2_CASELESS : 0);
-	pcre2_code *re = pcre2_compile(
-		(PCRE2_SPTR)tok->text.p, tok->text.n, options, &code, &offset, NULL);
-	if (re != NULL) {
-		pcre2_code_free(re);
-		return true;
-	}
-	char text[200];
-	struct conf_at at = tok->at;
-	at.column += 1 + (unsigned)offset;
-	if (pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof(text)) < 0)
-		text[0] = '\0';
-	return parse_fail(p, at, "the expression is wrong here: %s", text);
-}
-
-bool
-parse_pattern(struct parser *p, struct conf_at at, void *target)
-{
-	struct conf *c = target;
-	struct conf_pattern *v = ARENA_NEW(p->arena, struct conf_pattern);
-	v->at = at;
-	if (!parse_name(p, "the name of the pattern", &v->name))
-		return false;
-	const struct conf_pattern *other = map_get(c->patterns, v->name);
-	if (other != NULL)
-		return parse_fail(p, at,
-			"the pattern \"%.*s\" stands a second time, first at %s:%u",
-			SLICE_ARG(v->name), other->at.file, other->at.line);
-	map_put(c->patterns, v->name, v);
-	struct token tok = p->tok;
-	if (!parse_kind(p, TOK_REGEX, "a regular expression, as in /[0-9]{13,16}/"))
-		return false;
-	v->regex = arena_slice(p->arena, tok.text);
-	v->nocase = slice_eq(tok.flags, SLICE("i"));
-	if (tok.flags.n != 0 && !v->nocase)
-		parse_fail(p, tok.at,
-			"the flag \"%.*s\" is not known: there is \"i\" (without case)",
-			SLICE_ARG(slice_first(tok.flags, 20)));
-	check_regex(p, &tok, v->nocase);
-	if (parse_accept(p, "luhn"))
-		v->check = PATTERN_LUHN;
-	else if (parse_accept(p, "iban"))
-		v->check = PATTERN_IBAN;
-	return true;
+	if (parse_accept(p, "ldap"))
+		return table_ldap(p, t);
+	if (parse_accept(p, "sql"))
+		return table_sql(p, t);
+	struct table_building b = {.table = t};
+	bool ok = parse_accept(p, "file")
+			  ? table_file(p, &b)
+			  : parse_set(p, "items in { }, \"file\", \"ldap\" or \"sql\"",
+				    add_item, &b);
+	table_items_done(p, &b);
+	return ok;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "conf/habits.h"
 #include "conf/number.h"
 
 /* No statement begins or ends with these. */
@@ -204,8 +205,10 @@ regex(struct tokens *t, struct token *tok)
 			c = byte_at(t, ++t->at);
 		if (c < 0 || c == '\n')
 			return bad(t, tok->at,
-				"the expression has no closing / on its line "
-				"(a file's name needs double quotes)");
+				byte_at(t, start) == ' '
+					? "a rate is written without blanks, as in 200/hour"
+					: "the expression has no closing / on its line "
+					  "(a file's name needs double quotes)");
 		if (c == 0)
 			return bad(t, here(t), "the expression holds a NUL");
 		t->at++;
@@ -246,25 +249,31 @@ bare(struct tokens *t, struct token *tok)
 	if (number_rate_parse(s, &tok->number, &tok->span_ms))
 		return TOK_RATE;
 	struct ip_net net;
-	struct slice address;
+	struct slice address, behind;
+	enum limit_span span;
+	slice_cut(s, '/', &address, &behind);
+	if (is_word(address) &&
+		(slice_eq(address, SLICE("recipients")) || limit_span_find(behind, &span)))
+		return TOK_PER;
 	if (ip_net_parse(s, &net))
 		return TOK_NET;
-	slice_cut(s, '/', &address, &(struct slice){0});
-	if (ip_parse(address, &net.ip)) {
-		conf_error(t->report, tok->at,
-			"\"%.*s\" is no network, as in 10.0.0.0/8: behind the prefix all bits "
-			"are 0",
-			SLICE_ARG(slice_first(s, 80)));
-		return TOK_BAD;
-	}
-	if (ascii_digit(s.p[0]))
+	struct slice shown = slice_first(s, 80);
+	if (habit_is_net(s)) {
+		struct slice why = habit_of_net(s, t->arena);
+		conf_error(t->report, tok->at, "\"%.*s\" is no network%.*s", SLICE_ARG(shown),
+			SLICE_ARG(why));
+	} else if (ascii_digit(s.p[0]) && !slice_has(s, ':')) {
+		struct slice hint = habit_of_number(s, t->arena);
 		conf_error(t->report, tok->at,
 			"\"%.*s\" is no number, size (25M), duration (10s, 5m), "
-			"rate (200/hour) or network (10.0.0.0/8)",
-			SLICE_ARG(slice_first(s, 80)));
-	else
-		conf_error(t->report, tok->at, "\"%.*s\" is no word: it needs double quotes",
-			SLICE_ARG(slice_first(s, 80)));
+			"rate (200/hour) or network (10.0.0.0/8)%.*s",
+			SLICE_ARG(shown), SLICE_ARG(hint));
+	} else {
+		conf_error(t->report, tok->at, "\"%.*s\" is no word: %s", SLICE_ARG(shown),
+			s.p[s.n - 1] == ':'
+				? "a setting's value stands behind its name without a colon"
+				: "it needs double quotes");
+	}
 	return TOK_BAD;
 }
 
@@ -291,14 +300,19 @@ sign(struct tokens *t)
 		t->at += equal;
 		return c == '<' ? (equal ? TOK_LE : TOK_LT) : (equal ? TOK_GE : TOK_GT);
 	}
-	if (c > 0x20 && c < 0x7f)
-		conf_error(t->report, at, "the character %c means nothing here%s", c,
-			c == '\''  ? " (strings stand in double quotes)"
-			: c == '=' ? " (equality is `is`)"
-			: c == '!' || c == '&' || c == '|'
-				? " (conditions are joined by `and`, `or`, `not`)"
-				: "");
-	else
+	if (c > 0x20 && c < 0x7f) {
+		struct slice rest = slice_from(t->text, t->at - 1);
+		size_t n;
+		const char *hint = habit_of_sign(rest, &n);
+		conf_error(t->report, at, "the character%s %.*s mean%s nothing here%s",
+			n > 1 ? "s" : "", SLICE_ARG(slice_first(rest, n)), n > 1 ? "" : "s",
+			hint);
+		t->at += n - 1;
+		/* what stands in quotes of another kind is one error */
+		size_t line = slice_find(rest, '\n'), end;
+		if (c == '\'' && (end = slice_find(slice_from(rest, 1), '\'')) + 1 < line)
+			t->at += end + 1;
+	} else
 		conf_error(t->report, at, "the byte 0x%02x has no place in a configuration", c);
 	return TOK_BAD;
 }
@@ -354,6 +368,7 @@ token_describe(const struct token *tok, struct arena *a)
 	case TOK_WORD:
 	case TOK_NUMBER:
 	case TOK_RATE:
+	case TOK_PER:
 	case TOK_NET:
 	case TOK_OPEN:
 	case TOK_CLOSE:

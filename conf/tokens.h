@@ -21,6 +21,7 @@ enum token_kind {
 	TOK_STRING, /* "..." with \" and \\: text is what it means */
 	TOK_NUMBER, /* 12, 0.99, 25M, 10s */
 	TOK_RATE,   /* 200/hour */
+	TOK_PER,    /* recipients/hour: text is all of it */
 	TOK_NET,    /* 10.0.0.0/8, 2001:db8::1 */
 	TOK_REGEX,  /* /.../flags: text and flags */
 	TOK_OPEN,
@@ -41,7 +42,7 @@ struct token {
 	struct slice text, flags;
 	double number;    /* sizes in bytes, durations in ms */
 	char unit;        /* 0 plain, 's' size, 'd' duration */
-	uint64_t span_ms; /* RATE */
+	uint64_t span_ms; /* RATE; 0: a week or a month */
 	bool first;       /* of its line */
 };
 

@@ -47,7 +47,8 @@ words_nearest(struct slice word, const char *const *words, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		unsigned distance = words_distance(word, slice_of(words[i]));
 		/* The word itself, in a place where it cannot stand, is no hint. */
-		if (distance != 0 && distance <= best && (nearest == NULL || distance < best)) {
+		if (!slice_eq(word, slice_of(words[i])) && distance <= best &&
+			(nearest == NULL || distance < best)) {
 			nearest = words[i];
 			best = distance;
 		}
@@ -70,9 +71,6 @@ words_later_fact(struct slice fact)
 	static const struct {
 		const char *name, *why;
 	} later[] = {
-		{"greylisted", "is not there yet: it needs the store of state"},
-		{"quota", "is not there yet: it needs the store of state"},
-		{"rate", "is not there yet: it needs the store of state"},
 		{"spam", "is not there yet: it comes with the spam filter"},
 		{"arc", "is not there yet: it comes with ARC"},
 		{"mime.ambiguous", "is not there yet: it comes with the MIME filter"},

@@ -97,9 +97,13 @@ facts_all(void)
 	return all;
 }
 
+static size_t filter_find(const char *name);
+
 static size_t
 filter_of(const struct fact_decl *decl)
 {
+	if (decl->lookup != NULL)
+		return filter_find("directory");
 	for (size_t i = 0; filter_table[i] != NULL; i++)
 		for (const struct fact_decl *d = filter_table[i]->facts; d->name != NULL; d++)
 			if (d == decl)
@@ -270,6 +274,7 @@ call_of(struct facts *f, struct scope *s, enum fact_scope scope, size_t rcpt, si
 		.questions = &s->questions,
 		.arena = s->arena,
 		.facts = f,
+		.rcpt = scope == SCOPE_RECIPIENT ? rcpt : SIZE_MAX,
 		.most = COST_CHEAP, /* of hooks; get() says its own */
 	};
 	if (scope >= SCOPE_MAIL) {
@@ -493,13 +498,20 @@ facts_read(struct facts *f, const char *name, struct slice arg, size_t rcpt,
 {
 	struct fact_ref ref = {.decl = decl_find(name), .arg = arg};
 	must(ref.decl != NULL);
+	return facts_read_use(f, &ref, rcpt, most, value_out);
+}
+
+enum fact_state
+facts_read_use(struct facts *f, const struct fact_ref *ref, size_t rcpt, enum fact_cost most,
+	struct value *value_out)
+{
 	size_t index = SIZE_MAX;
 	for (size_t i = 0; i < policy_facts(f->policy) && index == SIZE_MAX; i++) {
 		const struct fact_ref *use = policy_fact(f->policy, i);
-		if (same_use(use->decl, use->arg, ref.decl, arg))
+		if (same_use(use->decl, use->arg, ref->decl, ref->arg))
 			index = i;
 	}
-	return get(f, &ref, index, rcpt, most, value_out);
+	return get(f, ref, index, rcpt, most, value_out);
 }
 
 static size_t
@@ -510,6 +522,24 @@ filter_find(const char *name)
 		i++;
 	must(filter_table[i] != NULL);
 	return i;
+}
+
+const struct append_plan *
+facts_append(struct facts *f, struct slice text, struct slice html)
+{
+	must(f->stage == STAGE_BODY);
+	scope_open(&f->of_mail);
+	const struct question *one = questions_append(&f->of_mail.questions, text, html);
+	return one->state == QUESTION_ANSWERED ? one->plan : NULL;
+}
+
+const struct scan_report *
+facts_scan(struct facts *f)
+{
+	if (!questions_has(&f->of_mail.questions, QUESTION_SCAN, SLICE_NONE, SLICE_NONE))
+		return NULL;
+	const struct question *one = questions_scan(&f->of_mail.questions);
+	return one->state == QUESTION_ANSWERED ? one->scan : NULL;
 }
 
 void *

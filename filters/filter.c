@@ -87,6 +87,27 @@ flt_lookup(struct flt_call *c, struct slice table, struct slice value)
 	return one->state == QUESTION_ANSWERED ? one : NULL;
 }
 
+enum fact_state
+flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, struct value *v)
+{
+	if (t->directory == NULL) {
+		enum pattern_result found = conf_table_look(t, value, c->arena);
+		if (found != PATTERN_GAVE_UP)
+			return flt_flag(v, found == PATTERN_YES);
+		return flt_failed(c, v, "table %.*s: an expression reached its limit",
+			SLICE_ARG(t->name));
+	}
+	const struct question *one = flt_lookup(c, t->name, value);
+	if (one == NULL)
+		return FACT_OPEN;
+	if (one->lookup == LOOKUP_FAILED)
+		return flt_failed(c, v, "table %.*s: %.*s", SLICE_ARG(t->name),
+			SLICE_ARG(one->lookup_text));
+	v->evidence = arena_printf(c->arena, "%.*s is%s in %.*s", SLICE_ARG(value),
+		one->lookup == LOOKUP_YES ? "" : " not", SLICE_ARG(t->name));
+	return flt_flag(v, one->lookup == LOOKUP_YES);
+}
+
 void
 flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,
 	struct slice theirs)

@@ -57,6 +57,7 @@ struct flt_call {
 	const struct flt_session *session;
 	const struct flt_mail *mail;           /* from STAGE_MAIL on */
 	const struct flt_recipient *recipient; /* from STAGE_RCPT on, for facts of that scope */
+	size_t rcpt;                           /* its number, for facts_read; else SIZE_MAX */
 	struct questions *questions;           /* of the fact's scope */
 	struct arena *arena;                   /* of the fact's scope: values live here */
 	void **state;        /* the filter's own, of the fact's scope; NULL at first */
@@ -99,6 +100,8 @@ extern const struct filter *const filter_table[];
  */
 const struct dns_answer *flt_dns(struct flt_call *c, struct slice name, enum dns_type type);
 const struct scan_report *flt_scan(struct flt_call *c);
+/* What the rules of the block ask of a scan, SCAN_WANT_...; 0: no scanner is needed. */
+unsigned flt_scan_wants(const struct policy *p);
 const struct question *flt_known(struct flt_call *c, struct slice recipient);
 const struct question *flt_engine(struct flt_call *c, struct slice engine, struct slice input);
 /* An operation on the state: TAKE, COUNT and SEEN are reservations (COST_RESERVE), GET is
@@ -107,6 +110,9 @@ const struct question *flt_engine(struct flt_call *c, struct slice engine, struc
 const struct state_answer *flt_state(struct flt_call *c, const struct state_op *op);
 /* Whether a table that a directory or database holds has this value; cheap. */
 const struct question *flt_lookup(struct flt_call *c, struct slice table, struct slice value);
+/* The flag: whether the table has it, one of items or of a directory. */
+enum fact_state
+flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, struct value *v);
 
 /* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
 void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,

@@ -48,6 +48,20 @@ verify(struct flt_call *c, struct value *v)
 	return flt_failed(c, v, "call-out: %.*s", SLICE_ARG(one->known_text));
 }
 
+/* Without its detail, else as it was written. */
+static enum fact_state
+in_table(struct flt_call *c, const struct conf_table *t, struct value *v)
+{
+	struct slice plain = canonical(c),
+		     whole = arena_lower(c->arena, c->recipient->address.text);
+	enum fact_state state = flt_table(c, t, plain, v);
+	if (state == FACT_KNOWN && !v->flag && !slice_eq(plain, whole))
+		state = flt_table(c, t, whole, v);
+	if (state == FACT_KNOWN && t->directory == NULL)
+		v->evidence = SLICE("recipients table");
+	return state;
+}
+
 static enum fact_state
 gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 {
@@ -59,12 +73,7 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 	}
 	switch (domain->recipients) {
 	case RECIPIENTS_ANY: v->evidence = SLICE("recipients any"); return flt_flag(v, true);
-	case RECIPIENTS_TABLE:
-		v->evidence = SLICE("recipients table");
-		return flt_flag(
-			v, conf_table_has(domain->table, canonical(c)) ||
-				   conf_table_has(domain->table,
-					   arena_lower(c->arena, c->recipient->address.text)));
+	case RECIPIENTS_TABLE: return in_table(c, domain->table, v);
 	case RECIPIENTS_VERIFY: break;
 	}
 	return verify(c, v);

@@ -55,7 +55,8 @@ compile_rule(struct compile *c, const struct rule *r)
 		.try_only = r->try_only,
 		.ends = action_ends(r->action) && !r->try_only,
 		.passes_postmaster = action_ends(r->action) && r->action != ACTION_ACCEPT &&
-				     !uses(p, root, "virus") && !uses(p, root, "rate"),
+				     !uses(p, root, "virus") && !uses(p, root, "rate") &&
+				     !uses(p, root, "quota"),
 	};
 }
 

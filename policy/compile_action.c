@@ -95,6 +95,29 @@ check_quarantine(struct compile *c, const struct rule *r)
 			SLICE_ARG(slice_first(r->text, 80)), QUARANTINE_NAME_MOST);
 }
 
+/* Mail that nobody judges again goes to servers that we know. */
+static void
+check_rcpt(struct compile *c, const struct rule *r)
+{
+	struct slice local, domain;
+	slice_cut(slice_from(r->text, slice_find_last(r->text, '@')), '@', &local, &domain);
+	if (conf_domain_find(c->conf, domain) == NULL)
+		conf_error(c->report, r->at,
+			"\"%s\" leads to \"%.*s\", which is none of the domains: add domain "
+			"\"%.*s\"",
+			action_text(r->action), SLICE_ARG(domain), SLICE_ARG(domain));
+}
+
+static void
+check_append(struct compile *c, const struct rule *r)
+{
+	if (c->policy->direction == INBOUND)
+		conf_error(c->report, r->at,
+			"\"append text\" is for outbound mail: what comes in is signed by "
+			"others "
+			"and stays as it is; write it into the block outbound { ... }");
+}
+
 void
 compile_action(struct compile *c, const struct rule *r)
 {
@@ -109,14 +132,16 @@ compile_action(struct compile *c, const struct rule *r)
 		break;
 	case ACTION_SIGN: check_sign(c, r); break;
 	case ACTION_QUARANTINE: check_quarantine(c, r); break;
+	case ACTION_REDIRECT:
+	case ACTION_COPY:
+	case ACTION_NOTIFY: check_rcpt(c, r); break;
+	case ACTION_APPEND: check_append(c, r); break;
 	/* the parser has checked these, or refuses them by name until they are there */
 	case ACTION_ACCEPT:
 	case ACTION_DISCARD:
 	case ACTION_HOLD:
 	case ACTION_ROUTE:
 	case ACTION_SEND_FROM:
-	case ACTION_REDIRECT:
-	case ACTION_COPY:
 	case ACTION_SCORE:
 	case ACTION_LOG:
 	case ACTION_COUNT: break;

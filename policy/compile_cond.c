@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "conf/habits.h"
 #include "conf/words.h"
 #include "policy/policy_priv.h"
 
@@ -58,6 +59,17 @@ known_names(const struct compile *c, const char **names)
 	return n;
 }
 
+/* A phrase of one word is another name: client.ip for client. */
+static const struct fact_decl *
+decl_by_name(const struct compile *c, struct slice name)
+{
+	for (size_t i = 0; c->decls[i] != NULL; i++)
+		if (slice_eq(name, slice_of(c->decls[i]->name)) ||
+			slice_eq(name, slice_of(c->decls[i]->phrase)))
+			return c->decls[i];
+	return NULL;
+}
+
 static void
 report_unknown(struct compile *c, const struct cond *cond, struct slice name)
 {
@@ -73,20 +85,16 @@ report_unknown(struct compile *c, const struct cond *cond, struct slice name)
 		conf_error(c->report, cond->at, "the fact \"%.*s\" %s", SLICE_ARG(name), later);
 		return;
 	}
+	/* `attachment name` for attachment.name */
+	struct slice dotted =
+		arena_printf(c->arena, "%.*s.%.*s", SLICE_ARG(name), SLICE_ARG(cond->arg.text));
 	struct slice hint = words_hint(name, names, known_names(c, names), c->arena);
+	if (cond->arg.kind == OPERAND_WORD && decl_by_name(c, dotted) != NULL)
+		hint = arena_printf(c->arena, " (write %.*s)", SLICE_ARG(dotted));
+	if (hint.n == 0)
+		hint = habit_of_fact(name, c->arena);
 	conf_error(c->report, cond->at, "there is no fact \"%.*s\"%.*s", SLICE_ARG(name),
 		SLICE_ARG(hint));
-}
-
-/* A phrase of one word is another name: client.ip for client. */
-static const struct fact_decl *
-decl_by_name(const struct compile *c, struct slice name)
-{
-	for (size_t i = 0; c->decls[i] != NULL; i++)
-		if (slice_eq(name, slice_of(c->decls[i]->name)) ||
-			slice_eq(name, slice_of(c->decls[i]->phrase)))
-			return c->decls[i];
-	return NULL;
 }
 
 /* A name of two words, "recipient known", which the parser takes for a fact and its argument.
@@ -157,12 +165,24 @@ check_pattern_arg(struct compile *c, const struct cond *cond, struct slice arg)
 {
 	const struct conf_pattern *pattern = map_get(c->conf->patterns, arg);
 	if (pattern == NULL) {
-		conf_error(c->report, cond->value.at, "there is no pattern \"%.*s\"",
-			SLICE_ARG(arg));
+		compile_no_pattern(c, cond->value.at, arg);
 		return false;
 	}
 	add_pattern(c, pattern);
 	return true;
+}
+
+/* `spf fail`, `recipient unknown`: a comparison without its word. */
+static struct slice
+missing_is(struct compile *c, const struct fact_decl *d, struct slice arg)
+{
+	if (slice_eq(arg, SLICE("unknown")) && strcmp(d->name, "recipient") == 0)
+		return SLICE(": write \"recipient is not known\"");
+	for (size_t i = 0; d->words != NULL && d->words[i] != NULL; i++)
+		if (slice_eq(arg, slice_of(d->words[i])))
+			return arena_printf(
+				c->arena, ": write \"%s is %s\"", d->name, d->words[i]);
+	return SLICE("");
 }
 
 /* kind: of what was written as the argument. */
@@ -170,17 +190,25 @@ static bool
 check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 	enum operand_kind kind, struct slice arg)
 {
+	if (d->arg == FACT_ARG_LIMIT) {
+		compile_limit_wanted(c, cond, d);
+		return false;
+	}
 	if (d->arg == FACT_ARG_NONE) {
 		if (kind == OPERAND_NONE)
 			return true;
-		conf_error(c->report, cond->at, "\"%s\" takes no argument", d->name);
+		conf_error(c->report, cond->at, "\"%s\" takes no argument%.*s", d->name,
+			SLICE_ARG(missing_is(c, d, arg)));
 		return false;
 	}
 	if (kind == OPERAND_NONE || (d->arg == FACT_ARG_STRING) != (kind == OPERAND_STRING)) {
-		conf_error(c->report, cond->at, "\"%s\" wants %s behind it", d->name,
-			d->arg == FACT_ARG_STRING ? "a text in double quotes"
-			: d->words == NULL        ? "the name of a pattern"
-						  : "a word");
+		const char *what = d->arg == FACT_ARG_STRING ? "a text in double quotes"
+				   : d->words == NULL        ? "the name of a pattern"
+							     : "a word";
+		conf_error(c->report, cond->at, "\"%s\" wants %s behind it%s", d->name, what,
+			d->words == NULL && d->arg == FACT_ARG_WORD
+				? ": declare pattern NAME /.../"
+				: "");
 		return false;
 	}
 	if (d->arg == FACT_ARG_STRING)
@@ -196,21 +224,24 @@ check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 	return false;
 }
 
-/* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`. */
+/* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`; those of
+ * `filter directory` for all look-ups, of `filter greylist` for greylisted. */
 static bool
 skips_failure(const struct compile *c, const struct fact_decl *d)
 {
-	struct slice name = slice_of(d->name);
+	struct slice name = d->lookup != NULL ? SLICE("directory") : slice_of(d->name);
 	struct slice stem = slice_first(name, slice_find(name, '.'));
 	stem = slice_first(stem, slice_find(stem, ' '));
+	if (slice_eq(stem, SLICE("greylisted")))
+		stem = SLICE("greylist");
 	const struct conf_filter *f = conf_filter_find(c->conf, arena_text(c->arena, stem));
 	if (f == NULL || f->on_failure == ON_FAILURE_DEFAULT)
 		return d->skip;
 	return f->on_failure == ON_FAILURE_SKIP;
 }
 
-static uint16_t
-add_fact(struct compile *c, const struct fact_decl *d, struct slice arg)
+uint16_t
+compile_add_fact(struct compile *c, const struct fact_decl *d, struct slice arg)
 {
 	struct policy *p = c->policy;
 	for (size_t i = 0; i < p->n_facts; i++)
@@ -241,6 +272,7 @@ element_type(enum fact_type t)
 	case FACT_LIST_DOMAIN: return FACT_DOMAIN;
 	case FACT_LIST_ADDRESS: return FACT_ADDRESS;
 	case FACT_LIST_NUMBER: return FACT_NUMBER;
+	case FACT_LIST_FLAG: return FACT_FLAG;
 	case FACT_FLAG:
 	case FACT_NUMBER:
 	case FACT_TEXT:
@@ -275,6 +307,8 @@ find_decl(struct compile *c, const struct cond *cond, struct slice name, struct 
 {
 	const struct fact_decl *d = NULL;
 	*phrase_out = false;
+	if (cond->limit != NULL && list.n == 0)
+		return compile_limit(c, cond, arg);
 	if (list.n == 0)
 		d = decl_by_phrase(c, cond, arg);
 	if (d != NULL) {
@@ -321,6 +355,21 @@ check_list(struct compile *c, const struct cond *cond, const struct fact_decl *d
 	return true;
 }
 
+/* What stands behind the fact: swallowed by its phrase, looked up elsewhere, or held against
+ * it.
+ */
+static bool
+compile_operand(
+	struct compile *c, const struct cond *cond, bool phrase, bool in_any, struct test *t)
+{
+	const struct conf_table *table = compile_lookup_table(c, cond, t);
+	if (phrase)
+		return phrase_match(c, cond, t);
+	if (table != NULL)
+		return compile_lookup(c, cond, table, in_any, t);
+	return compile_match(c, cond, t);
+}
+
 static uint16_t
 compile_test(struct compile *c, const struct cond *cond, struct place at)
 {
@@ -339,8 +388,10 @@ compile_test(struct compile *c, const struct cond *cond, struct place at)
 		.fact = POLICY_NONE,
 	};
 	if (d != &score_decl)
-		t.fact = add_fact(c, d, arg);
-	if (phrase ? !phrase_match(c, cond, &t) : !compile_match(c, cond, &t))
+		t.fact = compile_add_fact(c, d, arg);
+	if (cond->limit != NULL)
+		t.match.kind = MATCH_FLAG;
+	else if (!compile_operand(c, cond, phrase, at.list.n != 0, &t))
 		return POLICY_NONE;
 	struct policy *p = c->policy;
 	p->tests = compile_room(c, p->tests, p->n_tests, &p->room_tests, sizeof(*p->tests));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "conf/habits.h"
 #include "conf/words.h"
 #include "policy/policy_priv.h"
 
@@ -58,11 +59,14 @@ address_text(struct compile *c, const struct operand *v, struct slice *out)
 	}
 	size_t at = slice_find_last(v->text, '@');
 	struct slice local = slice_first(v->text, at), domain = slice_from(v->text, at + 1);
-	if (at == v->text.n || domain.n == 0 || slice_has(v->text, '*')) {
+	bool several = slice_has(local, ',') && local.p[0] != '"';
+	if (at == v->text.n || domain.n == 0 || slice_has(v->text, '*') || several) {
 		conf_error(c->report, v->at,
 			"\"%.*s\" is no address: \"user@domain\", \"@domain\" or \"<>\"%s",
 			SLICE_ARG(v->text),
-			slice_has(v->text, '*') ? " (\"matches\" has wildcards)" : "");
+			slice_has(v->text, '*') ? " (\"matches\" has wildcards)"
+			: several               ? " (several stand in { })"
+						: "");
 		return false;
 	}
 	if (domain.p[0] != '[' && !domain_to_ascii(domain, c->arena, &domain)) {
@@ -145,9 +149,8 @@ network(struct compile *c, struct conf_at at, struct slice text, struct ip_net *
 {
 	if (ip_net_parse(text, out))
 		return true;
-	conf_error(c->report, at,
-		"\"%.*s\" is no address and no network (bits behind the prefix are 0)",
-		SLICE_ARG(text));
+	conf_error(c->report, at, "\"%.*s\" is no address and no network%.*s", SLICE_ARG(text),
+		SLICE_ARG(habit_of_net(text, c->arena)));
 	return false;
 }
 
@@ -172,16 +175,23 @@ static bool
 match_network_table(struct compile *c, const struct cond *cond, const struct conf_table *table,
 	struct test *t)
 {
-	t->match.kind = MATCH_NETWORK;
-	t->match.nets = arena_array(c->arena, table->n_items, sizeof(*t->match.nets));
-	t->match.n = table->n_items;
-	bool ok = true;
-	for (size_t i = 0; i < table->n_items && ok; i++)
-		ok = network(c, cond->value.at, table->items[i], &t->match.nets[i]);
-	return ok;
+	struct slice other;
+	struct ip_net unused;
+	t->match.kind = MATCH_TABLE;
+	t->match.table = table;
+	return conf_table_is_networks(table, &other) ||
+	       network(c, cond->value.at, other, &unused);
 }
 
 /* --- operators */
+
+void
+compile_no_pattern(struct compile *c, struct conf_at at, struct slice name)
+{
+	bool table = map_get(c->conf->tables, name) != NULL;
+	conf_error(c->report, at, "there is no pattern \"%.*s\"%s", SLICE_ARG(name),
+		table ? ": it is a table, and tables go with \"in\"" : "");
+}
 
 static bool
 report_no_table(struct compile *c, const struct operand *v)
@@ -193,6 +203,9 @@ report_no_table(struct compile *c, const struct operand *v)
 	for (size_t i = 0; n < 100 && map_at(c->conf->tables, i, &key, &value); i++)
 		names[n++] = arena_text(c->arena, key);
 	struct slice hint = words_hint(v->text, names, n, c->arena);
+	if (map_get(c->conf->patterns, v->text) != NULL)
+		hint = SLICE(": it is a pattern, and patterns go with \"matches\" and \"body "
+			     "contains\"");
 	conf_error(c->report, v->at, "there is no table \"%.*s\"%.*s", SLICE_ARG(v->text),
 		SLICE_ARG(hint));
 	return false;
@@ -237,10 +250,23 @@ match_in(struct compile *c, const struct cond *cond, struct test *t)
 		return match_named(c, cond, t);
 	if (!set)
 		return fail_expected(c, v->at, cond,
-			t->type == FACT_WORD
-				? "a set of words, { a, b }"
+			t->type == FACT_WORD ? "a set of words, { a, b }"
+			: slice_has(v->text, '*')
+				? "a table or a set, { \"a\", \"b\" } (one wildcard "
+				  "goes with \"matches\")"
 				: "a table, \"domains\" or a set, { \"a\", \"b\" }");
 	return match_texts(c, cond, t);
+}
+
+/* `is "*.exe"` is right and means nothing that anybody wants. */
+static void
+warn_wildcard(struct compile *c, const struct test *t, const struct operand *v)
+{
+	if (t->type == FACT_TEXT && v->kind == OPERAND_STRING && slice_has(v->text, '*'))
+		conf_warn(c->report, v->at,
+			"\"%.*s\" is compared as it stands, with its *: wildcards go with "
+			"\"matches\"",
+			SLICE_ARG(slice_first(v->text, 80)));
 }
 
 static bool
@@ -249,6 +275,14 @@ match_is(struct compile *c, const struct cond *cond, struct test *t)
 	const struct operand *v = &cond->value;
 	if (v->kind == OPERAND_SET)
 		return fail_expected(c, v->at, cond, "one value (\"in\" takes a set)");
+	if (v->kind == OPERAND_WORD && t->type != FACT_WORD &&
+		(slice_eq(v->text, SLICE("domains")) ||
+			map_get(c->conf->tables, v->text) != NULL))
+		return fail_expected(c, v->at, cond, "one value (\"in\" takes a table)");
+	if (v->kind == OPERAND_WORD && slice_eq(v->text, SLICE("unknown")) &&
+		(t->type == FACT_TEXT || t->type == FACT_DOMAIN))
+		return fail_expected(c, v->at, cond, "\"\" for what is unknown");
+	warn_wildcard(c, t, v);
 	if (t->type != FACT_IP)
 		return match_texts(c, cond, t);
 	struct ip ip;
@@ -268,8 +302,14 @@ match_pattern(struct compile *c, const struct cond *cond, struct test *t)
 	const struct operand *v = &cond->value;
 	const struct conf_pattern *pattern = map_get(c->conf->patterns, v->text);
 	if (pattern == NULL) {
-		conf_error(
-			c->report, v->at, "there is no pattern \"%.*s\"", SLICE_ARG(v->text));
+		compile_no_pattern(c, v->at, v->text);
+		return false;
+	}
+	if (pattern->check == PATTERN_WORDS) {
+		conf_error(c->report, v->at,
+			"the pattern \"%.*s\" is a list of words, which is there for \"body "
+			"contains\" only: write an expression, as in /\\b(?:one|two)\\b/i",
+			SLICE_ARG(v->text));
 		return false;
 	}
 	if (pattern->check != PATTERN_PLAIN) {
@@ -298,6 +338,11 @@ match_glob(struct compile *c, const struct cond *cond, struct test *t)
 	if (v->kind != OPERAND_STRING)
 		return fail_expected(c, v->at, cond, "a text in double quotes, or a pattern");
 	const char *why;
+	if (t->type == FACT_DOMAIN && slice_has(v->text, '@'))
+		conf_warn(c->report, v->at,
+			"\"%.*s\" matches no domain, which has no @: take what stands behind "
+			"it",
+			SLICE_ARG(slice_first(v->text, 80)));
 	t->match.kind = MATCH_GLOB;
 	t->match.glob = glob_compile(v->text, c->arena, &why);
 	if (t->match.glob != NULL)
@@ -320,6 +365,7 @@ match_contains(struct compile *c, const struct cond *cond, struct test *t)
 	for (size_t i = 0; i < n; i++) {
 		if (items[i].kind != OPERAND_STRING || items[i].text.n == 0)
 			return fail_expected(c, items[i].at, cond, "a text in double quotes");
+		warn_wildcard(c, t, &items[i]);
 		t->match.texts[i] = arena_lower(c->arena, items[i].text);
 	}
 	return true;
@@ -331,6 +377,13 @@ match_number(struct compile *c, const struct cond *cond, struct test *t)
 	const struct operand *v = &cond->value;
 	if (v->kind != OPERAND_NUMBER)
 		return fail_expected(c, v->at, cond, "a number");
+	/* No fact is a time so far: 25m for 25M would be 1,500,000. */
+	if (v->unit == 'd') {
+		conf_error(c->report, v->at,
+			"\"%.*s\" is no time, and this is one: sizes are written as 25M",
+			SLICE_ARG(cond->fact));
+		return false;
+	}
 	t->match = (struct match){.kind = MATCH_NUMBER, .op = cond->op, .number = v->number};
 	return true;
 }
@@ -351,7 +404,8 @@ operators_of(enum fact_type t)
 	case FACT_LIST_TEXT:
 	case FACT_LIST_DOMAIN:
 	case FACT_LIST_ADDRESS:
-	case FACT_LIST_NUMBER: break;
+	case FACT_LIST_NUMBER:
+	case FACT_LIST_FLAG: break;
 	}
 	return "is, in, matches, contains";
 }

@@ -31,7 +31,7 @@ add_escaped(struct buf *out, struct slice s)
 static void
 add_one(struct buf *out, enum fact_type type, const struct value *v)
 {
-	if (type == FACT_FLAG)
+	if (type == FACT_FLAG || type == FACT_LIST_FLAG)
 		buf_add_text(out, v->flag ? "yes" : "no");
 	else if (type == FACT_NUMBER || type == FACT_LIST_NUMBER)
 		buf_printf(out, "%.15g", v->number);
@@ -134,6 +134,47 @@ policy_explain_facts(const struct policy *p, const struct rule *rule, struct fac
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (p->rules[i].rule == rule)
 			add_facts(&out, p, i, source, "", ", ", a);
+	struct slice text = arena_slice(a, buf_slice(&out));
+	buf_fini(&out);
+	return text;
+}
+
+/* False: it does not fit any more. */
+static bool
+add_known(struct buf *out, const struct policy *p, uint16_t fact, struct fact_source source)
+{
+	struct value v = {0};
+	struct buf line;
+	enum fact_state state = source.get(source.arg, &p->facts[fact], COST_FREE, &v);
+	if (state != FACT_KNOWN && state != FACT_FAILED && v.n_items == 0)
+		return true;
+	buf_init(&line, LINE_MOST);
+	add_fact(&line, p, fact, source);
+	struct slice bytes = buf_slice(&line);
+	bool fits = buf_left(out) > bytes.n;
+	if (fits) {
+		buf_add(out, bytes);
+		buf_add_byte(out, '\n');
+	}
+	buf_fini(&line);
+	return fits;
+}
+
+struct slice
+policy_explain_known(const struct policy *p, const struct rule *rule, struct fact_source source,
+	size_t most, struct arena *a)
+{
+	bool *first = arena_array(a, p->n_facts, sizeof(*first));
+	bool fits = true;
+	struct buf out;
+	buf_init(&out, most);
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].rule == rule)
+			mark_facts(p, p->rules[i].root, first);
+	for (unsigned round = 0; round < 2; round++)
+		for (size_t i = 0; i < p->n_facts && fits; i++)
+			if (first[i] == (round == 0))
+				fits = add_known(&out, p, (uint16_t)i, source);
 	struct slice text = arena_slice(a, buf_slice(&out));
 	buf_fini(&out);
 	return text;

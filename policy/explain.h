@@ -18,5 +18,11 @@ struct slice policy_explain(const struct policy *p, const struct verdict *v,
 /* The facts of one rule in a line: spf=fail, dnsbl "zen.example"=yes. */
 struct slice policy_explain_facts(const struct policy *p, const struct rule *rule,
 	struct fact_source source, struct arena *a);
+/*
+ * A line for each fact of the policy that is known, failed, or known in part; first those of
+ * `rule` (NULL: none). Whole lines, as many as `most` bytes take.
+ */
+struct slice policy_explain_known(const struct policy *p, const struct rule *rule,
+	struct fact_source source, size_t most, struct arena *a);
 
 #endif

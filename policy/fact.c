@@ -30,6 +30,7 @@ fact_type_text(enum fact_type t)
 	case FACT_LIST_DOMAIN: return "list of domains";
 	case FACT_LIST_ADDRESS: return "list of addresses";
 	case FACT_LIST_NUMBER: return "list of numbers";
+	case FACT_LIST_FLAG: return "list of flags";
 	}
 	must(false && "a type");
 	return "";

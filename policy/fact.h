@@ -45,9 +45,13 @@ enum fact_type {
 	FACT_LIST_DOMAIN,
 	FACT_LIST_ADDRESS,
 	FACT_LIST_NUMBER,
+	FACT_LIST_FLAG,
 };
 
-enum fact_arg { FACT_ARG_NONE, FACT_ARG_STRING, FACT_ARG_WORD };
+/* LIMIT: "user > 200/hour" (conf/limit.h), which the parser has read. */
+enum fact_arg { FACT_ARG_NONE, FACT_ARG_STRING, FACT_ARG_WORD, FACT_ARG_LIMIT };
+
+struct fact_lookup;
 
 struct fact_decl {
 	const char *name;   /* "client.name", "dnsbl" */
@@ -58,8 +62,9 @@ struct fact_decl {
 	enum fact_scope scope;
 	enum fact_stage stage;
 	enum fact_cost cost;
-	bool skip;        /* on failure skip is its default (dnsbl) */
-	const char *text; /* one sentence of documentation */
+	bool skip;                        /* on failure skip is its default (dnsbl) */
+	const char *text;                 /* one sentence of documentation */
+	const struct fact_lookup *lookup; /* policy made it of another; NULL: a filter's own */
 };
 
 struct value {
@@ -77,6 +82,13 @@ struct fact_ref {
 	const struct fact_decl *decl;
 	struct slice arg;
 	unsigned index; /* its place in the policy's list of distinct uses */
+};
+
+/* `FACT in T` where a directory or database holds T: whether values of the fact are in it. */
+struct fact_lookup {
+	struct fact_ref of;
+	struct slice table;
+	bool every; /* of a list: all of its elements */
 };
 
 enum fact_state {

@@ -119,22 +119,26 @@ match_addresses(const struct policy *p, const struct match *m, struct slice v)
 	return false;
 }
 
-static bool
-match_address_table(const struct policy *p, const struct conf_table *table, struct slice v)
+/* As written, and where it is ours without its detail. */
+static enum pattern_result
+match_address_table(const struct policy *p, const struct conf_table *table, struct slice v,
+	struct arena *scratch)
 {
 	char text[ADDRESS_ROOM];
-	if (conf_table_has(table, v))
-		return true;
+	enum pattern_result first = conf_table_look(table, v, scratch);
 	struct parts have = split(v);
 	struct slice plain = without_detail(conf_domain_find(p->conf, have.domain), have.local);
-	if (plain.n == have.local.n || plain.n + 1 + have.domain.n > sizeof(text))
-		return false;
+	if (first == PATTERN_YES || plain.n == have.local.n ||
+		plain.n + 1 + have.domain.n > sizeof(text))
+		return first;
 	if (plain.n != 0)
 		memcpy(text, plain.p, plain.n);
 	text[plain.n] = '@';
 	if (have.domain.n != 0)
 		memcpy(text + plain.n + 1, have.domain.p, have.domain.n);
-	return conf_table_has(table, (struct slice){text, plain.n + 1 + have.domain.n});
+	struct slice without = {text, plain.n + 1 + have.domain.n};
+	enum pattern_result second = conf_table_look(table, without, scratch);
+	return second == PATTERN_NO ? first : second;
 }
 
 static bool
@@ -162,9 +166,9 @@ matches(const struct policy *p, const struct match *m, const struct value *v)
 	case MATCH_NETWORK: return match_networks(m, v->text);
 	case MATCH_OWN_DOMAIN:
 		return v->text.n != 0 && conf_domain_find(p->conf, v->text) != NULL;
-	case MATCH_TABLE: return conf_table_has(m->table, v->text);
 	case MATCH_PART: return match_parts(m, v->text);
 	case MATCH_GLOB: return glob_match(m->glob, v->text);
+	case MATCH_TABLE:
 	case MATCH_PATTERN: break;
 	}
 	return false;
@@ -176,7 +180,8 @@ match_value(const struct policy *p, const struct match *m, enum fact_type type,
 {
 	if (m->kind == MATCH_PATTERN)
 		return pattern_match(m->pattern, v->text, scratch);
-	if (m->kind == MATCH_TABLE && type == FACT_ADDRESS)
-		return match_address_table(p, m->table, v->text) ? PATTERN_YES : PATTERN_NO;
+	if (m->kind == MATCH_TABLE)
+		return type == FACT_ADDRESS ? match_address_table(p, m->table, v->text, scratch)
+					    : conf_table_look(m->table, v->text, scratch);
 	return matches(p, m, v) ? PATTERN_YES : PATTERN_NO;
 }

@@ -6,8 +6,8 @@
 #ifndef POLICY_POLICY_PRIV_H
 #define POLICY_POLICY_PRIV_H
 
-#include "policy/glob.h"
-#include "policy/pattern.h"
+#include "conf/glob.h"
+#include "conf/pattern.h"
 #include "policy/policy.h"
 
 enum {
@@ -74,7 +74,7 @@ struct policy_rule {
 	uint16_t root;
 	bool try_only;
 	bool ends;
-	bool passes_postmaster; /* a refusal that uses neither virus nor rate */
+	bool passes_postmaster; /* a refusal that uses neither virus nor a limit */
 };
 
 struct policy {
@@ -107,6 +107,23 @@ struct compile {
 uint16_t compile_cond(struct compile *c, const struct cond *cond);
 /* --- compile_match.c: the operand of a test, checked against its type. False: reported. */
 bool compile_match(struct compile *c, const struct cond *cond, struct test *test);
+/* Reports that there is none of this name. */
+void compile_no_pattern(struct compile *c, struct conf_at at, struct slice name);
+/* --- compile_cond.c: its place among the policy's uses of facts. */
+uint16_t compile_add_fact(struct compile *c, const struct fact_decl *d, struct slice arg);
+/* --- compile_lookup.c: the table of `FACT in T` where a directory has it, else NULL; and the
+ * test as one of a fact that is looked up. False: reported. */
+const struct conf_table *
+compile_lookup_table(const struct compile *c, const struct cond *cond, const struct test *t);
+bool compile_lookup(struct compile *c, const struct cond *cond, const struct conf_table *table,
+	bool in_any, struct test *t);
+/* --- compile_limits.c */
+/* The fact of a test of rate or quota, with its argument; NULL, reported: there is none. */
+const struct fact_decl *
+compile_limit(struct compile *c, const struct cond *cond, struct slice *arg_out);
+/* A fact of limits that was not written as one. */
+void
+compile_limit_wanted(struct compile *c, const struct cond *cond, const struct fact_decl *d);
 /* --- compile_action.c: reports what is wrong with a rule's text. */
 void compile_action(struct compile *c, const struct rule *r);
 /* --- compile.c: room for one more; grows by doubling inside the arena. */
@@ -117,6 +134,24 @@ fact_type_is_list(enum fact_type t)
 {
 	return t >= FACT_LIST_TEXT;
 }
+
+/* --- never.c */
+/* The later one holds of a rule, whose condition may be closed in one way and in another. */
+enum never_why {
+	NEVER_NO,
+	NEVER_CONTRADICTS,    /* its tests of one fact exclude each other */
+	NEVER_DECIDED,        /* an earlier rule decides before it */
+	NEVER_BUT_POSTMASTER, /* the same, but that rule does not hold for postmaster@ */
+};
+struct never {
+	enum never_why why;
+	const struct test *test; /* CONTRADICTS: one of them */
+	const struct rule *by;
+	/* of an effect: what refuses or drops each mail that it would be done to, or NULL */
+	const struct rule *refused;
+};
+/* Of each rule; sound, not complete: what it calls unreachable never decides and never acts. */
+const struct never *policy_never(const struct policy *p, struct arena *a);
 
 /* --- match.c */
 enum pattern_result match_value(const struct policy *p, const struct match *m,

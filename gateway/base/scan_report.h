@@ -12,6 +12,15 @@
 
 enum { SCAN_ATTACHMENTS_MOST = 1000, SCAN_NAME_MOST = 255, SCAN_PATTERNS_MOST = 64 };
 
+/* What is asked of a scan. No more is done than that. */
+enum {
+	SCAN_WANT_VIRUS = 1,
+	SCAN_WANT_ATTACHMENTS = 2, /* and whether something is encrypted */
+	SCAN_WANT_PATTERNS = 4,    /* and whether some text could not be read */
+	SCAN_WANT_HASHES = 8,      /* of attachments, which are then looked at */
+	SCAN_WANT_ALL = 15
+};
+
 enum scan_status {
 	SCAN_CLEAN,
 	SCAN_INFECTED,

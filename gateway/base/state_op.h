@@ -51,6 +51,9 @@ struct state_op {
 	uint64_t span_ms; /* TAKE: 1 s to 366 d */
 	enum state_period period;
 	uint64_t n; /* 1 to limit; more is refused by the limit itself */
+	/* GIVE: the answer's at_ms, so that what was taken of an earlier period, or has run out
+	 * of its bucket since, is not given back again. 0: not known, taken just now. */
+	uint64_t taken_ms;
 	/* SEEN, PASS */
 	struct slice passer; /* a second key, of the network alone; empty: none */
 	uint64_t passes;     /* SEEN: it may pass at once when its passer has passed so often */
@@ -69,6 +72,7 @@ struct state_answer {
 	uint64_t
 		wait_ms; /* not yes: when it would be (TAKE, COUNT, SEEN); GET: until it goes */
 	uint64_t count;  /* TAKE, COUNT: in use now, this one included where it was taken */
+	uint64_t at_ms;  /* TAKE, COUNT: when, by the keeper's clock: for GIVE */
 	struct slice value;
 };
 

@@ -10,7 +10,7 @@
 #include "main/answers_file.h"
 #include "main/runner.h"
 
-enum { ARENA_MOST = 64 << 20, ASK_DNS_MS = 8000 };
+enum { ARENA_MOST = 64 << 20, ASK_DNS_MS = 8000, DAY_MS = 24 * 3600 * 1000 };
 
 struct answers {
 	struct answers_config config;
@@ -20,7 +20,7 @@ struct answers {
 	struct dns *dns;
 	struct runner *runner;
 	struct slice mail;
-	unsigned waiting, asked;
+	unsigned waiting, asked, state_asked;
 };
 
 struct ask {
@@ -96,6 +96,38 @@ ask_dns(struct answers *a, struct questions *scope, struct question *q)
 	dns_ask(a->dns, q->name, q->type, 0, ASK_DNS_MS, on_dns, ask);
 }
 
+/* Nothing is asked or changed: as the caller was told, all is free or all is used up. */
+static void
+answer_state(struct answers *a, struct questions *scope, struct question *q)
+{
+	const struct state_op *op = &q->op;
+	struct state_answer answer = {.status = STATE_OK, .yes = !a->config.state_used};
+	a->state_asked++;
+	if (!answer.yes)
+		answer.wait_ms = op->kind == STATE_SEEN   ? op->delay_ms
+				 : op->kind == STATE_TAKE ? op->span_ms / op->limit
+							  : DAY_MS;
+	answer.count = answer.yes ? 1 : op->limit;
+	question_answer_state(scope, q, &answer);
+}
+
+/* As the caller says; else nobody knows. The last word about a value counts. */
+static void
+answer_lookup(struct answers *a, struct questions *scope, struct question *q)
+{
+	enum lookup_answer found = LOOKUP_FAILED;
+	for (size_t i = 0; i < a->config.n_lookups; i++) {
+		const struct answers_lookup *l = &a->config.lookups[i];
+		if (slice_eq(q->name, slice_of(l->table)) &&
+			slice_eq_nocase(q->input, slice_of(l->value)))
+			found = l->found ? LOOKUP_YES : LOOKUP_NO;
+	}
+	struct slice why = arena_printf(scope->arena,
+		"nobody was asked; say --lookup %.*s \"%.*s\" yes or no", SLICE_ARG(q->name),
+		SLICE_ARG(q->input));
+	question_answer_lookup(scope, q, found, found == LOOKUP_FAILED ? why : SLICE_NONE);
+}
+
 void
 answers_mail(struct answers *a, struct slice mail)
 {
@@ -119,19 +151,18 @@ answers_give(struct answers *a, struct facts *f)
 				scope, q, a->config.known, slice_of(a->config.known_text));
 			break;
 		case QUESTION_SCAN: question_answer_scan(scope, q, &a->config.scan); break;
+		case QUESTION_APPEND: /* explain decides, and puts nothing under a mail */
+			question_answer_append(scope, q,
+				&(struct append_plan){
+					.status = APPEND_NOT, .why = SLICE("not asked")});
+			break;
 		case QUESTION_ENGINE:
 			question_answer_engine(scope, q,
 				runner_run(
 					a->runner, q->name, q->input, a->mail, scope->arena));
 			break;
-		case QUESTION_STATE:
-			question_answer_state(
-				scope, q, &(struct state_answer){.status = STATE_FAILED});
-			break;
-		case QUESTION_LOOKUP:
-			question_answer_lookup(
-				scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
-			break;
+		case QUESTION_STATE: answer_state(a, scope, q); break;
+		case QUESTION_LOOKUP: answer_lookup(a, scope, q); break;
 		}
 	}
 	if (a->waiting != 0)
@@ -160,4 +191,10 @@ unsigned
 answers_dns_count(const struct answers *a)
 {
 	return a->asked;
+}
+
+bool
+answers_state_assumed(const struct answers *a)
+{
+	return a->state_asked != 0;
 }

@@ -18,12 +18,21 @@
 
 struct answers;
 
+/* --lookup TABLE VALUE yes|no */
+struct answers_lookup {
+	const char *table, *value;
+	bool found;
+};
+
 struct answers_config {
 	const struct conf *conf; /* its resolver, where dns_file is NULL */
 	const char *dns_file;
 	enum known_answer known;
 	const char *known_text;
 	struct scan_report scan;
+	const struct answers_lookup *lookups; /* directories are not asked; borrowed */
+	size_t n_lookups;
+	bool state_used; /* all limits are used up and no sender is known; else the opposite */
 };
 
 /* NULL and err: a file that is not right, a resolver that cannot be used. config is copied. */
@@ -36,5 +45,7 @@ bool answers_give(struct answers *a, struct facts *f);
 /* The same for questions to the DNS that stand in a scope of the caller's. */
 bool answers_dns(struct answers *a, struct questions *scope);
 unsigned answers_dns_count(const struct answers *a);
+/* A limit or the greylist was asked for. */
+bool answers_state_assumed(const struct answers *a);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/must.h"
 #include "io/child.h"
 #include "main/kinds.h"
+#include "session/notify.h"
 #include "session/refusals.h"
 
 enum { BACKOFF_FIRST_MS = 250, BACKOFF_MOST_MS = 30 * 1000, STABLE_MS = 10 * 1000 };
@@ -43,6 +44,7 @@ struct family {
 	const char *programs;
 	struct account *account;
 	struct refusals *refusals;
+	struct notices *notices;
 	struct member_list members;
 	struct generation *current; /* older ones behind it */
 	unsigned generations;
@@ -58,13 +60,15 @@ family_new(struct loop *l, const char *programs, struct err *err)
 {
 	struct account *account = account_new(err);
 	struct refusals *refusals = account != NULL ? refusals_new(err) : NULL;
-	if (refusals == NULL)
+	struct notices *notices = refusals != NULL ? notices_new(err) : NULL;
+	if (notices == NULL)
 		return NULL;
 	struct family *f = MEM_NEW(struct family);
 	f->loop = l;
 	f->programs = programs;
 	f->account = account;
 	f->refusals = refusals;
+	f->notices = notices;
 	TAILQ_INIT(&f->members);
 	return f;
 }
@@ -73,6 +77,12 @@ const struct generation *
 family_generation(const struct family *f)
 {
 	return f->current;
+}
+
+void
+family_files_seen(struct family *f)
+{
+	generation_files_seen(f->current);
 }
 
 static void
@@ -175,7 +185,7 @@ connect_pair(struct member *session, struct member *server)
 /*
  * Who asks whom: a session has one channel to each kind of server of its generation (of several
  * of a kind, one to each) and to the keeper, which serves all generations; the keeper asks the
- * newest generation's delivery processes and signer.
+ * newest generation's delivery processes, signer and scanner.
  */
 static bool
 asks(const struct member *m, const struct member *o)
@@ -184,7 +194,8 @@ asks(const struct member *m, const struct member *o)
 		return o->kind == PROCESS_KEEPER ||
 		       (o->kind != PROCESS_SESSION && o->generation == m->generation);
 	return m->kind == PROCESS_KEEPER && o->generation == m->generation &&
-	       (o->kind == PROCESS_DELIVERY || o->kind == PROCESS_SIGNER);
+	       (o->kind == PROCESS_DELIVERY || o->kind == PROCESS_SIGNER ||
+		       o->kind == PROCESS_SCANNER);
 }
 
 static void
@@ -233,6 +244,7 @@ member_start(struct member *m)
 		.control_fd = fds[1],
 		.account = m->family->account,
 		.refusals = m->family->refusals,
+		.notices = m->family->notices,
 		.programs = m->family->programs};
 	m->pid = kind_fork(m->kind, &start, &err);
 	close(fds[1]);

@@ -15,6 +15,7 @@ struct kind_start {
 	int control_fd;
 	struct account *account;
 	struct refusals *refusals;
+	struct notices *notices;
 	const char *programs;
 };
 

@@ -28,11 +28,16 @@ static const struct {
 		"world "
 		"sees it",
 		tool_doctor},
+	{"limits", "[list | reset] ...      what limits and the greylist hold", tool_limits},
 	{"queue",
 		"[list | show | why | body | hold | release | retry | expire | drop] ...   "
 		"what "
 		"waits",
 		tool_queue},
+	{"quarantine",
+		"[list | show | release | forward | delete | learn] ...   what was held for a "
+		"person",
+		tool_quarantine},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -2,8 +2,9 @@
  * `postern explain`: one mail through the rules, stage by stage as a session would judge it,
  * and why: each rule with what its condition came to, each fact with its evidence, the
  * decision. The DNS is asked live, or answered from a file. Nothing is sent; call-outs and
- * scans are answered as
- * --known and --scan say, and fail otherwise.
+ * scans are answered as --known and --scan say, and fail otherwise. Limits and the greylist are
+ * not asked, since that would count the mail: none is used up and the sender is known, or as
+ * --state says.
  */
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #include "policy/explain.h"
 #include "session/bounces.h"
 
-enum { RECIPIENTS_MOST = 100, MAIL_ARENA = 16 << 20, ROUNDS_MOST = 1000 };
+enum { RECIPIENTS_MOST = 100, LOOKUPS_MOST = 200, MAIL_ARENA = 16 << 20, ROUNDS_MOST = 1000 };
 
 struct explain {
 	const struct tool *tool;
@@ -33,9 +34,11 @@ struct explain {
 	struct flt_recipient recipients[RECIPIENTS_MOST];
 	struct message message;
 	/* of the command line */
-	const char *path, *dns, *known, *scan, *client, *helo, *from, *user;
+	const char *path, *dns, *known, *scan, *state, *client, *helo, *from, *user;
 	const char *to[RECIPIENTS_MOST];
 	size_t n_to;
+	struct answers_lookup lookups[LOOKUPS_MOST];
+	size_t n_lookups;
 	bool outbound, tls;
 };
 
@@ -43,7 +46,8 @@ static const char usage[] =
 	"explain [--inbound | --outbound] --client ADDRESS [--helo NAME] [--tls] [--user "
 	"NAME]\n"
 	"           [--from ADDRESS] --to ADDRESS ... [--dns FILE] [--known yes | no]\n"
-	"           [--scan clean | VIRUS] FILE";
+	"           [--scan clean | VIRUS] [--lookup TABLE VALUE yes | no ...]\n"
+	"           [--state free | used] FILE";
 
 /* The value of an option that takes one, or NULL. */
 static const char **
@@ -59,6 +63,7 @@ valued(struct explain *e, const char *name)
 		{"--dns", &e->dns},
 		{"--known", &e->known},
 		{"--scan", &e->scan},
+		{"--state", &e->state},
 	};
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (strcmp(options[i].name, name) == 0)
@@ -69,9 +74,32 @@ valued(struct explain *e, const char *name)
 }
 
 static bool
+is_yes_or_no(const char *word)
+{
+	return strcmp(word, "yes") == 0 || strcmp(word, "no") == 0;
+}
+
+/* --lookup and its three words, n of which are there. */
+static bool
+read_lookup(struct explain *e, int n, char *const words[])
+{
+	if (n < 4 || e->n_lookups == LOOKUPS_MOST || !is_yes_or_no(words[3]))
+		return false;
+	e->lookups[e->n_lookups++] =
+		(struct answers_lookup){words[1], words[2], strcmp(words[3], "yes") == 0};
+	return true;
+}
+
+static bool
 read_options(struct explain *e, int n, char *const words[])
 {
 	for (int i = 0; i < n; i++) {
+		if (strcmp(words[i], "--lookup") == 0) {
+			if (!read_lookup(e, n - i, &words[i]))
+				return false;
+			i += 3;
+			continue;
+		}
 		const char **place = valued(e, words[i]);
 		if (place != NULL && i + 1 < n)
 			*place = words[++i];
@@ -84,9 +112,10 @@ read_options(struct explain *e, int n, char *const words[])
 		else if (strcmp(words[i], "--inbound") != 0)
 			return false;
 	}
-	bool known =
-		e->known == NULL || strcmp(e->known, "yes") == 0 || strcmp(e->known, "no") == 0;
-	return e->path != NULL && e->client != NULL && e->n_to != 0 && known;
+	bool known = e->known == NULL || is_yes_or_no(e->known);
+	bool state = e->state == NULL || strcmp(e->state, "free") == 0 ||
+		     strcmp(e->state, "used") == 0;
+	return e->path != NULL && e->client != NULL && e->n_to != 0 && known && state;
 }
 
 static int
@@ -148,7 +177,7 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 		size_t rcpt;
 	} *at = arg;
 	(void)most;
-	return facts_read(at->facts, ref->decl->name, ref->arg, at->rcpt, COST_DEAR, v_out);
+	return facts_read_use(at->facts, ref, at->rcpt, COST_DEAR, v_out);
 }
 
 static void
@@ -255,12 +284,15 @@ open_answers(struct explain *e, struct err *err)
 		.dns_file = e->dns,
 		.known = KNOWN_FAILED,
 		.known_text = "nobody was asked; say --known yes or no",
+		.lookups = e->lookups,
+		.n_lookups = e->n_lookups,
 		.scan = {.status = SCAN_FAILED,
 			.why = SLICE("nothing was scanned; say --scan")}};
 	if (e->known != NULL) {
 		config.known = strcmp(e->known, "yes") == 0 ? KNOWN_YES : KNOWN_NO;
 		config.known_text = "as --known says";
 	}
+	config.state_used = e->state != NULL && strcmp(e->state, "used") == 0;
 	if (e->scan != NULL && strcmp(e->scan, "clean") == 0)
 		config.scan = (struct scan_report){.status = SCAN_CLEAN};
 	else if (e->scan != NULL)
@@ -290,6 +322,16 @@ explain(struct explain *e, struct err *err)
 			if (!judge_all(e, "data", false))
 				judge_body(e, text, listener_of(e->conf, e->direction));
 		}
+		if (answers_state_assumed(e->answers))
+			fprintf(e->tool->out, "%s\n",
+				e->state == NULL
+					? "assumed: no limit is used up and the sender is "
+					  "known; --state used says the opposite"
+				: strcmp(e->state, "free") == 0
+					? "as --state says: no limit is used up and the "
+					  "sender is known"
+					: "as --state says: every limit is used up and the "
+					  "sender is not known");
 		fprintf(e->tool->out, "DNS questions: %u\n", answers_dns_count(e->answers));
 		facts_mail_end(e->facts);
 		facts_free(&e->facts);

@@ -26,7 +26,7 @@ enum {
 	REPLY_TEXT_MOST = 4096, /* of a parcel, of a result */
 	RESULT_RCPTS_MOST = 1000,
 	RESULT_TEXT_BYTES = 16 * 1024, /* words of all recipients' replies */
-	PARCEL_LEAST = 14,             /* bytes of a parcel, at the least */
+	PARCEL_LEAST = 15,             /* bytes of a parcel, at the least */
 	/* The most that one parcel takes out of an arena: its recipients, its parts. */
 	PARCEL_ROOM = STORED_RCPTS_MOST * sizeof(struct stored_rcpt) +
 		      3 * RELAY_PARTS_MOST * sizeof(struct relay_part) + 64 * 1024,
@@ -159,6 +159,7 @@ put_take(struct ipc_out *o, const struct queue_take *t, int file, struct packed 
 		n_rcpts += p->mail.n_rcpts;
 		if (put_mail(o, &p->mail, err) < 0)
 			return -1;
+		ipc_put_bool(o, p->beside);
 		ipc_put_bool(o, p->refused);
 		if (p->refused)
 			relay_put_reply(o, &p->reply, REPLY_TEXT_MOST);
@@ -281,10 +282,11 @@ get_parcel(struct ipc_in *in, int file, struct pieces *seen, struct arena *a,
 	struct slice envelope = ipc_get_slice(in);
 	if (in->bad || !stored_mail_unpack(envelope, a, &p->mail) || p->mail.n_rcpts != n_rcpts)
 		return false;
+	p->beside = ipc_get_bool(in);
 	p->refused = ipc_get_bool(in);
 	if (p->refused)
 		relay_get_reply(in, a, &p->reply);
-	return !in->bad && (!p->refused || p->reply.code >= 400) &&
+	return !in->bad && (!p->refused || (p->reply.code >= 400 && !p->beside)) &&
 	       get_body(in, file, seen, a, &p->body);
 }
 
@@ -304,14 +306,16 @@ get_take(struct slice bytes, int file, struct arena *a, struct queue_take *t)
 		arena_room(a) < t->n * sizeof(*t->parcels))
 		return false;
 	t->parcels = arena_array(a, t->n, sizeof(*t->parcels));
+	bool own = false;
 	for (size_t i = 0; i < t->n; i++) {
 		if (!get_parcel(&in, file, &seen, a, &t->parcels[i]))
 			return false;
+		own = own || !t->parcels[i].beside;
 		n_rcpts += t->parcels[i].mail.n_rcpts;
 		if (n_rcpts > STORED_RCPTS_MOST)
 			return false;
 	}
-	return ipc_in_done(&in);
+	return own && ipc_in_done(&in);
 }
 
 /* A copy: what the other side may still do to its file changes nothing here. */

@@ -36,6 +36,12 @@ enum {
 struct queue_parcel {
 	struct stored_mail mail; /* kind, recipients, ...; `log` and `sender` of the mail */
 	struct relay_body body;  /* all file parts of one descriptor, that of the transaction */
+	/*
+	 * A mail beside the client's own (a copy, the journal's report, a notice): stored with
+	 * it before any of it is sent, withdrawn where the client's own is not taken. What
+	 * becomes of it is in no reply: it goes on when the client has its answer.
+	 */
+	bool beside;
 	bool refused; /* these recipients are refused by a rule, in the words of `reply`: if
 			 anybody else is served, they are told as the keeper tells of any
 			 failure */
@@ -69,8 +75,8 @@ int queue_take_pack(const struct queue_take *t, int file, struct ipc_out *out,
 /*
  * Everything in the arena (the payload is copied there). Takes the descriptors out of m:
  * *file_out is the caller's to close (-1: none), the bodies' file parts mean it. False: not a
- * transaction of ours: no parcel, no recipient, file parts without a file, ranges beyond 2^62,
- * or more than fits into the arena (QUEUE_TAKE_ARENA).
+ * transaction of ours: no parcel, none of the client's own, no recipient, file parts without a
+ * file, ranges beyond 2^62, or more than fits into the arena (QUEUE_TAKE_ARENA).
  */
 bool
 queue_take_unpack(struct ipc_msg *m, struct arena *a, struct queue_take *t_out, int *file_out);

@@ -8,6 +8,9 @@
  * A note is rewritten with each step of a mail, so it holds only recipients that have a
  * history, and neighbours with the same history share it: a mail to 10,000 recipients of one
  * site has a note of some hundred bytes.
+ *
+ * Version 2 of both has what a person in front of the quarantine wants to know; version 1, of
+ * the releases before, is read as a mail that was never scanned and nobody has touched.
  */
 #include "queue/stored.h"
 
@@ -18,13 +21,14 @@
 #include "smtp/line.h"
 
 enum {
-	MAIL_VERSION = 1,
-	NOTE_VERSION = 1,
+	MAIL_VERSION = 2,
+	NOTE_VERSION = 2,
 	RAW_MOST = 512, /* a path, quoted as it came */
 	DOMAIN_MOST = 256,
 	WORDS_MOST = 512, /* account, quarantine, reason */
 	AUTH_MOST = LINE_BYTES_MOST,
 	LOG_MOST = 64,     /* the mail's id in the log */
+	VIRUS_MOST = 255,  /* a signature's name */
 	HOST_MOST = 253,   /* a name of the DNS */
 	RCPT_LEAST = 13,   /* bytes of a recipient in the envelope, at the least */
 	RUN_LEAST = 4 + 46 /* bytes of a run in a note, at the least */
@@ -32,8 +36,9 @@ enum {
 
 /* Bytes of a run of one recipient at the most: fields of fixed size, words, host, IPv6. */
 enum { RUN_MOST = RUN_LEAST + STORED_WORDS_MOST + HOST_MOST + 16 };
-static_assert(
-	STORED_RCPTS_MOST * RUN_MOST + 16 <= CUSTODY_NOTE_MOST, "every note of a mail fits");
+enum { NOTE_HEAD_MOST = 64 + STORED_BY_MOST + VIRUS_MOST + STORED_HISTORY_MOST };
+static_assert(STORED_RCPTS_MOST * RUN_MOST + NOTE_HEAD_MOST <= CUSTODY_NOTE_MOST,
+	"every note of a mail fits");
 
 /* How an address is written: most are plain "local@domain", and only that is stored. */
 enum { ADDRESS_IS_UTF8 = 1, ADDRESS_IS_NULL = 2, ADDRESS_IS_PLAIN = 4, ADDRESS_FLAGS = 8 };
@@ -68,7 +73,7 @@ put_exact(struct ipc_out *o, struct slice s, size_t most)
 static void
 put_words(struct ipc_out *o, struct slice s, size_t most, bool lines)
 {
-	char clean[WORDS_MOST];
+	char clean[STORED_FACTS_MOST];
 	size_t n = s.n < most ? s.n : most;
 	must(most <= sizeof(clean));
 	while (n > 0 && n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
@@ -233,6 +238,9 @@ put_mail(struct ipc_out *o, const struct stored_mail *m)
 	put_exact(o, m->route, DELIVERY_ROUTE_MOST);
 	put_address(o, &m->sender);
 	put_mail_params(o, &m->params);
+	put_words(o, m->facts, STORED_FACTS_MOST, true);
+	ipc_put_u64(o, m->signatures);
+	put_words(o, m->virus, VIRUS_MOST, false);
 }
 
 int
@@ -251,7 +259,7 @@ stored_mail_pack(const struct stored_mail *m, struct buf *out)
 }
 
 static void
-get_mail(struct ipc_in *in, struct stored_mail *m)
+get_mail(struct ipc_in *in, unsigned version, struct stored_mail *m)
 {
 	m->kind = (enum stored_kind)ipc_get_enum(in, STORED_KINDS);
 	m->direction = (enum direction)ipc_get_enum(in, OUTBOUND + 1);
@@ -267,6 +275,19 @@ get_mail(struct ipc_in *in, struct stored_mail *m)
 	m->route = get_exact(in, DELIVERY_ROUTE_MOST);
 	get_address(in, &m->sender);
 	get_mail_params(in, &m->params);
+	if (version < 2)
+		return;
+	m->facts = get_words(in, STORED_FACTS_MOST, true);
+	m->signatures = ipc_get_u64(in);
+	m->virus = get_words(in, VIRUS_MOST, false);
+}
+
+/* 0: none that we can read. */
+static unsigned
+get_version(struct ipc_in *in, unsigned newest)
+{
+	unsigned version = ipc_get_u8(in);
+	return !in->bad && version <= newest ? version : 0;
 }
 
 bool
@@ -275,9 +296,10 @@ stored_mail_unpack(struct slice bytes, struct arena *a, struct stored_mail *m)
 	struct ipc_in in;
 	ipc_in_init(&in, bytes);
 	*m = (struct stored_mail){0};
-	if (ipc_get_u8(&in) != MAIL_VERSION)
+	unsigned version = get_version(&in, MAIL_VERSION);
+	if (version == 0)
 		return false;
-	get_mail(&in, m);
+	get_mail(&in, version, m);
 	size_t n = ipc_get_count(&in, STORED_RCPTS_MOST, RCPT_LEAST);
 	if (in.bad || n == 0)
 		return false;
@@ -425,6 +447,42 @@ put_runs(struct ipc_out *o, const struct stored_note *n)
 	return r.written;
 }
 
+/* Something of the mail itself is to be said. */
+static bool
+is_touched(const struct stored_note *n)
+{
+	return n->held || n->expire || n->by.n != 0 || n->by_ms != 0 || n->scanned != 0 ||
+	       n->virus.n != 0 || n->history.n != 0;
+}
+
+static void
+put_head(struct ipc_out *o, const struct stored_note *n, size_t runs)
+{
+	ipc_put_u8(o, NOTE_VERSION);
+	ipc_put_bool(o, n->held);
+	ipc_put_bool(o, n->expire);
+	put_words(o, n->by, STORED_BY_MOST, false);
+	ipc_put_u64(o, n->by_ms);
+	ipc_put_u64(o, n->scanned);
+	put_words(o, n->virus, VIRUS_MOST, false);
+	put_words(o, n->history, STORED_HISTORY_MOST, true);
+	ipc_put_u32(o, (uint32_t)runs);
+}
+
+static void
+get_head(struct ipc_in *in, unsigned version, struct stored_note *n)
+{
+	n->held = ipc_get_bool(in);
+	n->expire = ipc_get_bool(in);
+	if (version < 2)
+		return;
+	n->by = get_words(in, STORED_BY_MOST, false);
+	n->by_ms = ipc_get_u64(in);
+	n->scanned = ipc_get_u64(in);
+	n->virus = get_words(in, VIRUS_MOST, false);
+	n->history = get_words(in, STORED_HISTORY_MOST, true);
+}
+
 int
 stored_note_pack(const struct stored_note *n, struct buf *out)
 {
@@ -433,12 +491,8 @@ stored_note_pack(const struct stored_note *n, struct buf *out)
 	out_init(&head, buf_left(out));
 	out_init(&runs, buf_left(out));
 	size_t written = put_runs(&runs, n);
-	if (written > 0 || n->held || n->expire) {
-		ipc_put_u8(&head, NOTE_VERSION);
-		ipc_put_bool(&head, n->held);
-		ipc_put_bool(&head, n->expire);
-		ipc_put_u32(&head, (uint32_t)written);
-	}
+	if (written > 0 || is_touched(n))
+		put_head(&head, n, written);
 	if (runs.full || buf_add(&head.buf, buf_slice(&runs.buf)) < 0)
 		head.full = true;
 	ipc_out_fini(&runs);
@@ -478,9 +532,39 @@ stored_note_unpack(
 		n->rcpts[i].way = m->rcpts[i].way;
 	if (bytes.n == 0)
 		return true;
-	if (ipc_get_u8(&in) != NOTE_VERSION)
+	unsigned version = get_version(&in, NOTE_VERSION);
+	if (version == 0)
 		return false;
-	n->held = ipc_get_bool(&in);
-	n->expire = ipc_get_bool(&in);
+	get_head(&in, version, n);
 	return !in.bad && get_runs(&in, m, n);
+}
+
+/* ---- what both say together ---- */
+
+static bool
+is_scanned_again(const struct stored_note *n)
+{
+	return n->scanned != 0 || n->virus.n != 0;
+}
+
+struct slice
+stored_virus(const struct stored_mail *m, const struct stored_note *n)
+{
+	return is_scanned_again(n) ? n->virus : m->virus;
+}
+
+uint64_t
+stored_signatures(const struct stored_mail *m, const struct stored_note *n)
+{
+	return is_scanned_again(n) ? n->scanned : m->signatures;
+}
+
+struct slice
+stored_history(struct slice history, struct slice line, struct arena *a)
+{
+	struct slice oldest;
+	line = slice_first(line, STORED_HISTORY_MOST - 1);
+	while (history.n != 0 && history.n + line.n + 1 > STORED_HISTORY_MOST)
+		(void)slice_cut(history, '\n', &oldest, &history);
+	return arena_printf(a, "%.*s%.*s\n", SLICE_ARG(history), SLICE_ARG(line));
 }

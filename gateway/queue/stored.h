@@ -13,7 +13,13 @@
 #include "delivery/messages.h"
 #include "policy/policy.h"
 
-enum { STORED_RCPTS_MOST = 10000, STORED_WORDS_MOST = 512, STORED_FACTS_MOST = 8 * 1024 };
+enum {
+	STORED_RCPTS_MOST = 10000,
+	STORED_WORDS_MOST = 512,
+	STORED_FACTS_MOST = 8 * 1024,
+	STORED_HISTORY_MOST = 2 * 1024,
+	STORED_BY_MOST = 128,
+};
 
 enum stored_kind {
 	STORED_SEND,       /* on its way */
@@ -44,6 +50,7 @@ struct stored_mail {
 	struct slice reason;     /* "postern.conf:31", for people */
 	struct slice facts;      /* QUARANTINE, HOLD: what was known, a line each; cut */
 	uint64_t signatures;     /* it was scanned with these; 0: it was not (scan_report.h) */
+	struct slice virus;      /* what that scan found; empty: nothing */
 	struct slice route;      /* NEXTHOP of `route to`; empty: none */
 	struct address sender;
 	struct smtp_mail_params params;
@@ -81,9 +88,18 @@ struct stored_note {
 	bool expire;                    /* by hand: given up at the next step */
 	struct slice by;                /* who released it out of quarantine; empty: nobody */
 	uint64_t by_ms;                 /* and when, wall clock */
+	uint64_t scanned;               /* QUARANTINE: scanned again with these; 0: never */
+	struct slice virus;             /* what that scan found; empty: nothing */
+	struct slice history;           /* QUARANTINE: what people did with it, a line each */
 	struct stored_rcpt_note *rcpts; /* by the order of the envelope */
 	size_t n_rcpts;
 };
+
+/* The last scan's finding: of the note, where it was scanned again. */
+struct slice stored_virus(const struct stored_mail *m, const struct stored_note *n);
+uint64_t stored_signatures(const struct stored_mail *m, const struct stored_note *n);
+/* The history with one line more; the oldest ones make room. In the arena. */
+struct slice stored_history(struct slice history, struct slice line, struct arena *a);
 
 /*
  * Into a buffer with room for CUSTODY_ENVELOPE_MOST. -1: it does not fit, or an address or

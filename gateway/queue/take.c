@@ -1,7 +1,8 @@
 /*
  * A transaction of a session, until its client has its answer (DESIGN.md, "Outbound"): what is
- * for a single site is tried from memory, everything else is stored first; the remotes'
- * answers, or the end of the budget, make the reply; what is only temporary stays.
+ * for a single site, with nothing beside it, is tried from memory, everything else is stored
+ * first; the remotes' answers, or the end of the budget, make the reply; what is only temporary
+ * stays.
  *
  *   take_message -> [store] -> attempts ... take_progress -> conclude -> [store] -> [notices]
  *   -> answer
@@ -129,6 +130,13 @@ wait_end(struct take *t)
 		wait_free(w);
 }
 
+/* Not the client's own mail, but one that goes with it: see struct queue_parcel. */
+static bool
+is_beside(const struct take *t, size_t i)
+{
+	return t->take.parcels[i].beside;
+}
+
 static unsigned
 in_flight(const struct take *t)
 {
@@ -168,7 +176,7 @@ count(const struct take *t, struct reply_count *c)
 	*c = (struct reply_count){0};
 	for (size_t i = 0; i < t->take.n; i++) {
 		const struct mail *m = t->mails[i];
-		for (size_t r = 0; r < m->note.n_rcpts; r++) {
+		for (size_t r = 0; r < m->note.n_rcpts && !is_beside(t, i); r++) {
 			const struct stored_rcpt_note *n = &m->note.rcpts[r];
 			if (n->state == RCPT_DELIVERED) {
 				c->delivered++;
@@ -326,6 +334,8 @@ on_put(void *arg, enum custody_result r, struct slice why)
 		m->place = r == CUSTODY_OK ? MAIL_STORED : MAIL_NEW;
 		if (r == CUSTODY_OK && t->put_dirty)
 			m->dirty = true;
+		if (r == CUSTODY_OK && m->mail.kind == STORED_QUARANTINE)
+			quarantine_add(k, m->body_bytes);
 	}
 	if (r != CUSTODY_OK) {
 		if (r != CUSTODY_FULL)
@@ -506,9 +516,11 @@ take_try(struct take *t, struct mail *m, uint32_t part)
 }
 
 static bool
-is_sent(const struct mail *m)
+is_sent(const struct take *t, size_t i)
 {
-	return m->mail.kind == STORED_SEND && m->place != MAIL_GONE && waits(m);
+	const struct mail *m = t->mails[i];
+	return !is_beside(t, i) && m->mail.kind == STORED_SEND && m->place != MAIL_GONE &&
+	       waits(m);
 }
 
 /* Sites that work are tried while the client waits, the others when they are due. */
@@ -518,7 +530,7 @@ begin_attempts(struct take *t)
 	t->storing = true; /* conclude waits until all have begun */
 	for (size_t i = 0; i < t->take.n; i++) {
 		struct mail *m = t->mails[i];
-		for (uint32_t p = 0; is_sent(m) && p < m->n_parts; p++)
+		for (uint32_t p = 0; is_sent(t, i) && p < m->n_parts; p++)
 			(void)take_try(t, m, p);
 	}
 	t->storing = false;
@@ -555,7 +567,7 @@ single(const struct take *t)
 	for (size_t i = 0; i < t->take.n; i++) {
 		if (!waits(t->mails[i]))
 			continue;
-		if (t->mails[i]->mail.kind != STORED_SEND)
+		if (is_beside(t, i) || t->mails[i]->mail.kind != STORED_SEND)
 			return NULL;
 		parts += t->mails[i]->n_parts;
 		only = t->mails[i];
@@ -563,10 +575,25 @@ single(const struct take *t)
 	return parts == 1 ? only : NULL;
 }
 
+/* What a rule wants kept for a person has room there, or the client keeps the mail. */
+static bool
+fits_quarantine(const struct take *t)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < t->take.n; i++)
+		if (t->mails[i]->mail.kind == STORED_QUARANTINE)
+			bytes += t->mails[i]->body_bytes;
+	return bytes == 0 || quarantine_has_room(t->keeper, bytes);
+}
+
 static void
 begin(struct take *t)
 {
 	struct keeper *k = t->keeper;
+	if (!fits_quarantine(t)) {
+		answer(t, QUEUE_FULL);
+		return;
+	}
 	t->trying = t->take.budget_ms != 0 && !k->loading;
 	/* What may be given back is tried: who brings it waits for its servers, as ever. */
 	if (t->trying && t->take.give_back) {

@@ -11,16 +11,10 @@
 #include "io/ipc.h"
 
 enum { SCAN_MSG_SCAN = 0x0c01, SCAN_MSG_REPORT };
-enum {
-	SCAN_WANT_VIRUS = 1,
-	SCAN_WANT_ATTACHMENTS = 2,
-	SCAN_WANT_PATTERNS = 4,
-	SCAN_WANT_ALL = 7
-};
 enum { SCAN_INLINE_BYTES = 64 * 1024 };
 
 struct scan_job {
-	unsigned want;
+	unsigned want;  /* SCAN_WANT_... */
 	unsigned set;   /* which direction's patterns: 0 inbound, 1 outbound */
 	uint64_t bytes; /* of the mail */
 	struct slice
@@ -31,8 +25,8 @@ void scan_job_pack(const struct scan_job *j, struct ipc_out *out);
 /* body borrows from the payload. False: not a job of ours. */
 bool scan_job_unpack(struct slice payload, bool has_fd, struct scan_job *j_out);
 
-/* Names and the count of attachments are cut to their bounds, so that it always fits; a clean
- * report that loses names by that is SCAN_UNSCANNABLE. */
+/* Names, hashes and the count of attachments are cut to their bounds, so that it always fits; a
+ * clean report that loses some by that is SCAN_UNSCANNABLE. */
 void scan_report_pack(const struct scan_report *r, struct ipc_out *out);
 /* Everything is copied into the arena. */
 bool scan_report_unpack(struct slice payload, struct arena *a, struct scan_report *r_out);

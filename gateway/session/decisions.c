@@ -101,7 +101,7 @@ static bool
 edits(const struct rule *r)
 {
 	return r->action == ACTION_TAG || r->action == ACTION_REMOVE_HEADER ||
-	       r->action == ACTION_SIGN;
+	       r->action == ACTION_SIGN || r->action == ACTION_APPEND;
 }
 
 /* The next rule from *i on that edits the header; NULL: there is none. */
@@ -180,9 +180,42 @@ decision_route(const struct decision *d)
 	return NULL;
 }
 
+const struct rule *
+decision_redirect(const struct decision *d)
+{
+	for (size_t i = d->verdict.n_effects; i > 0; i--)
+		if (d->verdict.effects[i - 1]->action == ACTION_REDIRECT)
+			return d->verdict.effects[i - 1];
+	return NULL;
+}
+
+bool
+decision_has(const struct decision *d, enum action effect)
+{
+	for (size_t i = 0; i < d->verdict.n_effects; i++)
+		if (d->verdict.effects[i]->action == effect)
+			return true;
+	return false;
+}
+
+bool
+decision_has_rule(const struct decision *d, const struct rule *effect)
+{
+	for (size_t i = 0; i < d->verdict.n_effects; i++)
+		if (d->verdict.effects[i] == effect)
+			return true;
+	return false;
+}
+
 bool
 decision_serves(const struct decision *d)
 {
 	return d->verdict.action == ACTION_ACCEPT || d->verdict.action == ACTION_QUARANTINE ||
 	       d->verdict.action == ACTION_HOLD;
+}
+
+bool
+decision_takes(const struct decision *d)
+{
+	return d->verdict.action != ACTION_REJECT && d->verdict.action != ACTION_DEFER;
 }

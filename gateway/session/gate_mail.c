@@ -254,6 +254,7 @@ mail_decided(struct gate *g, enum step s)
 			arena_printf(pipeline_arena(g->pipeline), "Accepted (%s)",
 				pipeline_id(g->pipeline)),
 			pipeline_arena(g->pipeline));
+		pipeline_keep(g->pipeline);
 		g->mails_taken++;
 	} else {
 		g->mails_refused++;

@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/must.h"
+#include "session/copies.h"
 #include "session/gate_priv.h"
 #include "session/parcels.h"
 #include "session/refusals.h"
@@ -40,7 +41,7 @@ gate_refuse_mail(struct gate *g, const char *decision, struct smtp_reply r)
 	gate_reset(g);
 }
 
-/* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */
+/* The mail as it leaves: what came, cut and spliced, behind our lines. -1: too many pieces. */
 static int
 make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, struct err *err)
 {
@@ -53,7 +54,8 @@ make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, s
 	else
 		(void)relay_body_add_file(body, spill_file(spill, err), 0, spill_bytes(spill));
 	for (size_t i = e->n_cuts; i > 0; i--)
-		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0)
+		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0 ||
+			relay_body_insert(body, e->cuts[i - 1].at, e->cuts[i - 1].insert) < 0)
 			return err_set(err,
 				"more header fields to leave out than a mail can have pieces");
 	if (relay_body_prefix(body, e->prefix) < 0 ||
@@ -100,7 +102,8 @@ parcels_input_of(struct gate *g, const struct relay_body *bodies)
 		.params = g->rcpt_params,
 		.outcome = pipeline_outcome(g->pipeline),
 		.bodies = bodies,
-		.id = pipeline_id(g->pipeline)};
+		.id = pipeline_id(g->pipeline),
+		.facts = pipeline_facts(g->pipeline)};
 }
 
 /* To one next hop: all whose mail is not dropped. They have one set of edits. */
@@ -147,6 +150,23 @@ all_domains_hold(const struct gate *g)
 	return true;
 }
 
+/* The keeper's mail: -1 where no file is to be had, or too much would go beside it. */
+static int
+to_keeper(struct gate *g, struct err *err)
+{
+	struct gate_transfer *t = &g->transfer;
+	struct relay_body *bodies;
+	if (make_parcel_bodies(g, &bodies, err) < 0)
+		return -1;
+	struct parcels_input in = parcels_input_of(g, bodies);
+	t->n_parcels = parcels_make(&in, t->mail.arena, &t->parcels);
+	if (t->n_parcels == 0)
+		return err_set(err,
+			"more parcels of one mail, or pieces of one, than go to the keeper");
+	copies_log(&in, pipeline_log(g->pipeline));
+	return 0;
+}
+
 void
 gate_begin_transfer(struct gate *g)
 {
@@ -167,19 +187,18 @@ gate_begin_transfer(struct gate *g)
 	t->mail.arena = a;
 	t->mail.log = pipeline_log(g->pipeline);
 	if (parcels_are_needed(&in, pipeline_splits(g->pipeline))) {
-		if (make_parcel_bodies(g, &bodies, &err) < 0) {
+		if (to_keeper(g, &err) < 0) {
 			log_error(EV_SYSTEM_ERROR, pipeline_log(g->pipeline), &err);
 			gate_refuse_mail(g, "defer",
 				smtp_reply_of("452 4.3.1 Insufficient system resources, try "
 					      "again later"));
 			return;
 		}
-		in.bodies = bodies;
-		t->n_parcels = parcels_make(&in, a, &t->parcels);
 		t->budget_ms = gate_budget_ms(g);
 		t->give_back = g->config->direction == INBOUND;
 		t->hold = all_domains_hold(g);
 	} else {
+		copies_log(&in, t->mail.log);
 		to_next_hop(g, bodies);
 	}
 	g->wait = GATE_TRANSFER;
@@ -190,14 +209,11 @@ bool
 gate_unreachable(struct gate *g)
 {
 	struct gate_transfer *t = &g->transfer;
-	struct relay_body *bodies;
 	struct err err;
 	must(g->wait == GATE_TRANSFER);
 	if (t->n_parcels != 0 || !pipeline_splits(g->pipeline) || !all_domains_hold(g) ||
-		g->gone || make_parcel_bodies(g, &bodies, &err) < 0)
+		g->gone || to_keeper(g, &err) < 0)
 		return false;
-	struct parcels_input in = parcels_input_of(g, bodies);
-	t->n_parcels = parcels_make(&in, pipeline_arena(g->pipeline), &t->parcels);
 	t->budget_ms = 0;
 	t->reply = (struct smtp_reply){0};
 	return true;
@@ -310,6 +326,8 @@ gate_transferred(struct gate *g)
 		r = reply_of_transfer(g, &taken);
 	}
 	g->wait = GATE_IDLE;
+	if (taken)
+		pipeline_keep(g->pipeline);
 	if (taken)
 		g->mails_taken++;
 	else

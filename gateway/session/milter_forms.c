@@ -27,6 +27,12 @@ const struct milter_form milter_forms[ACTION_COUNT] = {
 		"INSHEADER above all other fields, over the header as the MTA will send it."},
 	[ACTION_REDIRECT] = {ACTION_REDIRECT, "DELRCPT of every recipient, then ADDRCPT."},
 	[ACTION_COPY] = {ACTION_COPY, "ADDRCPT."},
+	[ACTION_APPEND] = {ACTION_APPEND,
+		"None: a milter can only replace the whole body, and the configuration is "
+		"refused."},
+	[ACTION_NOTIFY] = {ACTION_NOTIFY,
+		"None: the mails that it writes need a queue of ours, and the configuration is "
+		"refused."},
 	[ACTION_SCORE] = {ACTION_SCORE, "Nothing of its own: it adds to a fact."},
 	[ACTION_LOG] = {ACTION_LOG, "Nothing of its own: a line of our log."},
 };

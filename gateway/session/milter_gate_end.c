@@ -64,6 +64,7 @@ milter_gate_decided(struct milter_gate *g, enum step s)
 		refuse_mail(g, action_text(o->action), o->reply);
 	} else if (o->action != ACTION_ACCEPT) { /* discard */
 		struct smtp_reply r = accepted(g);
+		pipeline_keep(g->pipeline);
 		g->taken++;
 		milter_gate_log(g, action_text(o->action), &r);
 		milter_gate_say(g, MILTER_DISCARD);
@@ -209,6 +210,7 @@ milter_gate_finish(struct milter_gate *g, struct slice signatures)
 		return;
 	}
 	struct smtp_reply r = accepted(g);
+	pipeline_keep(g->pipeline);
 	g->taken++;
 	milter_gate_log(g, "accept", &r);
 	milter_gate_say(g, MILTER_CONTINUE);

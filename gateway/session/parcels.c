@@ -6,7 +6,10 @@
 
 #include <time.h>
 
+#include "base/must.h"
+#include "policy/explain.h"
 #include "session/bounces.h"
+#include "session/copies.h"
 
 static bool
 same_hop(const struct next_hop *a, const struct next_hop *b)
@@ -87,8 +90,11 @@ parcels_are_needed(const struct parcels_input *in, bool splits)
 	for (size_t i = 0; i < d->n; i++)
 		if (decision_serves(&d->list[i]) &&
 			(d->list[i].verdict.action != ACTION_ACCEPT ||
-				decision_route(&d->list[i]) != NULL))
+				decision_route(&d->list[i]) != NULL ||
+				decision_redirect(&d->list[i]) != NULL))
 			return true;
+	if (copies_are_due(in))
+		return true;
 	if (!splits)
 		return false;
 	return in->config->direction == OUTBOUND || decisions_find(d, ACTION_REJECT) != NULL ||
@@ -177,8 +183,41 @@ sender_kept(const struct parcels_input *in, uint64_t kept_ms, struct arena *a)
 		in->config, &in->mail->sender, in->session->wall_ms, kept_ms, a, NULL);
 }
 
+struct of_rcpt {
+	struct facts *facts;
+	size_t rcpt;
+};
+
+static enum fact_state
+known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct value *v_out)
+{
+	const struct of_rcpt *of = arg;
+	return facts_read(of->facts, ref->decl->name, ref->arg, of->rcpt, most, v_out);
+}
+
+/* For the person who will look at it: what was known when the rule kept it, and what with. */
 static void
-fill_mail(const struct parcels_input *in, const struct decision *d, struct arena *a,
+fill_known(const struct parcels_input *in, const struct decision *d, struct arena *a,
+	struct stored_mail *m)
+{
+	const struct decisions *all = in->outcome->decisions;
+	struct of_rcpt of = {.facts = in->facts};
+	const struct scan_report *scan;
+	if (in->facts == NULL)
+		return;
+	while (&all->list[all->of[of.rcpt]] != d)
+		of.rcpt++;
+	m->facts = policy_explain_known(in->config->policy, d->verdict.rule,
+		(struct fact_source){known_fact, &of}, STORED_FACTS_MOST, a);
+	scan = facts_scan(in->facts);
+	if (scan == NULL || (scan->status != SCAN_CLEAN && scan->status != SCAN_INFECTED))
+		return; /* what was not looked into as a whole is looked at again */
+	m->signatures = scan->signatures;
+	m->virus = scan->status == SCAN_INFECTED ? scan->virus : SLICE_NONE;
+}
+
+void
+parcels_fill(const struct parcels_input *in, const struct decision *d, struct arena *a,
 	struct stored_mail *m)
 {
 	const struct rule *rule = d->verdict.rule, *route = decision_route(d);
@@ -203,23 +242,93 @@ fill_mail(const struct parcels_input *in, const struct decision *d, struct arena
 		m->hold_until_ms = hold_until_ms(rule, in->session->wall_ms);
 		m->sender = sender_kept(in, m->hold_until_ms - m->arrived_ms, a);
 	}
+	if (m->kind != STORED_SEND)
+		fill_known(in, d, a, m);
+}
+
+static struct address
+address_of_rule(struct slice text, struct arena *a)
+{
+	struct address address;
+	must(address_parse(text, true, a, &address) == ADDRESS_OK); /* the parser has asked */
+	return address;
+}
+
+void
+parcels_add_own(const struct parcels_input *in, struct slice text, struct arena *a,
+	struct stored_mail *m)
+{
+	struct address address = address_of_rule(text, a);
+	m->own = false; /* nobody outside is told of its failure */
+	m->route = filter_route(in->config->listener, a);
+	m->rcpts[m->n_rcpts++] = (struct stored_rcpt){.address = address,
+		.params = {.notify = SMTP_NOTIFY_NEVER},
+		.way = m->route.n != 0 ? DELIVERY_BY_ROUTE : DELIVERY_BY_DOMAIN,
+		.site = address.domain};
+}
+
+struct address
+parcels_address(const struct parcels_input *in, size_t rcpt, struct arena *a)
+{
+	const struct rule *to = decision_redirect(decision_of(in, rcpt));
+	return to != NULL && decision_serves(decision_of(in, rcpt))
+		       ? address_of_rule(to->text, a)
+		       : in->mail->recipients[rcpt].address;
+}
+
+/* RFC 3461 4.2: whom the sender has written to, so that a notification names that one. */
+static struct slice
+orcpt_of(const struct address *original, struct arena *a)
+{
+	struct buf out;
+	struct slice text = SLICE_NONE;
+	buf_init(&out, SMTP_ORCPT_MOST);
+	int result = buf_add_text(&out, "rfc822;");
+	for (size_t i = 0; i < original->raw.n; i++) {
+		unsigned char c = (unsigned char)original->raw.p[i];
+		bool plain = c > ' ' && c < 0x7f && c != '+' && c != '=';
+		result |= plain ? buf_add_byte(&out, (char)c) : buf_printf(&out, "+%02X", c);
+	}
+	if (result == 0 && !original->utf8)
+		text = arena_slice(a, buf_slice(&out));
+	buf_fini(&out);
+	return text;
+}
+
+/* The same address once in a parcel, where several are redirected to it. */
+static bool
+has_rcpt(const struct stored_mail *m, struct slice text)
+{
+	for (size_t i = 0; i < m->n_rcpts; i++)
+		if (slice_eq_nocase(m->rcpts[i].address.text, text))
+			return true;
+	return false;
 }
 
 static void
-add_rcpt(const struct parcels_input *in, size_t i, struct stored_mail *m)
+add_rcpt(const struct parcels_input *in, size_t i, struct arena *a, struct stored_mail *m)
 {
 	const struct flt_recipient *r = &in->mail->recipients[i];
-	enum delivery_way way = DELIVERY_BY_SEND;
+	const struct decision *d = decision_of(in, i);
+	bool redirected = decision_serves(d) && decision_redirect(d) != NULL;
+	struct stored_rcpt to = {
+		.address = r->address, .params = in->params[i], .way = DELIVERY_BY_SEND};
+	if (redirected) {
+		to.address = parcels_address(in, i, a);
+		if (to.params.orcpt.n == 0)
+			to.params.orcpt = orcpt_of(&r->address, a);
+		if (has_rcpt(m, to.address.text))
+			return;
+	}
 	if (m->route.n != 0)
-		way = DELIVERY_BY_ROUTE;
-	else if (r->domain != NULL)
-		way = DELIVERY_BY_DOMAIN;
+		to.way = DELIVERY_BY_ROUTE;
+	else if (redirected || r->domain != NULL)
+		to.way = DELIVERY_BY_DOMAIN;
 	else if (in->config->conf->send.way == SEND_SMARTHOST)
-		way = DELIVERY_BY_SMARTHOST;
-	m->rcpts[m->n_rcpts++] = (struct stored_rcpt){.address = r->address,
-		.params = in->params[i],
-		.way = way,
-		.site = way == DELIVERY_BY_DOMAIN ? r->domain->name : r->address.domain};
+		to.way = DELIVERY_BY_SMARTHOST;
+	to.site = to.way == DELIVERY_BY_DOMAIN && !redirected ? r->domain->name
+							      : to.address.domain;
+	m->rcpts[m->n_rcpts++] = to;
 }
 
 /* The parcel of each decision; SIZE_MAX: dropped. How many parcels there are. */
@@ -247,15 +356,17 @@ parcels_make(const struct parcels_input *in, struct arena *a, struct queue_parce
 	const struct decisions *d = in->outcome->decisions;
 	size_t *parcel_of = arena_array(a, d->n, sizeof(*parcel_of));
 	size_t *first = arena_array(a, d->n, sizeof(*first));
-	size_t n = number_parcels(d, parcel_of, first);
-	struct queue_parcel *parcels = arena_array(a, n, sizeof(*parcels));
+	size_t n = number_parcels(d, parcel_of, first), beside = copies_most(in);
+	if (n + beside > QUEUE_PARCELS_MOST)
+		return 0;
+	struct queue_parcel *parcels = arena_array(a, n + beside, sizeof(*parcels));
 	for (size_t i = 0; i < n; i++) {
 		const struct decision *one = &d->list[first[i]];
 		struct queue_parcel *p = &parcels[i];
 		size_t rcpts = 0;
 		for (size_t k = 0; k < d->n; k++)
 			rcpts += parcel_of[k] == i ? d->list[k].n : 0;
-		fill_mail(in, one, a, &p->mail);
+		parcels_fill(in, one, a, &p->mail);
 		p->mail.rcpts = arena_array(a, rcpts, sizeof(*p->mail.rcpts));
 		p->body = in->bodies[one->set];
 		p->refused = !decision_serves(one);
@@ -263,7 +374,7 @@ parcels_make(const struct parcels_input *in, struct arena *a, struct queue_parce
 	}
 	for (size_t i = 0; i < in->mail->n_recipients; i++)
 		if (parcel_of[d->of[i]] != SIZE_MAX)
-			add_rcpt(in, i, &parcels[parcel_of[d->of[i]]].mail);
+			add_rcpt(in, i, a, &parcels[parcel_of[d->of[i]]].mail);
 	*parcels_out = parcels;
-	return n;
+	return copies_make(in, a, parcels, &n) ? n : 0;
 }

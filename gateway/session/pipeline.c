@@ -122,6 +122,16 @@ pipeline_mail_end(struct pipeline *p)
 	p->sign = NULL;
 }
 
+void
+pipeline_keep(struct pipeline *p)
+{
+	const struct decisions *d = p->outcome.decisions;
+	facts_keep(p->facts, SIZE_MAX);
+	for (size_t i = 0; i < p->mail.n_recipients; i++)
+		if (d == NULL || decision_takes(&d->list[d->of[i]]))
+			facts_keep(p->facts, i);
+}
+
 bool
 pipeline_splits(const struct pipeline *p)
 {
@@ -206,6 +216,7 @@ header_complete(struct pipeline *p, size_t header_bytes)
 {
 	struct slice seen = buf_slice(&p->header);
 	struct slice header = arena_slice(p->arena, slice_first(seen, header_bytes));
+	p->header_bytes = header_bytes;
 	message_parse(header, p->config->conf->hostname, p->mail.params.smtputf8, p->arena,
 		&p->message);
 	p->mail.message = &p->message;

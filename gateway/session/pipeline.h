@@ -28,6 +28,7 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	struct account *account;         /* shared by all processes; NULL: nothing is counted */
 	unsigned self;                   /* this process in it */
 	struct refusals *refusals;       /* shared by all processes; NULL: none are kept */
+	struct notices *notices;         /* the same; NULL: every notice is written */
 };
 
 struct sign_key;
@@ -35,16 +36,18 @@ struct sign_request;
 
 enum step { STEP_WAIT, STEP_GO, STEP_REFUSE };
 
-/* Bytes of the mail as it came that are left out. */
+/* Bytes of the mail as it came that are left out, and what comes in their place. */
 struct cut {
 	uint64_t at, bytes;
+	struct slice insert; /* `append text` alone: in the header whole fields */
 };
 
 /* What is done to the header of a mail that goes on. */
 struct edits {
 	struct slice prefix; /* whole lines with CRLF, to stand before the first field */
-	struct cut *cuts;    /* whole fields, ascending */
+	struct cut *cuts;    /* ascending; in the header whole fields */
 	size_t n_cuts;
+	uint64_t body_at;   /* where the body begins in what came; 0: nothing is inserted */
 	struct slice *sign; /* domains to sign as */
 	size_t n_sign;
 };
@@ -54,6 +57,8 @@ struct edit_set {
 	struct edits edits;
 	struct sign_request *signs; /* to be signed before it goes on */
 	size_t n_signs;
+	struct slice not_appended; /* why it has no text of `append`; empty: it has, or needs
+				      none */
 };
 
 struct outcome {
@@ -119,7 +124,9 @@ enum step pipeline_end(struct pipeline *p);
 /* The step that said WAIT, tried again. */
 enum step pipeline_again(struct pipeline *p);
 const struct outcome *pipeline_outcome(const struct pipeline *p);
-/* The transaction is over, however it ended. */
+/* The mail was taken, 2xx: what was reserved for it, and for whom it was taken, stays so. */
+void pipeline_keep(struct pipeline *p);
+/* The transaction is over, however it ended; what was reserved and not kept is given back. */
 void pipeline_mail_end(struct pipeline *p);
 
 struct question *pipeline_question(struct pipeline *p, struct questions **scope_out);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "session/append.h"
 #include "session/edits.h"
 #include "session/modes.h"
 #include "session/pipeline_priv.h"
@@ -38,7 +39,7 @@ pipeline_evaluate(struct pipeline *p, size_t i, struct arena *a, struct verdict 
 
 /* What a verdict says, kept beyond its evaluation. */
 static void
-outcome_take(struct pipeline *p, const struct verdict *v)
+outcome_take(struct pipeline *p, const struct verdict *v, size_t rcpt)
 {
 	struct outcome *o = &p->outcome;
 	*o = (struct outcome){
@@ -47,7 +48,7 @@ outcome_take(struct pipeline *p, const struct verdict *v)
 		o->builtin = "facts-failed";
 	if (v->action == ACTION_REJECT || v->action == ACTION_DEFER)
 		o->reply = modes_reply(p->config->listener->mode,
-			refusal_reply(v, p->facts, p->log.value, p->arena));
+			refusal_reply(v, p->facts, rcpt, p->log.value, p->arena));
 }
 
 /* POLICY.md: the last redirect wins, each copy is a recipient more; none is judged again. */
@@ -112,7 +113,8 @@ static bool
 is_plain_accept(const struct verdict *v)
 {
 	for (size_t i = 0; v->decided && i < v->n_effects; i++)
-		if (v->effects[i]->action == ACTION_ROUTE)
+		if (v->effects[i]->action == ACTION_ROUTE ||
+			v->effects[i]->action == ACTION_REDIRECT)
 			return false;
 	return v->decided && v->action == ACTION_ACCEPT;
 }
@@ -126,7 +128,7 @@ pipeline_judge_rcpt(struct pipeline *p)
 	if (!v.decided && v.waits)
 		return STEP_WAIT;
 	if (refuses(&v)) {
-		outcome_take(p, &v);
+		outcome_take(p, &v, p->mail.n_recipients);
 		facts_rcpt_drop(p->facts);
 		return STEP_REFUSE;
 	}
@@ -244,7 +246,7 @@ evaluate_each(struct pipeline *p, size_t *undecided_out)
 		arena_reset(p->eval);
 		pipeline_evaluate(p, i, p->eval, &v);
 		if (v.decided && v.action == ACTION_DEFER) {
-			outcome_take(p, &v);
+			outcome_take(p, &v, i);
 			return STEP_REFUSE;
 		}
 		if (!v.decided && v.waits) {
@@ -320,6 +322,16 @@ first_served(const struct decisions *d)
 	return observed;
 }
 
+/* The first recipient with this decision. */
+static size_t
+first_of(const struct decisions *d, const struct decision *one)
+{
+	size_t i = 0;
+	while (i + 1 < d->n_of && &d->list[d->of[i]] != one)
+		i++;
+	return i;
+}
+
 /* Nobody gets the mail: refused where one refusal is among the decisions, else dropped. */
 static enum step
 serve_nobody(struct pipeline *p)
@@ -329,7 +341,7 @@ serve_nobody(struct pipeline *p)
 		one = decisions_find(&p->decisions, ACTION_DEFER);
 	if (one == NULL)
 		one = &p->decisions.list[0];
-	outcome_take(p, &one->verdict);
+	outcome_take(p, &one->verdict, first_of(&p->decisions, one));
 	return refuses(&one->verdict) ? STEP_REFUSE : STEP_GO;
 }
 
@@ -365,7 +377,43 @@ first_of_set(struct decisions *d, size_t set)
 	return one;
 }
 
-/* WAIT: the facts that the header tells of are still open. */
+/* WAIT: the scanner is asked how. */
+static enum step
+append(struct pipeline *p, const struct verdict *v, struct edit_set *set)
+{
+	switch (append_to(p->facts, v, &p->mail, p->header_bytes,
+		p->config->conf->limits.mail_bytes, p->judged, &set->edits,
+		&set->not_appended)) {
+	case APPEND_WAITS: return STEP_WAIT;
+	case APPEND_MADE: return STEP_GO;
+	case APPEND_DEFERS: break;
+	}
+	return pipeline_refuse(p, ACTION_DEFER, "append",
+		smtp_reply_of("451 4.3.0 The text that belongs under this mail cannot be put "
+			      "there now, try again later"));
+}
+
+/* Over the body as it leaves: that of the mail as it came was hashed on its way. */
+static enum step
+sign_set(struct pipeline *p, struct edit_set *set)
+{
+	struct dkim_sign *s = p->sign;
+	struct err err;
+	if (append_is_of_body(&set->edits)) {
+		s = dkim_sign_begin(p->judged);
+		if (append_hash(p->spill, &set->edits, p->judged, s, &err) < 0) {
+			log_error(EV_SYSTEM_ERROR, &p->log, &err);
+			return pipeline_refuse(p, ACTION_DEFER, "disk",
+				smtp_reply_of("452 4.3.1 Insufficient system resources, try "
+					      "again later"));
+		}
+	}
+	set->n_signs = sign_make(s, p->config, &p->mail, &set->edits, p->session->wall_ms,
+		p->judged, &p->log, &set->signs);
+	return STEP_GO;
+}
+
+/* WAIT: the facts that the header tells of are still open, or how a text is appended. */
 static enum step
 make_sets(struct pipeline *p, size_t n, struct edit_set *sets)
 {
@@ -379,13 +427,15 @@ make_sets(struct pipeline *p, size_t n, struct edit_set *sets)
 					      "many different headers, send fewer at a time"));
 		if (!edits_make(&in, p->facts, p->judged, &sets[i].edits))
 			return STEP_WAIT;
+		enum step s = append(p, v, &sets[i]);
+		if (s != STEP_GO)
+			return s;
 	}
-	for (size_t i = 0; i < n; i++)
+	enum step s = STEP_GO;
+	for (size_t i = 0; i < n && s == STEP_GO; i++)
 		if (sets[i].edits.n_sign != 0)
-			sets[i].n_signs = sign_make(p->sign, p->config, &p->mail,
-				&sets[i].edits, p->session->wall_ms, p->judged, &p->log,
-				&sets[i].signs);
-	return STEP_GO;
+			s = sign_set(p, &sets[i]);
+	return s;
 }
 
 /* What refused recipients are told, and what observed ones would have been. */
@@ -397,8 +447,8 @@ make_replies(struct pipeline *p)
 		enum action a = modes_action(&one->verdict);
 		if (a == ACTION_REJECT || a == ACTION_DEFER)
 			one->reply = modes_reply(p->config->listener->mode,
-				refusal_reply(
-					&one->verdict, p->facts, p->log.value, p->judged));
+				refusal_reply(&one->verdict, p->facts,
+					first_of(&p->decisions, one), p->log.value, p->judged));
 	}
 }
 
@@ -428,7 +478,7 @@ pipeline_judge_end(struct pipeline *p)
 	s = make_sets(p, n_sets, sets);
 	if (s != STEP_GO)
 		return s;
-	outcome_take(p, &served->verdict);
+	outcome_take(p, &served->verdict, first_of(d, served));
 	take_recipients(p, &served->verdict);
 	p->outcome.action = ACTION_ACCEPT;
 	p->outcome.decisions = d;

@@ -38,7 +38,8 @@ struct pipeline {
 	struct decisions decisions;
 	struct spill *spill;
 	bool spill_failed;
-	struct buf header; /* until the blank line */
+	struct buf header;     /* until the blank line */
+	uint64_t header_bytes; /* with it */
 	bool header_done, header_too_large;
 	struct message message;
 	struct dkim_sign *sign; /* where a rule signs: the body's hash */

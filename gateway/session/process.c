@@ -19,7 +19,8 @@ enum {
 	STOP_MS = 10 * 60 * 1000,
 	DNS_CACHE = 20000,
 	BEHIND_FIRST_MS = 1000,
-	BEHIND_MS = 60 * 1000
+	BEHIND_MS = 60 * 1000,
+	ASK_STATE_MS = 5 * 1000
 };
 
 void
@@ -197,6 +198,7 @@ gate_config_of(struct process *p, const struct conf_listener *l, enum direction 
 		.spill_dir = p->start->spill_dir,
 		.keys = p->start->sign_keys,
 		.refusals = p->start->refusals,
+		.notices = p->start->notices,
 		.account = p->start->account,
 		.self = p->start->self,
 		.behind = d == INBOUND ? &p->behind : NULL};
@@ -258,6 +260,7 @@ process_open(struct process *p, struct err *err)
 	loop_timer_init(&p->stop_timer, p->loop, on_stop_time, p);
 	loop_timer_init(&p->behind_timer, p->loop, learn_behind, p);
 	open_peers(p);
+	p->state = state_asker_new(p->loop, p->peers[PROCESS_KEEPER][0], ASK_STATE_MS);
 	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
 	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
 		return -1;
@@ -293,6 +296,7 @@ process_close(struct process *p)
 	for (size_t i = 0; i < p->n_fronts; i++)
 		tls_server_free(&p->fronts[i].tls);
 	relay_pool_free(&p->pool);
+	state_asker_free(&p->state);
 	for (unsigned k = 0; k < PROCESS_KINDS; k++)
 		for (unsigned i = 0; i < SESSION_SERVERS_MOST; i++)
 			peer_free(&p->peers[k][i]);

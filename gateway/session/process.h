@@ -23,6 +23,7 @@ struct session_certificate {
 };
 
 struct refusals;
+struct notices;
 
 struct session_start {
 	const struct conf *conf;
@@ -36,6 +37,7 @@ struct session_start {
 	const char *spill_path; /* for the sandbox */
 	unsigned self;          /* its number, for the shared counters */
 	struct account *account;
+	struct notices *notices;
 	struct refusals *refusals;
 	unsigned servers[PROCESS_KINDS]; /* how many of each kind serve this generation */
 };

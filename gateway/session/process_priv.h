@@ -15,6 +15,7 @@
 #include "session/process.h"
 
 struct process;
+struct state_asker;
 
 struct front { /* a listener of the configuration */
 	struct process *process;
@@ -99,6 +100,7 @@ struct process {
 	struct dns *dns;
 	struct relay_pool *pool;
 	struct tls_client *tls;
+	struct state_asker *state;
 	struct peer *peers[PROCESS_KINDS][SESSION_SERVERS_MOST]; /* NULL: there is none */
 	struct front fronts[SESSION_LISTENERS_MOST];
 	size_t n_fronts;
@@ -129,6 +131,14 @@ void through_close(struct process *p); /* no more of them */
 
 /* ask.c: a filter's question, asked of the world. */
 void ask_world(const struct asker *who, struct question *q, struct questions *scope);
+
+/* ask_state.c: operations on the state, for the keeper. NULL keeper: there is none. A fact has
+ * failed after patience_ms without an answer. */
+struct state_asker *state_asker_new(struct loop *l, struct peer *keeper, uint32_t patience_ms);
+/* When no scope with such a question is left; tells the keeper what is still to be told. */
+void state_asker_free(struct state_asker **s);
+void ask_state(struct state_asker *s, struct loop_task *wake, struct question *q,
+	struct questions *scope);
 
 /* carry.c: a mail on its way to its next hop. */
 void carry_begin(struct connection *c);

@@ -4,7 +4,10 @@
  */
 #include "session/refusal.h"
 
+#include <inttypes.h>
+
 #include "base/must.h"
+#include "filters/whom.h"
 
 struct reason {
 	const char *fact;
@@ -68,13 +71,70 @@ detail_of(const struct reason *r, struct facts *facts)
 	return SLICE_NONE;
 }
 
+/* --- what is only put off: limits, and senders that are new */
+
+static const char *
+counted_for(enum limit_key k)
+{
+	switch (k) {
+	case LIMIT_USER: return "this account";
+	case LIMIT_CLIENT: return "this client";
+	case LIMIT_SENDER: return "this sender";
+	case LIMIT_SENDER_DOMAIN: return "this sender's domain";
+	case LIMIT_RECIPIENT: return "this recipient";
+	case LIMIT_RECIPIENT_DOMAIN: return "this recipient's domain";
+	case LIMIT_KEYS: break;
+	}
+	must(false && "a key of limits");
+	return "";
+}
+
+/* The words where this test is what stopped the mail, else empty. */
+static struct slice
+waits_by(const struct cond *c, struct facts *facts, size_t rcpt, struct arena *a)
+{
+	bool greylisted = slice_eq(c->fact, SLICE("greylisted"));
+	struct value v;
+	if (c->limit == NULL && !greylisted)
+		return SLICE_NONE;
+	const char *fact = greylisted ? "greylisted" : limit_fact(c->limit);
+	struct slice arg = greylisted ? SLICE_NONE : limit_text(c->limit, a);
+	if (facts_read(facts, fact, arg, rcpt, COST_FREE, &v) != FACT_KNOWN || !v.flag)
+		return SLICE_NONE;
+	struct slice again = whom_again((uint64_t)v.number, a);
+	if (greylisted)
+		return arena_printf(a, "This sender is not known here yet, try again %.*s",
+			SLICE_ARG(again));
+	return arena_printf(a,
+		"Limit of %" PRIu64 " %s per %s for %s is used up, try again %.*s", c->limit->n,
+		c->limit->recipients ? "recipients" : "mails", limit_span_text(c->limit->span),
+		counted_for(c->limit->key), SLICE_ARG(again));
+}
+
+static struct slice
+waits_of(const struct cond *c, struct facts *facts, size_t rcpt, struct arena *a)
+{
+	if (c == NULL || c->kind == COND_ALWAYS || c->kind == COND_ANY)
+		return SLICE_NONE;
+	if (c->kind == COND_TEST)
+		return waits_by(c, facts, rcpt, a);
+	struct slice words = waits_of(c->a, facts, rcpt, a);
+	return words.n != 0 ? words : waits_of(c->b, facts, rcpt, a);
+}
+
 struct smtp_reply
-refusal_reply(const struct verdict *v, struct facts *facts, const char *id, struct arena *a)
+refusal_reply(const struct verdict *v, struct facts *facts, size_t rcpt, const char *id,
+	struct arena *a)
 {
 	struct smtp_reply r;
 	bool reject = (v->mode == VERDICT_HOLDS ? v->action : v->would) == ACTION_REJECT;
 	if (v->reply.n != 0 && smtp_reply_parse_text(v->reply, &r))
 		return smtp_reply_text(r, r.text, a);
+	struct slice waits =
+		v->rule != NULL ? waits_of(v->rule->cond, facts, rcpt, a) : SLICE_NONE;
+	if (waits.n != 0)
+		return smtp_reply_text(smtp_reply_of(reject ? "550 5.7.1 no" : "450 4.7.1 no"),
+			arena_printf(a, "%.*s (%s)", SLICE_ARG(waits), id), a);
 	const struct reason *reason = v->rule != NULL ? reason_of(v->rule->cond) : NULL;
 	const char *words = reason == NULL ? NULL : reject ? reason->reject : reason->defer;
 	if (words == NULL)

@@ -2,6 +2,7 @@
  * Facts by words: see policy_lab.h. A value is `~` (it must be asked for, and the answer is not
  * there yet), `?` (a later stage), `!why` (failed), a word, a number, or `[a,b]`, with `+`
  * behind the list where more may come. A fact that is not in the line belongs to a later stage.
+ * Blanks of an argument are written `_`: rate(user_>_5/hour)=true.
  */
 #include "policy_lab.h"
 
@@ -37,6 +38,12 @@ FACT(recipient_domain, "recipient.domain", FACT_DOMAIN, SCOPE_RECIPIENT, STAGE_R
 FACT(known, "recipient known", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_DEAR,
 	.phrase = "recipient is known");
 FACT(greylisted, "greylisted", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_RESERVE);
+FACT(rate, "rate", FACT_FLAG, SCOPE_MAIL, STAGE_MAIL, COST_RESERVE, .arg = FACT_ARG_LIMIT);
+FACT(rate_recipients, "rate.recipients", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_RESERVE,
+	.arg = FACT_ARG_LIMIT);
+FACT(quota, "quota", FACT_FLAG, SCOPE_MAIL, STAGE_MAIL, COST_RESERVE, .arg = FACT_ARG_LIMIT);
+FACT(quota_recipients, "quota.recipients", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCPT, COST_RESERVE,
+	.arg = FACT_ARG_LIMIT);
 FACT(recipients, "recipients", FACT_LIST_ADDRESS, SCOPE_MAIL, STAGE_DATA, COST_FREE);
 FACT(from_domain, "from.domain", FACT_DOMAIN, SCOPE_MAIL, STAGE_HEADER, COST_FREE);
 FACT(subject, "subject", FACT_TEXT, SCOPE_MAIL, STAGE_HEADER, COST_FREE);
@@ -53,9 +60,10 @@ FACT(body, "body", FACT_FLAG, SCOPE_MAIL, STAGE_BODY, COST_DEAR, .phrase = "body
 	.arg = FACT_ARG_WORD);
 
 const struct fact_decl *const policy_lab_decls[] = {&client_ip, &client_name, &dnsbl, &sender,
-	&sender_domain, &spf, &recipient, &recipient_domain, &known, &greylisted, &recipients,
-	&from_domain, &subject, &header, &dmarc, &dmarc_policy, &dkim_domain, &size, &virus,
-	&attachment_name, &attachment_size, &body, NULL};
+	&sender_domain, &spf, &recipient, &recipient_domain, &known, &greylisted, &rate,
+	&rate_recipients, &quota, &quota_recipients, &recipients, &from_domain, &subject,
+	&header, &dmarc, &dmarc_policy, &dkim_domain, &size, &virus, &attachment_name,
+	&attachment_size, &body, NULL};
 
 static const char around[] =
 	"\nhostname \"mx.example.com\"\n"
@@ -144,16 +152,27 @@ list_value(struct policy_lab *lab, struct slice word)
 	return v;
 }
 
+static struct slice
+name_of(struct policy_lab *lab, const struct fact_ref *ref)
+{
+	if (ref->arg.n == 0)
+		return slice_of(ref->decl->name);
+	struct slice name =
+		arena_printf(lab->arena, "%s(%.*s)", ref->decl->name, SLICE_ARG(ref->arg));
+	char *text = arena_text(lab->arena, name);
+	for (size_t i = 0; i < name.n; i++)
+		if (text[i] == ' ')
+			text[i] = '_';
+	return (struct slice){text, name.n};
+}
+
 static enum fact_state
 get(void *arg, const struct fact_ref *ref, enum fact_cost most, struct value *v)
 {
 	struct policy_lab *lab = arg;
-	struct slice word, name = slice_of(ref->decl->name);
+	struct slice word, name = name_of(lab, ref);
 	if (strchr(ref->decl->name, ' ') != NULL) /* words of the line have no space */
 		name = SLICE("known");
-	if (ref->arg.n != 0)
-		name = arena_printf(
-			lab->arena, "%s(%.*s)", ref->decl->name, SLICE_ARG(ref->arg));
 	if (!find_fact(lab, name, &word) || slice_eq(word, SLICE("?")))
 		return FACT_LATER;
 	if (slice_eq(word, SLICE("~"))) {

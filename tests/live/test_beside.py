@@ -3,6 +3,7 @@
 One Postfix is before and behind the filter, as its manual has it: smtpd -> posternd -> smtpd on
 another port. Facts are those of the client that came to Postfix; only listed peers are let in.
 """
+import contextlib
 import re
 
 import pytest
@@ -159,6 +160,17 @@ def test_local_mail(after):
     after.send("root@sender.example", ["bob@example.com"], smtp.message("local", SENDER))
     mail = after.wait_mails(1)[0]
     assert "spf=fail" not in (mail["Authentication-Results"] or "")
+
+
+def test_many_connections_of_a_peer(gateway):
+    """`limits { per client }` is for clients; a listed peer speaks for many."""
+    gateway("limits { per client 3 }\n" + CONFIG)
+    with contextlib.ExitStack() as held:
+        def codes(source):
+            return [held.enter_context(smtp.Client("127.0.0.1", 10025, source=source)).greeting.code
+                    for _ in range(5)]
+        assert codes(MTA) == [220] * 5
+        assert codes(CLIENT) == [554] * 3 + [421] * 2
 
 
 def test_only_listed_peers(before):

@@ -88,3 +88,16 @@ def test_listener_of_two_generations_is_removed(gateway, config):
         smtp.Client(SECOND)
     with smtp.Client(GATE) as client:
         assert client.command("EHLO client.example").code == 250
+
+
+def test_the_spool_stays(gateway, config, tmp_path):
+    """A reload takes no other spool up: it is refused, and what runs goes on with its own."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    one = gateway(f'spool "{first}"\n' + config)
+    assert reload(one, 2)
+    one.write(f'spool "{second}"\n' + config)
+    assert not reload(one, 3)
+    assert "the spool cannot be changed" in one.events("config-error")[-1]["error"]
+    assert first.is_dir() and not second.exists()
+    with smtp.Client(GATE) as client:
+        assert client.greeting.code == 220

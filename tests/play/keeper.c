@@ -82,6 +82,8 @@ tell_fate(struct keeper *k, const struct queue_parcel *p)
 {
 	const struct stored_mail *m = &p->mail;
 	struct slice own = m->own ? SLICE(" own") : SLICE_NONE, how = SLICE_NONE;
+	if (p->beside)
+		line(k, SLICE("beside"));
 	if (m->route.n != 0)
 		how = arena_printf(k->arena, " route %.*s", SLICE_ARG(m->route));
 	if (p->refused)

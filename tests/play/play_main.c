@@ -16,6 +16,7 @@
 
 #include "base/must.h"
 #include "play.h"
+#include "session/notify.h"
 #include "session/refusals.h"
 
 enum { RUNS = 6, ARENA_MOST = 1024 * 1024 * 1024 };
@@ -192,7 +193,8 @@ share(struct play *p)
 	if (account == NULL)
 		account = account_new(&why);
 	p->config.refusals = refusals_new(&why);
-	if (account == NULL || p->config.refusals == NULL)
+	p->config.notices = notices_new(&why);
+	if (account == NULL || p->config.refusals == NULL || p->config.notices == NULL)
 		errx(2, "%s", why.text);
 	account_clear(account, 0);
 	account_clear(account, 1);
@@ -251,6 +253,9 @@ check_end(struct play *p)
 {
 	if (p->hop.n_got != 0)
 		play_fail(p, "the next hop got a mail that no `got` tells of");
+	if (p->world.n_told != 0)
+		play_fail(p, "the state was told, and no `told` looks at it: %.*s",
+			SLICE_ARG(p->world.told[0]));
 	if (p->keeper.n_took != 0)
 		play_fail(p, "the keeper was told something that no `took` tells of:\n    %.*s",
 			SLICE_ARG(p->keeper.took[0]));

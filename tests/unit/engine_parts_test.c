@@ -23,7 +23,8 @@ scan(struct slice mail, const struct pattern_set *patterns)
 {
 	struct scan_report r = {.attachments = arena_array(
 					arena, SCAN_ATTACHMENTS_MOST, sizeof(*r.attachments))};
-	parts_scan(mail, patterns, arena, &r);
+	parts_scan(mail, SCAN_WANT_ATTACHMENTS | (patterns != NULL ? SCAN_WANT_PATTERNS : 0),
+		patterns, arena, &r);
 	return r;
 }
 
@@ -230,7 +231,7 @@ bounds_make_it_unscannable(void **state)
 int
 main(void)
 {
-	parts_init();
+	look_init();
 	arena = arena_new(ARENA_MOST);
 	const struct CMUnitTest tests[] = {cmocka_unit_test(every_name_is_found),
 		cmocka_unit_test(long_names_keep_their_end),

@@ -139,6 +139,9 @@ answer(const struct world *w, struct questions *q, struct question *one)
 		question_answer_known(
 			q, one, fails ? KNOWN_FAILED : draw(w, one) % 2, SLICE("250 ok"));
 		break;
+	case QUESTION_APPEND:
+		question_answer_append(q, one, &(struct append_plan){.status = APPEND_FAILED});
+		break;
 	case QUESTION_ENGINE: question_answer_engine(q, one, SLICE_NONE); break;
 	case QUESTION_STATE:
 		question_answer_state(q, one,
@@ -180,6 +183,8 @@ argument(const struct fact_decl *d)
 		return SLICE_NONE;
 	if (strcmp(d->name, "body") == 0)
 		return SLICE("secret");
+	if (d->arg == FACT_ARG_LIMIT)
+		return d->name[0] == 'q' ? SLICE("client > 5/day") : SLICE("client > 5/hour");
 	if (d->arg == FACT_ARG_WORD && d->words != NULL)
 		return slice_of(d->words[0]);
 	return strcmp(d->name, "header") == 0 ? SLICE("Subject") : SLICE("zen.example");

@@ -129,16 +129,22 @@ reports_and_words_are_copied(void **state)
 	(void)state;
 	struct fixture f;
 	fixture_init(&f);
-	char name[] = "a.zip";
+	char name[] = "a.zip", why[] = "encrypted";
 	struct scan_attachment at = {
 		.name = {name, 5}, .type = SLICE("application/zip"), .bytes = 7};
 	struct scan_report report = {.status = SCAN_INFECTED,
 		.virus = SLICE("Eicar"),
+		.text_unread = true,
+		.unread_why = {why, 9},
+		.signatures = 77,
 		.attachments = &at,
 		.n_attachments = 1};
 	struct question *scan = questions_scan(&f.q);
 	question_answer_scan(&f.q, scan, &report);
 	memset(name, 'x', 5);
+	memset(why, 'x', 9);
+	assert_true(slice_eq(scan->scan->unread_why, SLICE("encrypted")));
+	assert_true(scan->scan->text_unread && scan->scan->signatures == 77);
 	assert_true(slice_eq(scan->scan->attachments[0].name, SLICE("a.zip")));
 	assert_true(slice_eq(scan->scan->virus, SLICE("Eicar")));
 	struct question *known = questions_known(&f.q, SLICE("c@d.example"));

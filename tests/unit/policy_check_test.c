@@ -25,9 +25,12 @@ static const struct text_case errors[] = {
 	{"reject if reciepient is known\naccept",
 		"t.conf:1:21: error: there is no fact \"reciepient\" (did you mean "
 		"\"recipient\"?)\n"},
-	{"reject if rate user > 200/hour\naccept",
-		"t.conf:1:21: error: the fact \"rate\" is not there yet: it needs the store of "
-		"state\n"},
+	{"reject if rate.recipients\naccept" SPOOL,
+		"t.conf:1:21: error: \"rate.recipients\" is written as in \"rate user > "
+		"200/hour\"\n"},
+	{"reject if any attachment { rate user > 200/hour }\naccept" SPOOL,
+		"t.conf:1:38: error: there is no fact \"attachment.rate\" (did you mean "
+		"\"attachment.name\"?)\n"},
 	{"reject if spam > 0.9\naccept", "t.conf:1:21: error: the fact \"spam\" is not there "
 					 "yet: it comes with the spam filter\n"},
 	{"reject if tls.version is \"x\"\naccept",
@@ -67,8 +70,8 @@ static const struct text_case errors[] = {
 	{"reject if sender.domain is \"a..b\"\naccept",
 		"t.conf:1:38: error: \"a..b\" is no domain\n"},
 	{"reject if client.ip in partners\naccept",
-		"t.conf:1:34: error: \"partner.example\" is no address and no network (bits "
-		"behind the prefix are 0)\n"},
+		"t.conf:1:34: error: \"partner.example\" is no address and no network, as in "
+		"10.0.0.0/8 or 2001:db8::/32\n"},
 	{"reject if client.ip is \"10.0.0.0/8\"\naccept",
 		"t.conf:1:34: error: \"10.0.0.0/8\" is no IP address; networks go with "
 		"\"in\"\n"},
@@ -121,6 +124,25 @@ static const struct text_case errors[] = {
 		"\"1234567890123456789012345678901234567890123456789012345678"
 		"9012345\" is no name of a quarantine: letters, digits, "
 		"\"-\", \"_\" and \".\", at most 64, not \".\" first\n"},
+	{"append text \"x\"\naccept",
+		"t.conf:1:11: error: \"append text\" is for outbound mail: what comes in is "
+		"signed "
+		"by others and stays as it is; write it into the block outbound { ... }\n"},
+	{"notify \"pm@example.com\"\naccept", "t.conf:1:11: error: \"notify\" needs the spool: "
+					      "add spool \"/var/spool/postern\"\n"},
+	{"redirect to \"a@example.com\"\ncopy to \"b@example.com\"\naccept",
+		"t.conf:1:11: error: \"redirect to\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"
+		"t.conf:2:1: error: \"copy to\" needs the spool: add spool "
+		"\"/var/spool/postern\"\n"},
+	{"redirect to \"a@x.example\"\ncopy to \"b@y.example\"\n"
+	 "notify \"c@z.example\"\naccept" SPOOL,
+		"t.conf:1:11: error: \"redirect to\" leads to \"x.example\", which is none of "
+		"the domains: add domain \"x.example\"\n"
+		"t.conf:2:1: error: \"copy to\" leads to \"y.example\", which is none of the "
+		"domains: add domain \"y.example\"\n"
+		"t.conf:3:1: error: \"notify\" leads to \"z.example\", which is none of the "
+		"domains: add domain \"z.example\"\n"},
 	{"quarantine if virus\nhold for 2h if virus\nroute to \"10.0.0.1\"\naccept",
 		"t.conf:1:11: error: \"quarantine\" needs the spool: add spool "
 		"\"/var/spool/postern\"\n"
@@ -149,25 +171,76 @@ static const struct text_case warnings[] = {
 					    "t.conf:3:1: warning: the rule never matches: the "
 					    "one in line 1 decides before it\n"},
 	{"reject if spf is fail and spf is pass\naccept",
-		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
-		"itself\n"},
+		"t.conf:1:11: warning: the rule never matches: no value of \"spf\" is "
+		"all that it asks for\n"},
 	{"reject if spf is fail and spf is not fail\naccept",
-		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
-		"itself\n"},
+		"t.conf:1:11: warning: the rule never matches: no value of \"spf\" is "
+		"all that it asks for\n"},
 	{"reject if size > 10M and size < 5M\naccept",
-		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
-		"itself\n"},
+		"t.conf:1:11: warning: the rule never matches: no value of \"size\" is "
+		"all that it asks for\n"},
 	{"reject if size > 10 and size <= 10\naccept",
-		"t.conf:1:11: warning: the rule never matches: its condition contradicts "
-		"itself\n"},
+		"t.conf:1:11: warning: the rule never matches: no value of \"size\" is "
+		"all that it asks for\n"},
 	{"reject if not size >= 10 and size > 9\naccept", ""},
 	{"reject if spf is fail\nreject if spf is fail and virus\naccept",
-		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
-		"it\n"},
+		"t.conf:2:1: warning: the rule never matches but for postmaster@ and abuse@: "
+		"the one in line 1 decides before it for all others\n"},
 	{"reject if virus\nreject if spf is fail and virus\naccept",
 		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
 		"it\n"},
-	{"reject if virus or spf is fail\nreject if virus\naccept", ""},
+	{"reject if virus or spf is fail\nreject if virus\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if virus\nreject if virus or spf is fail\naccept", ""},
+	{"reject if size > 10M\nreject if size > 20M\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if size > 20M\nreject if size > 10M\naccept", ""},
+	{"reject if size < 0\naccept", "t.conf:1:11: warning: the rule never matches: no value "
+				       "of \"size\" is all that it asks for\n"},
+	{"reject if spf is not fail\nreject if spf is pass\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if spf not in { none, neutral, pass, fail, softfail, temperror, permerror "
+	 "}\naccept",
+		"t.conf:1:11: warning: the rule never matches: no value of \"spf\" is all that "
+		"it asks for\n"},
+	{"reject if client in { 10.1.0.0/16 } and client in { 10.2.0.0/16 }\naccept",
+		"t.conf:1:11: warning: the rule never matches: no value of \"client\" is all "
+		"that it asks for\n"},
+	{"reject if client in { 10.0.0.0/8 }\nreject if client is \"10.1.1.1\"\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if client is \"10.1.1.1\"\nreject if client in { 10.0.0.0/8 }\naccept", ""},
+	{"reject if sender.domain in { \"a.example\", \"b.example\" } and sender.domain "
+	 "matches "
+	 "\"c*\"\naccept",
+		"t.conf:1:11: warning: the rule never matches: no value of \"sender.domain\" "
+		"is "
+		"all that it asks for\n"},
+	{"reject if sender.domain in { \"*.example\" }\nreject if sender.domain is "
+	 "\"a.example\"\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
+	{"reject if sender.domain matches \"*@a.example\"\naccept",
+		"t.conf:1:43: warning: \"*@a.example\" matches no domain, which has no @: take "
+		"what stands behind it\n"},
+	/* an empty table: in a file there may be more tomorrow */
+	{"reject if sender in t\naccept\n}\ntable t { }\nlimits {",
+		"t.conf:1:11: warning: the rule never matches: no value of \"sender\" is all "
+		"that it asks for\n"},
+	/* the score is another one for each rule */
+	{"reject if score > 4\nscore 9 if spf is fail\nreject if score > 4\naccept", ""},
+	{"reject if score > 4 and score < 2\naccept",
+		"t.conf:1:11: warning: the rule never matches: no value of \"score\" is all "
+		"that it asks for\n"},
+	/* facts that may not be known decide nothing by being one or the other */
+	{"reject if virus\nreject if not virus\nreject if spf is fail\naccept", ""},
+	{"reject if spf is fail or virus\nreject if spf is fail and dmarc is fail or virus and "
+	 "dmarc is none\naccept",
+		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
+		"it\n"},
 	{"reject if attachment.name is \"a\" and attachment.name is \"b\"\naccept", ""},
 	{"reject if recipient is not known\naccept", ""},
 	{"defer if recipient.domain is \"example.com\" and virus\naccept",
@@ -185,11 +258,29 @@ static const struct text_case spool_warnings[] = {
 	{"route to \"10.0.0.1\" if recipient in staff\n"
 	 "hold for 2h if recipient in staff and virus\nquarantine \"a.b_C-1\"" SPOOL,
 		""},
+	{"notify \"pm@example.com\" if virus\nreject if virus\naccept" SPOOL,
+		"t.conf:1:11: warning: \"notify\" is never done: the rule in line 2 refuses or "
+		"drops each such mail, and only mail that is taken has effects\n"},
+	{"tag \"X-A: 1\"\nreject if spf is fail\ndiscard" SPOOL,
+		"t.conf:1:11: warning: \"tag\" is never done: the rule in line 3 refuses or "
+		"drops each such mail, and only mail that is taken has effects\n"},
+	{"notify \"pm@example.com\" if virus and spf is fail\nreject if virus\naccept" SPOOL,
+		"t.conf:1:11: warning: \"notify\" is never done: the rule in line 2 refuses or "
+		"drops each such mail, and only mail that is taken has effects\n"},
+	{"notify \"pm@example.com\" if virus\nreject if spf is fail\naccept" SPOOL, ""},
+	{"notify \"pm@example.com\" if virus\nquarantine if spf is fail\n"
+	 "reject if virus\naccept" SPOOL,
+		""},
+	{"score 1 if virus\ntry notify \"pm@example.com\" if virus\nreject if virus\n"
+	 "accept" SPOOL,
+		""},
 	{"hold until \"22:00\"\nreject if virus\naccept" SPOOL,
-		"t.conf:2:1: warning: the rule never matches: the one in line 1 decides before "
-		"it\n"
-		"t.conf:3:1: warning: the rule never matches: the one in line 1 decides before "
-		"it\n"},
+		"t.conf:2:1: warning: the rule never matches but for postmaster@ and abuse@: "
+		"the "
+		"one in line 1 decides before it for all others\n"
+		"t.conf:3:1: warning: the rule never matches but for postmaster@ and abuse@: "
+		"the "
+		"one in line 1 decides before it for all others\n"},
 };
 
 /* The same block, judging a milter's mail (in line 9): one header for all recipients. */
@@ -219,6 +310,11 @@ static const struct text_case milter_errors[] = {
 		"of this block: when and where it goes on is the MTA's affair\n"
 		"t.conf:3:1: error: \"route to\" is not for milters, and the one in line 9 has "
 		"mail of this block: when and where it goes on is the MTA's affair\n"},
+	{"redirect to \"a@example.com\"\ncopy to \"b@example.com\"\naccept" SPOOL, ""},
+	{"notify \"pm@example.com\"\naccept" SPOOL,
+		"t.conf:1:11: error: \"notify\" is not for milters, and the one in line 9 has "
+		"mail "
+		"of this block: the mails that it writes need the gateway's own queue\n"},
 	{"defer if recipient.domain is \"example.com\" and virus\naccept" SPOOL,
 		"t.conf:1:11: warning: the rule can decide otherwise for another recipient of "
 		"the same mail: by the milter in line 9 that one gets 452 and is sent again\n"},
@@ -228,18 +324,31 @@ static const struct text_case check_texts[] = {
 	{"reject if recipient is not known\nreject if virus\ndefer if dmarc is temperror\n"
 	 "accept if sender in staff\nreject if spf is fail\ntry reject if subject is "
 	 "\"x\"\naccept",
-		"t.conf:1    reject            rcpt    dear\n"
-		"t.conf:2    reject            body    dear  delays 3, 4, 7\n"
-		"t.conf:3    defer             header  cheap  delays 4, 5, 7\n"
-		"t.conf:4    accept            mail    free\n"
-		"t.conf:5    reject            mail    cheap\n"
-		"t.conf:6    try reject        header  free\n"
+		"t.conf:1    reject            rcpt    dear  for recipient known\n"
+		"t.conf:2    reject            body    dear  for virus  delays 3, 4, 7\n"
+		"t.conf:3    defer             header  cheap  for dmarc  delays 4, 5, 7\n"
+		"t.conf:4    accept            mail    free  for sender\n"
+		"t.conf:5    reject            mail    cheap  for spf\n"
+		"t.conf:6    try reject        header  free  for subject\n"
 		"t.conf:7    accept            connect free\n"},
 	{"score 2 if virus\nreject if score > 1\ntag \"X-A: 1\" if dmarc is pass\naccept",
-		"t.conf:1    score             body    dear  delays 4\n"
-		"t.conf:2    reject            body    dear  delays 4\n"
-		"t.conf:3    tag               header  cheap  delays 4\n"
+		"t.conf:1    score             body    dear  for virus  delays 4\n"
+		"t.conf:2    reject            body    dear  for score  delays 4\n"
+		"t.conf:3    tag               header  cheap  for dmarc  delays 4\n"
 		"t.conf:4    accept            connect free\n"},
+	{"reject if spf is fail and (virus or attachment.name matches \"*.exe\" or body "
+	 "contains "
+	 "urgent or attachment.size > 1M or dkim.domain is \"a.example\")\nreject if spf is "
+	 "fail and spf is pass\naccept if virus and client is \"192.0.2.1\"\naccept\nreject",
+		"t.conf:1    reject            body    dear  for virus, attachment.name, body, "
+		"attachment.size and 1 more  delays 4\n"
+		"t.conf:2    reject            mail    cheap  for spf  never matches: no value "
+		"of "
+		"\"spf\" is all that it asks for\n"
+		"t.conf:3    accept            body    dear  for virus  delays 4, 5\n"
+		"t.conf:4    accept            connect free\n"
+		"t.conf:5    reject            connect free  never matches: the one in line 4 "
+		"decides before it\n"},
 };
 
 static size_t

@@ -15,6 +15,9 @@
 
 #include "policy_lab.h"
 
+/* Behind rules: the block ends and the file has a spool (the lab closes what is open). */
+#define SPOOL "\n}\nspool \"/var/spool/postern\"\nlimits {"
+
 struct eval_case {
 	const char *rules, *facts, *want;
 };
@@ -166,14 +169,37 @@ static const struct eval_case cases[] = {
 	{"score 2 if virus\nreject if score > 4\naccept", "virus=!dead",
 		"defer 451 4.7.1 Cannot find out now: virus; try again later"},
 	{"reject if score > 4\nscore 9\naccept", "", "accept@3 +2"},
+	/* reservations: last among the cheap, one at a time, where the rest of the rule holds
+	 */
+	{"defer if rate user > 5/hour and spf is fail\naccept" SPOOL,
+		"rate(user_>_5/hour)=~ spf=~", "open waits=cheap asked: spf"},
+	{"defer if rate user > 5/hour and spf is fail\naccept" SPOOL,
+		"rate(user_>_5/hour)=~ spf=pass", "accept@2"},
+	{"defer if rate user > 5/hour and spf is fail\naccept" SPOOL,
+		"rate(user_>_5/hour)=~ spf=fail",
+		"open waits=reservation asked: rate(user_>_5/hour)"},
+	{"defer if rate user > 5/hour or rate user > 9/day\naccept" SPOOL,
+		"rate(user_>_5/hour)=~ rate(user_>_9/day)=~",
+		"open waits=reservation asked: rate(user_>_5/hour)"},
+	{"defer if rate user > 5/hour or rate user > 9/day\naccept" SPOOL,
+		"rate(user_>_5/hour)=false rate(user_>_9/day)=~",
+		"open waits=reservation asked: rate(user_>_9/day)"},
+	{"defer if rate user > 5/hour or rate user > 9/day\naccept" SPOOL,
+		"rate(user_>_5/hour)=true rate(user_>_9/day)=~", "defer@1"},
+	{"reject if spf is fail\ndefer if quota user > 5/day\naccept" SPOOL,
+		"quota(user_>_5/day)=~ spf=fail", "reject@1"},
+	{"defer if virus\ndefer if rate user > 5/hour\naccept" SPOOL, "rate(user_>_5/hour)=~",
+		"open"},
+	{"defer if rate user > 5/hour\naccept" SPOOL, "rate(user_>_5/hour)=!gone",
+		"defer 451 4.7.1 Cannot find out now: rate; try again later"},
 	/* try: counts, and never delays, fails or reserves */
 	{"try reject if spf is fail\naccept", "spf=fail", "accept@2 try@1"},
 	{"try reject if virus\naccept", "", "accept@2"},
 	{"try reject if virus\naccept", "virus=!dead", "accept@2"},
 	{"try reject if virus\naccept", "virus=~", "accept@2"},
 	{"try score 9\nreject if score > 4\naccept", "", "accept@3 try@1"},
-	{"try defer if greylisted\nreject if spf is fail\naccept", "greylisted=~ spf=pass",
-		"accept@3"},
+	{"try defer if greylisted\nreject if spf is fail\naccept" SPOOL,
+		"greylisted=~ spf=pass", "accept@3"},
 };
 
 /* postmaster@ and abuse@ pass all rules but virus and rate */
@@ -181,6 +207,13 @@ static const struct eval_case postmaster_cases[] = {
 	{"reject if spf is fail\naccept", "spf=fail", "accept@2"},
 	{"reject if virus\naccept", "virus=true", "reject@1"},
 	{"reject if spf is fail\nreject", "spf=fail", "accept@2"},
+	{"defer if greylisted\naccept" SPOOL, "greylisted=true", "accept@2"},
+	{"defer if rate client > 5/hour\naccept" SPOOL, "rate(client_>_5/hour)=true",
+		"defer@1"},
+	{"defer if quota client > 5 recipients/day\naccept" SPOOL,
+		"quota.recipients(client_>_5_recipients/day)=true", "defer@1"},
+	{"defer if spf is fail or rate recipient > 5/hour\naccept" SPOOL,
+		"spf=none rate.recipients(recipient_>_5/hour)=false", "accept@2"},
 };
 
 static bool

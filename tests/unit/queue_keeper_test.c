@@ -583,6 +583,72 @@ given_up_in_the_end(void **state)
 	keeping_close(&w);
 }
 
+/* ---- what goes beside a mail: stored before it is sent, in no reply, withdrawn with it ----
+ */
+
+struct beside_case {
+	const char *own, *beside;
+	uint32_t budget_ms;
+	bool give_back;
+	enum queue_end end;
+	size_t mails, asked_at_least; /* left in the spool; recipients tried */
+};
+
+static const struct beside_case beside_cases[] = {
+	{"ok.1@a.example", "dead.2@b.example", BUDGET_MS, false, QUEUE_DELIVERED, 1, 2},
+	{"ok.1@a.example", "ok.2@b.example", BUDGET_MS, false, QUEUE_DELIVERED, 0, 2},
+	{"ok.1@a.example", "550.2@b.example", BUDGET_MS, false, QUEUE_DELIVERED, 0, 2},
+	{"450.1@a.example", "dead.2@b.example", BUDGET_MS, false, QUEUE_QUEUED, 2, 2},
+	{"ok.1@a.example", "dead.2@b.example", 0, false, QUEUE_QUEUED, 1, 2},
+	{"550.1@a.example", "ok.2@b.example", BUDGET_MS, false, QUEUE_REFUSED, 0, 1},
+	{"450.1@a.example", "ok.2@b.example", BUDGET_MS, true, QUEUE_PUT_OFF, 0, 1},
+	{"ok.1@a.example", "dead.2@b.example", BUDGET_MS, true, QUEUE_DELIVERED, 1, 2},
+};
+
+static void
+what_goes_beside(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(beside_cases) / sizeof(beside_cases[0]); i++) {
+		const struct beside_case *c = &beside_cases[i];
+		struct keeping_spool s;
+		print_message("%s beside %s\n", c->beside, c->own);
+		open_world(NULL);
+		struct queue_parcel p[2] = {
+			keeping_parcel(&w, c->own), keeping_parcel(&w, c->beside)};
+		p[1].beside = true;
+		p[1].mail.own = false;
+		w.give_back = c->give_back;
+		const struct queue_result *r = keeping_take(&w, p, 2, c->budget_ms);
+		assert_int_equal(r->end, c->end);
+		assert_int_equal(r->delivered + r->waiting + r->refused + r->kept, 1);
+		keeping_until(&w, &w.attempts, c->asked_at_least);
+		keeping_run_for(&w, 50);
+		assert_int_equal(w.attempts, c->asked_at_least);
+		assert_int_equal(w.notices, 0);
+		look(&s);
+		assert_int_equal(s.mails, c->mails);
+		assert_int_equal(s.undeliverable, c->beside[0] == '5');
+		close_world(NULL);
+	}
+}
+
+/* It is there before the client's own mail is on its way, so that no 250 can be without it. */
+static void
+beside_is_stored_first(void **state)
+{
+	(void)state;
+	struct keeping_spool s;
+	struct queue_parcel p[2] = {keeping_parcel(&w, "silent.1@a.example"),
+		keeping_parcel(&w, "dead.2@b.example")};
+	p[1].beside = true;
+	(void)keeping_ask(&w, p, 2, 60 * 1000);
+	keeping_until(&w, &w.attempts, 1);
+	keeping_kill(&w);
+	keeping_look(&w, &s);
+	assert_int_equal(s.mails, 2);
+}
+
 /* ---- waits in flight are bounded ---- */
 
 static void
@@ -638,6 +704,8 @@ main(void)
 		cmocka_unit_test(the_smarthost_takes_over),
 		cmocka_unit_test(greylisted_keeps_its_address),
 		cmocka_unit_test(given_up_in_the_end),
+		cmocka_unit_test(what_goes_beside),
+		IN_WORLD(beside_is_stored_first),
 		IN_WORLD(one_client_waits_so_often),
 	};
 	return cmocka_run_group_tests_name("queue_keeper", tests, NULL, NULL);

@@ -59,6 +59,9 @@ make_mail(struct stored_rcpt rcpts[4])
 		.user = SLICE("anna"),
 		.quarantine = SLICE("undeliverable"),
 		.reason = SLICE("postern.conf:31"),
+		.facts = SLICE("body \"cards\"=yes (2 matches)\nspf=fail\n"),
+		.signatures = UINT64_C(0x0f1e2d3c4b5a6978),
+		.virus = SLICE("Eicar-Signature"),
 		.route = SLICE("\"[192.0.2.1]:25\" tls must"),
 		.sender = address_of("a@example.org"),
 		.params = {.size = 12345,
@@ -99,7 +102,15 @@ make_note(struct stored_rcpt_note notes[4], const struct stored_mail *m)
 	assert_true(ip_parse(SLICE("192.0.2.25"), &notes[1].address));
 	notes[3].state = RCPT_DELIVERED;
 	notes[3].attempts = 1;
-	return (struct stored_note){.held = true, .expire = true, .rcpts = notes, .n_rcpts = 4};
+	return (struct stored_note){.held = true,
+		.expire = true,
+		.by = SLICE("root, for anna"),
+		.by_ms = UINT64_C(0x0102030405060708),
+		.scanned = UINT64_C(0x8070605040302010),
+		.virus = SLICE("Other.Signature"),
+		.history = SLICE("one\ntwo\n"),
+		.rcpts = notes,
+		.n_rcpts = 4};
 }
 
 static struct slice
@@ -151,6 +162,9 @@ assert_mail(const struct stored_mail *x, const struct stored_mail *y)
 	assert_true(ip_eq(&x->client, &y->client));
 	assert_slice(x->quarantine, y->quarantine);
 	assert_slice(x->reason, y->reason);
+	assert_slice(x->facts, y->facts);
+	assert_int_equal(x->signatures, y->signatures);
+	assert_slice(x->virus, y->virus);
 	assert_slice(x->route, y->route);
 	assert_address(&x->sender, &y->sender);
 	assert_int_equal(x->params.size, y->params.size);
@@ -198,6 +212,11 @@ assert_note(const struct stored_note *x, const struct stored_note *y)
 {
 	assert_int_equal(x->held, y->held);
 	assert_int_equal(x->expire, y->expire);
+	assert_slice(x->by, y->by);
+	assert_int_equal(x->by_ms, y->by_ms);
+	assert_int_equal(x->scanned, y->scanned);
+	assert_slice(x->virus, y->virus);
+	assert_slice(x->history, y->history);
 	assert_int_equal(x->n_rcpts, y->n_rcpts);
 	for (size_t i = 0; i < x->n_rcpts; i++)
 		assert_rcpt_note(&x->rcpts[i], &y->rcpts[i]);
@@ -271,13 +290,21 @@ test_all_waiting_is_empty(void **state)
 	memset(notes, 0, sizeof(notes));
 	for (size_t i = 0; i < 4; i++)
 		notes[i].way = rcpts[i].way;
-	n.held = n.expire = false;
+	n = (struct stored_note){.rcpts = notes, .n_rcpts = 4};
 	assert_int_equal(pack_note(&n, a).n, 0);
 	assert_true(stored_note_unpack(SLICE_NONE, &m, a, &got));
 	assert_note(&got, &n);
-	n.held = true;
-	assert_true(stored_note_unpack(pack_note(&n, a), &m, a, &got));
-	assert_note(&got, &n);
+	/* Each of these alone is something to say. */
+	const struct stored_note touched[] = {{.held = true}, {.expire = true},
+		{.by = SLICE("root")}, {.by_ms = 1}, {.scanned = 1}, {.virus = SLICE("V")},
+		{.history = SLICE("h\n")}};
+	for (size_t i = 0; i < sizeof(touched) / sizeof(touched[0]); i++) {
+		n = touched[i];
+		n.rcpts = notes;
+		n.n_rcpts = 4;
+		assert_true(stored_note_unpack(pack_note(&n, a), &m, a, &got));
+		assert_note(&got, &n);
+	}
 	arena_free(&a);
 }
 
@@ -364,15 +391,117 @@ test_later_release(void **state)
 	for (int version = 0; version < 256; version++) {
 		at[0][0] = at[1][0] = (char)version;
 		assert_int_equal(stored_mail_unpack((struct slice){at[0], mail.n}, a, &m_got),
-			version == 1);
+			version == 2);
 		assert_int_equal(
 			stored_note_unpack((struct slice){at[1], note.n}, &m, a, &n_got),
-			version == 1);
+			version == 2);
 	}
 	arena_free(&a);
 }
 
-/* A run of recipients: its first and its length are bytes 7 to 10 behind version and counts. */
+/* What the release before stored, byte by byte as it did (stored.c of version 1). */
+static const char mail_of_version_1[] =
+	"\x01\x02\x00\x00\x00\x00\x28\xf1\x29\xa2\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	"\x00\x06\x00\x00\x00\x6d\x2d\x34\x37\x31\x31\x04\x00\x00\x00\x61\x6e\x6e\x61\x04"
+	"\xc0\x00\x02\x07\x0a\x00\x00\x00\x63\x6f\x6d\x70\x6c\x69\x61\x6e\x63\x65\x0f\x00"
+	"\x00\x00\x70\x6f\x73\x74\x65\x72\x6e\x2e\x63\x6f\x6e\x66\x3a\x33\x31\x10\x00\x00"
+	"\x00\x22\x5b\x31\x39\x32\x2e\x30\x2e\x32\x2e\x31\x5d\x3a\x32\x35\x22\x04\x0d\x00"
+	"\x00\x00\x61\x40\x65\x78\x61\x6d\x70\x6c\x65\x2e\x6f\x72\x67\x39\x30\x00\x00\x00"
+	"\x00\x00\x00\x02\x00\x00\x02\x00\x00\x00\x65\x31\x00\x00\x00\x00\x02\x00\x00\x00"
+	"\x04\x0e\x00\x00\x00\x62\x40\x64\x65\x73\x74\x2e\x65\x78\x61\x6d\x70\x6c\x65\x01"
+	"\x00\x00\x00\x00\x00\x01\x04\x0e\x00\x00\x00\x63\x40\x64\x65\x73\x74\x2e\x65\x78"
+	"\x61\x6d\x70\x6c\x65\x00\x00\x00\x00\x00\x02\x00\x10\x00\x00\x00\x64\x65\x63\x6c"
+	"\x61\x72\x65\x64\x2e\x65\x78\x61\x6d\x70\x6c\x65";
+static const char note_of_version_1[] =
+	"\x01\x01\x00\x01\x00\x00\x00\x00\x00\x01\x00\x02\x00\x03\x00\x00\x00\xe8\x2b\xf1"
+	"\x29\xa2\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x26\x02\x01"
+	"\x05\x00\x01\x00\x01\x00\x0c\x00\x00\x00\x6e\x6f\x20\x73\x75\x63\x68\x20\x75\x73"
+	"\x65\x72\x00\x0f\x00\x00\x00\x6d\x78\x2e\x64\x65\x73\x74\x2e\x65\x78\x61\x6d\x70"
+	"\x6c\x65\x00\x00";
+
+static void
+test_earlier_release(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(ARENA_BYTES);
+	struct stored_rcpt rcpts[2] = {{.address = address_of("b@dest.example"),
+					       .params.notify = SMTP_NOTIFY_NEVER,
+					       .site = SLICE("dest.example")},
+		{.address = address_of("c@dest.example"),
+			.way = DELIVERY_BY_DOMAIN,
+			.site = SLICE("declared.example")}};
+	struct stored_mail m = {.kind = STORED_QUARANTINE,
+		.arrived_ms = UINT64_C(1796000000000),
+		.log = SLICE("m-4711"),
+		.user = SLICE("anna"),
+		.quarantine = SLICE("compliance"),
+		.reason = SLICE("postern.conf:31"),
+		.route = SLICE("\"[192.0.2.1]:25\""),
+		.sender = address_of("a@example.org"),
+		.params = {.size = 12345, .body = SMTP_BODY_8BITMIME, .envid = SLICE("e1")},
+		.rcpts = rcpts,
+		.n_rcpts = 2};
+	struct stored_rcpt_note notes[2] = {{.state = RCPT_FAILED,
+						    .attempts = 3,
+						    .last_ms = UINT64_C(1796000001000),
+						    .reply = {.code = 550,
+							    .enhanced = {5, 1, 1},
+							    .has_enhanced = true,
+							    .text = SLICE("no such user")},
+						    .host = SLICE("mx.dest.example")},
+		{.way = DELIVERY_BY_DOMAIN}};
+	struct stored_note n = {.held = true, .rcpts = notes, .n_rcpts = 2};
+	struct stored_mail m_got;
+	struct stored_note n_got;
+	assert_true(ip_parse(SLICE("192.0.2.7"), &m.client));
+	struct slice mail = {mail_of_version_1, sizeof(mail_of_version_1) - 1};
+	struct slice note = {note_of_version_1, sizeof(note_of_version_1) - 1};
+	assert_true(stored_mail_unpack(mail, a, &m_got));
+	assert_mail(&m_got, &m);
+	assert_true(stored_note_unpack(note, &m_got, a, &n_got));
+	assert_note(&n_got, &n);
+	for (size_t i = 1; i < mail.n; i++)
+		assert_false(stored_mail_unpack(slice_first(mail, i), a, &m_got));
+	for (size_t i = 1; i < note.n; i++)
+		assert_false(stored_note_unpack(slice_first(note, i), &m, a, &n_got));
+	/* Written again it is of this release, and says the same. */
+	assert_true(stored_mail_unpack(pack_mail(&m, a), a, &m_got));
+	assert_mail(&m_got, &m);
+	arena_free(&a);
+}
+
+static void
+test_said_together(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(ARENA_BYTES);
+	struct stored_mail m = {.signatures = 5, .virus = SLICE("Old")};
+	assert_slice(stored_virus(&m, &(struct stored_note){0}), SLICE("Old"));
+	assert_int_equal(stored_signatures(&m, &(struct stored_note){0}), 5);
+	assert_slice(stored_virus(&m, &(struct stored_note){.scanned = 6}), SLICE_NONE);
+	assert_int_equal(stored_signatures(&m, &(struct stored_note){.scanned = 6}), 6);
+	/* Of a scanner that does not tell its signatures. */
+	struct stored_note found = {.virus = SLICE("New")};
+	assert_slice(stored_virus(&m, &found), SLICE("New"));
+	assert_int_equal(stored_signatures(&m, &found), 0);
+
+	struct slice h = SLICE_NONE;
+	assert_slice(stored_history(h, SLICE("first"), a), SLICE("first\n"));
+	for (unsigned i = 0; i < 1000; i++) {
+		h = stored_history(h, arena_printf(a, "line %u", i), a);
+		assert_true(h.n <= STORED_HISTORY_MOST);
+	}
+	assert_true(slice_ends(h, SLICE("line 998\nline 999\n")));
+	assert_true(slice_starts(h, SLICE("line ")));
+	char *longest = test_malloc(3 * STORED_HISTORY_MOST);
+	memset(longest, 'x', 3 * STORED_HISTORY_MOST);
+	h = stored_history(h, (struct slice){longest, 3 * STORED_HISTORY_MOST}, a);
+	assert_int_equal(h.n, STORED_HISTORY_MOST);
+	test_free(longest);
+	arena_free(&a);
+}
+
+/* A run of recipients: its first and its length stand behind the head and the count. */
 static void
 test_bad_runs(void **state)
 {
@@ -395,7 +524,8 @@ test_bad_runs(void **state)
 	struct stored_rcpt_note notes[4];
 	struct stored_mail m = make_mail(rcpts);
 	struct stored_note n = make_note(notes, &m), got;
-	enum { FIRST = 7, FIXED = 4 + 46 };
+	enum { FIRST = 7 + 4 + 8 + 8 + 4 + 4, FIXED = 4 + 46 };
+	n.by = n.virus = n.history = SLICE_NONE;
 	struct slice note = pack_note(&n, a);
 	size_t second = note.n - FIXED; /* the last run has no words */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -557,6 +687,8 @@ main(void)
 		cmocka_unit_test(test_cut_and_grown),
 		cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_later_release),
+		cmocka_unit_test(test_earlier_release),
+		cmocka_unit_test(test_said_together),
 		cmocka_unit_test(test_bad_runs),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_full),

@@ -252,6 +252,28 @@ test_note(void **state)
 	world_close();
 }
 
+/* Whoever guesses names, however many, does not push out what is known. */
+static void
+test_harvest(void **state)
+{
+	(void)state;
+	world_open();
+	struct smtp_reply no = smtp_reply_of("550 5.1.1 gone"),
+			  yes = smtp_reply_of("250 2.1.5 ok");
+	struct address here = address_of("here@example.org");
+	relay_verify_note(w.pool, &here, &yes);
+	for (size_t i = 0; i < 3 * RELAY_VERIFY_MOST; i++) {
+		char text[40];
+		snprintf(text, sizeof(text), "guess%zu@example.org", i);
+		struct address a = address_of(text);
+		relay_verify_note(w.pool, &a, &no);
+	}
+	ask("here@example.org");
+	assert_int_equal(w.known, RELAY_KNOWN);
+	assert_int_equal(w.a.n_conns, 0);
+	world_close();
+}
+
 int
 main(void)
 {
@@ -262,6 +284,7 @@ main(void)
 		cmocka_unit_test(test_probes_share),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_note),
+		cmocka_unit_test(test_harvest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,12 +74,22 @@ test_report(void **state)
 	(void)state;
 	struct scan_attachment attachments[] = {
 		{.name = {"a\0b.exe", 7}, .type = {"application/zip", 15}, .bytes = UINT64_MAX},
-		{.depth = 3},
-		{.name = {"deep", 4}, .type = {"x/y", 3}, .bytes = 1, .depth = 300},
+		{.depth = 3, .encrypted = true},
+		{.name = {"deep", 4},
+			.type = {"x/y", 3},
+			.bytes = 1,
+			.depth = 300,
+			.hashed = true,
+			.sha256 = {0xff, [31] = 0x7f}},
 	};
 	struct scan_report r = {.status = SCAN_INFECTED,
 		.virus = SLICE("Eicar"),
 		.why = SLICE("because"),
+		.reason = SCAN_REASON_PATTERN,
+		.text_unread = true,
+		.unread_why = SLICE("a drawing"),
+		.encrypted = true,
+		.signatures = UINT64_MAX - 1,
 		.attachments = attachments,
 		.n_attachments = 3,
 		.patterns = {1, [SCAN_PATTERNS_MOST - 1] = UINT32_MAX}};
@@ -100,10 +110,15 @@ test_report(void **state)
 	/* everything was copied: the payload is gone */
 	assert_true(got.status == r.status && slice_eq(got.virus, r.virus) &&
 		    slice_eq(got.why, r.why) && got.n_attachments == 3);
+	assert_true(got.reason == r.reason && got.text_unread && got.encrypted &&
+		    slice_eq(got.unread_why, r.unread_why) && got.signatures == r.signatures);
 	for (size_t i = 0; i < 3; i++)
 		assert_true(slice_eq(got.attachments[i].name, attachments[i].name) &&
 			    slice_eq(got.attachments[i].type, attachments[i].type) &&
-			    got.attachments[i].bytes == attachments[i].bytes);
+			    got.attachments[i].bytes == attachments[i].bytes &&
+			    got.attachments[i].encrypted == attachments[i].encrypted &&
+			    got.attachments[i].hashed == attachments[i].hashed &&
+			    memcmp(got.attachments[i].sha256, attachments[i].sha256, 32) == 0);
 	assert_true(got.attachments[1].depth == 3 && got.attachments[2].depth == 255);
 	assert_memory_equal(got.patterns, r.patterns, sizeof(r.patterns));
 	arena_free(&a);
@@ -121,13 +136,17 @@ test_cut(void **state)
 	static const struct {
 		size_t n, name_bytes;
 		enum scan_status before, after;
+		bool hashed;
 	} rows[] = {
-		{2, sizeof(name), SCAN_CLEAN, SCAN_CLEAN},
-		{SCAN_ATTACHMENTS_MOST, 10, SCAN_CLEAN, SCAN_CLEAN},
-		{SCAN_ATTACHMENTS_MOST + 1, 10, SCAN_CLEAN, SCAN_UNSCANNABLE},
-		{SCAN_ATTACHMENTS_MOST, sizeof(name), SCAN_CLEAN, SCAN_UNSCANNABLE},
-		{SCAN_ATTACHMENTS_MOST, sizeof(name), SCAN_INFECTED, SCAN_INFECTED},
-		{SCAN_ATTACHMENTS_MOST, sizeof(name), SCAN_FAILED, SCAN_FAILED},
+		{2, sizeof(name), SCAN_CLEAN, SCAN_CLEAN, false},
+		{SCAN_ATTACHMENTS_MOST, 10, SCAN_CLEAN, SCAN_CLEAN, false},
+		{SCAN_ATTACHMENTS_MOST, 10, SCAN_CLEAN, SCAN_CLEAN, true},
+		{SCAN_ATTACHMENTS_MOST, 80, SCAN_CLEAN, SCAN_CLEAN, false},
+		{SCAN_ATTACHMENTS_MOST, 80, SCAN_CLEAN, SCAN_UNSCANNABLE, true},
+		{SCAN_ATTACHMENTS_MOST + 1, 10, SCAN_CLEAN, SCAN_UNSCANNABLE, false},
+		{SCAN_ATTACHMENTS_MOST, sizeof(name), SCAN_CLEAN, SCAN_UNSCANNABLE, false},
+		{SCAN_ATTACHMENTS_MOST, sizeof(name), SCAN_INFECTED, SCAN_INFECTED, false},
+		{SCAN_ATTACHMENTS_MOST, sizeof(name), SCAN_FAILED, SCAN_FAILED, false},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct arena *a = arena_new(4 << 20);
@@ -136,12 +155,17 @@ test_cut(void **state)
 						.attachments = many,
 						.n_attachments = rows[i].n};
 		for (size_t k = 0; k < rows[i].n; k++)
-			many[k].name = slice_from((struct slice){name, sizeof(name)},
-				sizeof(name) - rows[i].name_bytes);
+			many[k] = (struct scan_attachment){
+				.name = slice_from((struct slice){name, sizeof(name)},
+					sizeof(name) - rows[i].name_bytes),
+				.hashed = rows[i].hashed};
 		assert_true(scan_report_unpack(pack(&r, &out), a, &got));
 		if (got.status != rows[i].after)
 			fail_msg("row %zu: %d", i, got.status);
 		assert_true((got.status == SCAN_UNSCANNABLE) == (got.why.n != 0));
+		assert_true(
+			(got.status == SCAN_UNSCANNABLE) == (got.reason == SCAN_REASON_PARTS));
+		assert_true(got.attachments[0].hashed == rows[i].hashed);
 		assert_true(got.n_attachments <= SCAN_ATTACHMENTS_MOST);
 		/* the end of a name is what opens it */
 		assert_true(got.attachments[0].name.n <= SCAN_NAME_MOST &&

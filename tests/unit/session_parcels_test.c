@@ -32,7 +32,24 @@ enum { RCPTS_MOST = 4, WALL_S = 1795316645 }; /* 2026-11-22 03:04:05 UTC */
 	"listen inbound on \"127.0.0.1:2525\" filter from { 127.0.0.1/32 } to " \
 	"\"127.0.0.1:10026\"\n"
 
-enum { ACCEPT, REJECT, DISCARD, QUARANTINE, QUARANTINE_B, HOLD, ROUTED, TAGGED, HOW };
+enum {
+	ACCEPT,
+	REJECT,
+	DISCARD,
+	QUARANTINE,
+	QUARANTINE_B,
+	HOLD,
+	ROUTED,
+	TAGGED,
+	REDIRECTED,
+	COPIED,
+	COPIED_C,
+	NOTIFIED,
+	EFFECTS_MOST = 3,
+};
+/* Two effects, and the decision behind them: COPIED | KEPT. */
+#define AND(effect) ((effect) << 8)
+#define THEN(end)   ((end) << 16)
 
 static struct rule rules[] = {
 	[ACCEPT] = {.action = ACTION_ACCEPT, .at = {"f.conf", 1, 1}},
@@ -45,6 +62,12 @@ static struct rule rules[] = {
 	[HOLD] = {.action = ACTION_HOLD, .hold_ms = 60000, .at = {"f.conf", 6, 1}},
 	[ROUTED] = {.action = ACTION_ROUTE, .text = {"192.0.2.9:25", 12}},
 	[TAGGED] = {.action = ACTION_TAG, .text = {"X: 1", 4}},
+	[REDIRECTED] = {.action = ACTION_REDIRECT, .text = {"new@c.example", 13}},
+	[COPIED] = {.action = ACTION_COPY, .text = {"copy@b.example", 14}},
+	[COPIED_C] = {.action = ACTION_COPY, .text = {"copy@c.example", 14}},
+	[NOTIFIED] = {.action = ACTION_NOTIFY,
+		.text = {"pm@b.example", 12},
+		.at = {"f.conf", 7, 1}},
 };
 
 struct parcels_case {
@@ -55,7 +78,8 @@ struct parcels_case {
 	const char *want; /* the parcels: KIND set:rcpt/WAY/site,... */
 };
 
-#define SMTP HEAD LISTEN DOMAINS "send direct\n" BLOCKS
+#define JOURNAL "journal to \"archive@c.example\"\n"
+#define SMTP    HEAD LISTEN DOMAINS "send direct\n" BLOCKS
 
 static const struct parcels_case cases[] = {
 	{"one next hop", SMTP, false, false, {"x@a.example", "y@b.example"}, {0}, NULL},
@@ -91,6 +115,75 @@ static const struct parcels_case cases[] = {
 	{"out by a smarthost", HEAD LISTEN DOMAINS "send smarthost \"192.0.2.9:25\"\n" BLOCKS,
 		true, true, {"x@out.example", "z@a.example"}, {0},
 		"own send 0:x/smarthost/out.example,z/domain/a.example;"},
+	{"redirected", SMTP, false, true, {"x@a.example"}, {REDIRECTED},
+		"send 0:new/domain/c.example(rfc822;x@a.example);"},
+	{"two redirected to one", SMTP, false, true,
+		{"x@a.example", "y@a.example", "z@b.example"}, {REDIRECTED, REDIRECTED, ACCEPT},
+		"send 0:new/domain/c.example(rfc822;x@a.example),z/domain/b.example;"},
+	{"redirected and routed", SMTP, false, true, {"x@a.example"},
+		{REDIRECTED | AND(ROUTED)},
+		"send(192.0.2.9:25) 0:new/route/c.example(rfc822;x@a.example);"},
+	{"redirected from outside", SMTP, true, true, {"x@out.example"}, {REDIRECTED},
+		"own send 0:new/domain/c.example(rfc822;x@out.example);"},
+	{"redirected and refused", SMTP, false, true, {"x@a.example", "y@a.example"},
+		{REDIRECTED | THEN(REJECT), ACCEPT},
+		"refused 0:x/domain/a.example;send 0:y/domain/a.example;"},
+	{"copied", SMTP, false, true, {"x@a.example"}, {COPIED},
+		"send 0:x/domain/a.example;beside send 0:copy/domain/b.example(never);"},
+	{"copied twice", SMTP, false, true, {"x@a.example"}, {COPIED | AND(COPIED_C)},
+		"send 0:x/domain/a.example;beside send "
+		"0:copy/domain/b.example(never),copy/domain/c.example(never);"},
+	{"a copy is one for all", SMTP, false, true, {"x@a.example", "y@a.example"},
+		{COPIED, COPIED | AND(TAGGED)},
+		"send 0:x/domain/a.example;send 1:y/domain/a.example;beside send "
+		"0:copy/domain/b.example(never);"},
+	{"no copy to whom it is for", SMTP, false, true, {"COPY@b.example"}, {COPIED},
+		"send 0:COPY/domain/b.example;"},
+	{"nor to whom it is redirected", SMTP, false, true, {"new@c.example", "y@a.example"},
+		{ACCEPT, REDIRECTED}, "send 0:new/domain/c.example;"},
+	{"a copy of what is kept is kept", SMTP, false, true, {"x@a.example"},
+		{COPIED | THEN(QUARANTINE_B)},
+		"quarantine(b,f.conf:5) 0:x/domain/a.example;"
+		"beside quarantine(b,f.conf:5) 0:copy/domain/b.example(never);"},
+	{"of what is held, held", SMTP, true, true, {"x@out.example"}, {COPIED | THEN(HOLD)},
+		"own hold(+60000,f.conf:6) 0:x/send/out.example;"
+		"beside hold(+60000,f.conf:6) 0:copy/domain/b.example(never);"},
+	{"the route is not the copy's", SMTP, false, true, {"x@a.example"},
+		{COPIED | AND(ROUTED)},
+		"send(192.0.2.9:25) 0:x/route/a.example;"
+		"beside send 0:copy/domain/b.example(never);"},
+	{"nothing of what is dropped", SMTP, false, false, {"x@a.example", "y@a.example"},
+		{COPIED | THEN(DISCARD), ACCEPT}, NULL},
+	{"nor of what is refused", SMTP, false, true, {"x@a.example", "y@a.example"},
+		{COPIED | THEN(REJECT), ACCEPT},
+		"refused 0:x/domain/a.example;send 0:y/domain/a.example;"},
+	{"a notice", SMTP, false, true, {"x@a.example", "y@a.example"}, {NOTIFIED, NOTIFIED},
+		"send 0:x/domain/a.example,y/domain/a.example;"
+		"beside from <> send text:pm/domain/b.example(never);"},
+	{"one of a rule, whatever it is above", SMTP, false, true,
+		{"x@a.example", "y@a.example"}, {NOTIFIED, NOTIFIED | THEN(QUARANTINE)},
+		"send 0:x/domain/a.example;quarantine(quarantine,f.conf:4) "
+		"0:y/domain/a.example;"
+		"beside from <> send text:pm/domain/b.example(never);"},
+	{"the journal", JOURNAL SMTP, false, true, {"x@a.example", "y@a.example"}, {0},
+		"send 0:x/domain/a.example,y/domain/a.example;"
+		"beside from <> send text:archive/domain/c.example(never);"},
+	{"the journal has each set of bytes", JOURNAL SMTP, true, true,
+		{"x@a.example", "y@a.example", "z@a.example"}, {ACCEPT, TAGGED, REJECT},
+		"own send 0:x/domain/a.example;own send 1:y/domain/a.example;"
+		"own refused 0:z/domain/a.example;"
+		"beside from <> send text:archive/domain/c.example(never);"
+		"beside from <> send text:archive/domain/c.example(never);"},
+	{"the journal has what is kept", JOURNAL SMTP, false, true,
+		{"x@a.example", "y@a.example"}, {QUARANTINE, DISCARD},
+		"quarantine(quarantine,f.conf:4) 0:x/domain/a.example;"
+		"beside from <> send text:archive/domain/c.example(never);"},
+	{"no journal of the other direction", "inbound " JOURNAL SMTP, true, true,
+		{"x@a.example"}, {0}, "own send 0:x/domain/a.example;"},
+	{"a filter's copies go its way too", HEAD FILTER DOMAINS BLOCKS, false, true,
+		{"x@a.example"}, {COPIED},
+		"send(\"127.0.0.1:10026\") 0:x/route/a.example;"
+		"beside send(\"127.0.0.1:10026\") 0:copy/route/b.example(never);"},
 	{"a filter has one way", HEAD FILTER DOMAINS BLOCKS, false, false,
 		{"x@a.example", "y@c.example"}, {0}, NULL},
 	{"and keeps what is quarantined", HEAD FILTER DOMAINS BLOCKS, false, true,
@@ -124,12 +217,16 @@ lab_open(struct lab *l, const struct parcels_case *c)
 	l->mail = (struct flt_mail){.recipients = l->rcpts};
 	decisions_init(&l->decisions, RCPTS_MOST, l->arena);
 	for (size_t i = 0; i < RCPTS_MOST && c->rcpts[i] != NULL; i++) {
-		const struct rule *effect = &rules[c->how[i]];
-		bool ends = action_ends(effect->action);
-		struct verdict v = {.decided = true,
-			.rule = ends ? effect : &rules[ACCEPT],
-			.effects = &effect,
-			.n_effects = !ends};
+		const struct rule *effects[EFFECTS_MOST];
+		struct verdict v = {
+			.decided = true, .rule = &rules[ACCEPT], .effects = effects};
+		for (int how = c->how[i]; how != 0; how >>= 8) {
+			const struct rule *r = &rules[how & 0xff];
+			if (action_ends(r->action))
+				v.rule = r;
+			else
+				effects[v.n_effects++] = r;
+		}
 		v.action = v.rule->action;
 		struct slice text = slice_of(c->rcpts[i]), local, domain;
 		slice_cut(text, '@', &local, &domain);
@@ -139,7 +236,6 @@ lab_open(struct lab *l, const struct parcels_case *c)
 						       .raw = text,
 						       .text = text},
 				.domain = conf_domain_find(l->conf, domain)};
-		l->params[i].notify = (unsigned)i;
 		assert_true(decisions_add(&l->decisions, &v));
 	}
 	l->outcome = (struct outcome){.action = ACTION_ACCEPT,
@@ -163,8 +259,11 @@ told(struct lab *l, const struct queue_parcel *p)
 	static const char *const ways[] = {"send", "smarthost", "domain", "route"};
 	const struct stored_mail *m = &p->mail;
 	struct arena *a = l->arena;
-	struct slice s = m->own ? SLICE("own ") : SLICE_NONE;
+	struct slice s = m->own ? SLICE("own ") : p->beside ? SLICE("beside ") : SLICE_NONE;
+	if (m->sender.is_null)
+		s = arena_printf(a, "%.*sfrom <> ", SLICE_ARG(s));
 	assert_true(slice_eq(m->log, SLICE("s.1")));
+	assert_false(p->beside && (m->own || p->refused));
 	assert_int_equal(m->arrived_ms, (uint64_t)WALL_S * 1000);
 	if (p->refused)
 		s = arena_printf(a, "%.*srefused", SLICE_ARG(s));
@@ -178,12 +277,17 @@ told(struct lab *l, const struct queue_parcel *p)
 		s = arena_printf(a, "%.*ssend(%.*s)", SLICE_ARG(s), SLICE_ARG(m->route));
 	else
 		s = arena_printf(a, "%.*ssend", SLICE_ARG(s));
-	s = arena_printf(a, "%.*s %d:", SLICE_ARG(s), (int)p->body.bytes);
+	s = m->sender.is_null ? arena_printf(a, "%.*s text:", SLICE_ARG(s))
+			      : arena_printf(a, "%.*s %d:", SLICE_ARG(s), (int)p->body.bytes);
 	for (size_t i = 0; i < m->n_rcpts; i++) {
 		const struct stored_rcpt *r = &m->rcpts[i];
-		assert_true(slice_eq(l->rcpts[r->params.notify].address.raw, r->address.raw));
 		s = arena_printf(a, "%.*s%s%.*s/%s/%.*s", SLICE_ARG(s), i != 0 ? "," : "",
 			SLICE_ARG(r->address.local), ways[r->way], SLICE_ARG(r->site));
+		if (r->params.orcpt.n != 0)
+			s = arena_printf(
+				a, "%.*s(%.*s)", SLICE_ARG(s), SLICE_ARG(r->params.orcpt));
+		if (r->params.notify == SMTP_NOTIFY_NEVER)
+			s = arena_printf(a, "%.*s(never)", SLICE_ARG(s));
 	}
 	return s;
 }

@@ -29,6 +29,7 @@ lab_open(struct lab *l, const char *rule)
 	l->conf = conf_text(arena_text(l->arena,
 		arena_printf(l->arena,
 			"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:2525\"\n"
+			"spool \"/var/spool/postern\"\n"
 			"domain \"example.org\" deliver to \"127.0.0.1:2526\" recipients "
 			"verify\n"
 			"pattern cards /[0-9]+/ luhn\ninbound {\n%s\naccept\n}\n",
@@ -58,7 +59,7 @@ expect(struct lab *l, enum action action, struct slice reply, const char *want)
 		.action = action,
 		.rule = &l->conf->inbound.rules[0],
 		.reply = reply};
-	struct smtp_reply r = refusal_reply(&v, l->facts, "S1.1", l->arena);
+	struct smtp_reply r = refusal_reply(&v, l->facts, 0, "S1.1", l->arena);
 	struct slice line = smtp_reply_line(&r, l->arena);
 	assert_int_equal(r.code / 100, action == ACTION_REJECT ? 5 : 4);
 	assert_true(!r.has_enhanced || r.enhanced[0] == r.code / 100);
@@ -124,6 +125,92 @@ test_reasons(void **state)
 	}
 }
 
+/* Asks for the fact, which the state answers so. */
+static void
+answer_state(
+	struct lab *l, const char *fact, const char *arg, const struct state_answer *answer)
+{
+	struct questions *scope;
+	struct value v;
+	assert_int_equal(
+		facts_read(l->facts, fact, slice_of(arg), 0, COST_RESERVE, &v), FACT_OPEN);
+	struct question *q = facts_question(l->facts, &scope);
+	assert_non_null(q);
+	question_answer_state(scope, q, answer);
+	assert_int_equal(
+		facts_read(l->facts, fact, slice_of(arg), 0, COST_FREE, &v), FACT_KNOWN);
+}
+
+/* Which limit is used up, for whom, and when to come again; the first that is. */
+static void
+test_limits(void **state)
+{
+	static const struct {
+		const char *cond, *fact, *arg;
+		uint64_t wait_ms;
+		const char *words;
+	} rows[] = {
+		{"rate client > 200/hour", "rate", "client > 200/hour", 12 * 60 * 1000,
+			"Limit of 200 mails per hour for this client is used up, try again in "
+			"12 "
+			"minutes (S1.1)"},
+		{"not spf is pass and (rate sender > 1/day or rate client > 20/minute)", "rate",
+			"client > 20/minute", 2500,
+			"Limit of 20 mails per minute for this client is used up, try again in "
+			"3 "
+			"seconds (S1.1)"},
+		{"quota recipient.domain > 5/month", "quota.recipients",
+			"recipient.domain > 5/month", (uint64_t)3 * 86400 * 1000,
+			"Limit of 5 mails per month for this recipient's domain is used up, "
+			"try "
+			"again in 3 days (S1.1)"},
+		{"rate user > 50 recipients/day", "rate.recipients", "user > 50 recipients/day",
+			3 * 3600 * 1000,
+			"Limit of 50 recipients per day for this account is used up, try again "
+			"in "
+			"3 hours (S1.1)"},
+		{"virus or greylisted", "greylisted", "", 299 * 1000,
+			"This sender is not known here yet, try again in 5 minutes (S1.1)"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab l;
+		char rule[200], want[200];
+		snprintf(rule, sizeof(rule), "defer if %s", rows[i].cond);
+		lab_open(&l, rule);
+		assert_true(ip_parse(SLICE("192.0.2.1"), &l.session.client));
+		l.mail.sender.is_null = true;
+		if (strstr(rows[i].cond, "user") != NULL)
+			l.session.user = SLICE("alice");
+		struct flt_recipient rcpt;
+		assert_int_equal(
+			address_parse(SLICE("bob@example.org"), false, l.arena, &rcpt.address),
+			ADDRESS_OK);
+		rcpt.domain = conf_domain_find(l.conf, SLICE("example.org"));
+		facts_rcpt(l.facts, &rcpt);
+		answer_state(&l, rows[i].fact, rows[i].arg,
+			&(struct state_answer){.wait_ms = rows[i].wait_ms, .count = 5});
+		snprintf(want, sizeof(want), "450 4.7.1 %s", rows[i].words);
+		expect(&l, ACTION_DEFER, SLICE_NONE, want);
+		snprintf(want, sizeof(want), "550 5.7.1 %s", rows[i].words);
+		expect(&l, ACTION_REJECT, SLICE_NONE, want);
+		lab_close(&l);
+	}
+}
+
+/* A limit that is not used up is not the reason. */
+static void
+test_limit_is_free(void **state)
+{
+	struct lab l;
+	(void)state;
+	lab_open(&l, "defer if rate client > 200/hour or spf is fail");
+	answer_state(&l, "rate", "client > 200/hour",
+		&(struct state_answer){.yes = true, .count = 1});
+	expect(&l, ACTION_DEFER, SLICE_NONE, "451 4.7.24 SPF could not be checked (S1.1)");
+	lab_close(&l);
+}
+
 /* The administrator's words, and the names of the failed facts, stand as they are. */
 static void
 test_own_words(void **state)
@@ -145,7 +232,7 @@ test_no_rule(void **state)
 	struct lab l;
 	lab_open(&l, "reject if virus");
 	struct verdict v = {.decided = true, .action = ACTION_DEFER};
-	struct smtp_reply r = refusal_reply(&v, l.facts, "S1.1", l.arena);
+	struct smtp_reply r = refusal_reply(&v, l.facts, 0, "S1.1", l.arena);
 	assert_true(slice_eq(smtp_reply_line(&r, l.arena), SLICE(BY_POLICY_LATER)));
 	lab_close(&l);
 }
@@ -185,6 +272,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_limit_is_free),
 		cmocka_unit_test(test_own_words),
 		cmocka_unit_test(test_no_rule),
 		cmocka_unit_test(test_virus_name),

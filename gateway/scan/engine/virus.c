@@ -10,12 +10,15 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "engine/hash.h"
 #include "engine/names.h"
+#include "engine/signatures.h"
 
 struct virus_engine {
 	struct cl_engine *cl;
 	struct virus_limits limits;
 	unsigned signatures;
+	uint64_t fingerprint;
 };
 
 /* Of one scan: what the callback notes. */
@@ -26,6 +29,8 @@ struct scan_notes {
 	uint64_t unpacked;
 	unsigned files;
 	const char *over; /* the limit that was passed, or NULL */
+	enum scan_reason reason;
+	bool hash;
 };
 
 const struct virus_limits virus_limits_default = {
@@ -84,6 +89,39 @@ media_type(const char *cl)
 	return SLICE("application/octet-stream");
 }
 
+static void
+over(struct scan_notes *n, enum scan_reason reason, const char *why)
+{
+	n->reason = reason;
+	n->over = why;
+}
+
+/* Once for each name and size: look.h has been at what it could open. */
+static void
+add_member(struct scan_notes *n, struct slice name, struct slice type, struct slice bytes,
+	unsigned level)
+{
+	struct scan_report *r = n->report;
+	for (size_t i = 0; i < r->n_attachments; i++) {
+		struct scan_attachment *a = &r->attachments[i];
+		if (a->bytes != bytes.n || !slice_eq(a->name, name))
+			continue;
+		if (slice_eq(a->type, SLICE("application/octet-stream")))
+			a->type = type;
+		return;
+	}
+	if (r->n_attachments >= SCAN_ATTACHMENTS_MOST)
+		return;
+	struct scan_attachment *a = &r->attachments[r->n_attachments++];
+	*a = (struct scan_attachment){.name = arena_slice(n->arena, name),
+		.type = type,
+		.bytes = bytes.n,
+		.depth = level,
+		.hashed = n->hash && bytes.p != NULL};
+	if (a->hashed)
+		hash_sha256(bytes, a->sha256);
+}
+
 static cl_error_t
 on_file(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
 	size_t size, const char *bytes, uint32_t level, uint32_t attributes, void *context)
@@ -92,24 +130,19 @@ on_file(int fd, const char *type, const char **ancestors, size_t parent_size, co
 	(void)fd;
 	(void)ancestors;
 	(void)parent_size;
-	(void)bytes;
 	if ((attributes & LAYER_ATTRIBUTES_NORMALIZED) != 0)
 		return CL_CLEAN; /* libclamav's own rewriting, not a file of the mail */
 	n->unpacked += size;
 	n->files++;
 	if (size > n->limits->file_bytes || n->unpacked > n->limits->scan_bytes)
-		n->over = "too large when unpacked";
+		over(n, SCAN_REASON_BYTES, "too large when unpacked");
 	else if (n->files > n->limits->files)
-		n->over = "too many files inside";
+		over(n, SCAN_REASON_PARTS, "too many files inside");
 	else if (level > n->limits->depth)
-		n->over = "nested too deep";
-	if (level == 0 || name == NULL || n->report->n_attachments >= SCAN_ATTACHMENTS_MOST)
-		return CL_CLEAN;
-	n->report->attachments[n->report->n_attachments++] = (struct scan_attachment){
-		.name = arena_slice(n->arena, plain_name(slice_of(name))),
-		.type = media_type(type),
-		.bytes = size,
-		.depth = level};
+		over(n, SCAN_REASON_DEPTH, "nested too deep");
+	if (level != 0 && name != NULL)
+		add_member(n, plain_name(slice_of(name)), media_type(type),
+			(struct slice){bytes, bytes != NULL ? size : 0}, level);
 	return CL_CLEAN;
 }
 
@@ -155,6 +188,10 @@ virus_engine_new(const char *database, const char *tmp_dir, const struct virus_l
 	must(e->cl != NULL);
 	result = set_limits(e->cl, limits, tmp_dir);
 	cl_engine_set_clcb_file_inspection(e->cl, on_file);
+	/* Of the files before they are loaded: where they change meanwhile, the fingerprint is
+	 * of the older set, and a mail that was scanned with the newer is scanned once more. */
+	if (database != NULL)
+		e->fingerprint = signatures_fingerprint(database);
 	if (result == CL_SUCCESS && database != NULL)
 		result = cl_load(database, e->cl, &e->signatures, CL_DB_STDOPT);
 	if (result == CL_SUCCESS)
@@ -185,6 +222,12 @@ virus_engine_signatures(const struct virus_engine *e)
 	return e->signatures;
 }
 
+uint64_t
+virus_engine_fingerprint(const struct virus_engine *e)
+{
+	return e->fingerprint;
+}
+
 /* libclamav reports limits as names of their own, as if they were viruses, or without any name.
  */
 static bool
@@ -193,14 +236,23 @@ is_limit(const char *name)
 	return name == NULL || strncmp(name, "Heuristics.Limits.Exceeded", 26) == 0;
 }
 
+static enum scan_reason
+limit_reason(const char *name)
+{
+	return strstr(name, "Recursion") != NULL  ? SCAN_REASON_DEPTH
+	       : strstr(name, "MaxFiles") != NULL ? SCAN_REASON_PARTS
+	       : strstr(name, "Time") != NULL     ? SCAN_REASON_TIME
+						  : SCAN_REASON_BYTES;
+}
+
 void
-virus_engine_scan(
-	struct virus_engine *e, struct slice mail, struct arena *a, struct scan_report *r)
+virus_engine_scan(struct virus_engine *e, struct slice mail, bool hash, struct arena *a,
+	struct scan_report *r)
 {
 	struct cl_scan_options options = {.parse = ~0u,
 		.general = CL_SCAN_GENERAL_HEURISTICS,
 		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX};
-	struct scan_notes notes = {.limits = &e->limits, .arena = a, .report = r};
+	struct scan_notes notes = {.limits = &e->limits, .arena = a, .report = r, .hash = hash};
 	const char *virus = NULL;
 	unsigned long scanned = 0;
 	cl_fmap_t *map = cl_fmap_open_memory(mail.n != 0 ? mail.p : "", mail.n);
@@ -213,6 +265,10 @@ virus_engine_scan(
 		r->virus = arena_slice(a, slice_of(virus));
 	} else if (result == CL_VIRUS || notes.over != NULL || result == CL_ETIMEOUT) {
 		r->status = SCAN_UNSCANNABLE;
+		r->reason = notes.over != NULL   ? notes.reason
+			    : virus != NULL      ? limit_reason(virus)
+			    : result == CL_VIRUS ? SCAN_REASON_BYTES
+						 : SCAN_REASON_TIME;
 		r->why = arena_slice(
 			a, slice_of(notes.over != NULL   ? notes.over
 				    : virus != NULL      ? virus

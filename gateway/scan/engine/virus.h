@@ -25,11 +25,14 @@ struct virus_engine *virus_engine_new(const char *database, const char *tmp_dir,
 	const struct virus_limits *limits, struct err *err);
 void virus_engine_free(struct virus_engine **e);
 unsigned virus_engine_signatures(const struct virus_engine *e);
+/* Of the set that was loaded: differs where the files of the database differ. 0: none. */
+uint64_t virus_engine_fingerprint(const struct virus_engine *e);
 /*
  * Scans one mail. Fills status, virus, why, and appends what it found inside to the attachments
- * (depth 1 and more; at most SCAN_ATTACHMENTS_MOST in all). Over a limit: SCAN_UNSCANNABLE.
+ * (depth 1 and more; at most SCAN_ATTACHMENTS_MOST in all), with their hashes if asked for.
+ * Over a limit: SCAN_UNSCANNABLE.
  */
-void virus_engine_scan(
-	struct virus_engine *e, struct slice mail, struct arena *a, struct scan_report *r);
+void virus_engine_scan(struct virus_engine *e, struct slice mail, bool hash, struct arena *a,
+	struct scan_report *r);
 
 #endif

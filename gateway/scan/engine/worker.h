@@ -24,5 +24,7 @@ struct worker_start {
 int worker_main(int channel, void *arg);
 /* The report on a mail that no worker reported on. */
 void worker_failed(enum pool_failure why, struct ipc_out *out);
+/* The plan for a mail that no worker made one for. */
+void worker_append_failed(enum pool_failure why, struct ipc_out *out);
 
 #endif
