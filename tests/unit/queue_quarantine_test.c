@@ -432,6 +432,26 @@ a_full_quarantine_takes_no_more(void **state)
 	keeping_close(&w);
 }
 
+/* Its time is counted from when it came; the round that ends it comes each ten seconds. */
+static void
+time_is_over(void **state)
+{
+	(void)state;
+	open_with(false, 0);
+	(void)keep("450.1@a.example", 0);
+	keeping_stop(&w);
+	w.settings.queue.quarantine_ms = 3000;
+	keeping_start(&w);
+	keeping_run_for(&w, 8000);
+	struct custody_id young = keep("450.2@a.example", 0);
+	keeping_run_for(&w, 2800);
+	assert_int_equal(act_on(HAND_RELEASE, young, false).done, 1);
+	keeping_stop(&w);
+	assert_int_equal(find("450.1@a.example").kept, 0);
+	assert_int_equal(find("450.2@a.example").sent, 1);
+	keeping_close(&w);
+}
+
 /* ---- kill -9 ---- */
 
 static size_t
@@ -547,6 +567,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			a_copy_behind_a_filter, open_world, close_world),
 		cmocka_unit_test(a_full_quarantine_takes_no_more),
+		cmocka_unit_test(time_is_over),
 		cmocka_unit_test_setup_teardown(
 			released_once_through_kills, open_world, close_world),
 		cmocka_unit_test_setup_teardown(
