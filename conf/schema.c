@@ -278,8 +278,7 @@ const struct schema_row schema_rows[] = {
 		.text = "Addresses to send from."},
 	{"", "journal to", SCHEMA_OWN, .parse = parse_journal, .spool = true, .syntax = "\"ADDRESS\"",
 		.text = "Of every mail that is taken, a report with its envelope and the mail itself goes to this "
-			"address of a declared domain; it is stored before the mail is answered.",
-		.example = "journal to \"archive@example.com\""},
+			"address of a declared domain; it is stored before the mail is answered. Not beside a milter."},
 	{"", "inbound journal to", SCHEMA_OWN, .parse = parse_inbound_journal, .spool = true,
 		.syntax = "\"ADDRESS\"", .text = "The same of mail from the world to our domains alone."},
 	{"", "outbound journal to", SCHEMA_OWN, .parse = parse_outbound_journal, .spool = true,

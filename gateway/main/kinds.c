@@ -17,6 +17,7 @@
 #include "io/child.h"
 #include "main/scanner_patterns.h"
 #include "queue/keeper.h"
+#include "session/append.h"
 #include "session/authenticator.h"
 
 /* What a child runs first: down from root, its name, no way back. */
@@ -56,7 +57,8 @@ static bool
 uses_scanner(const struct generation *g)
 {
 	for (int d = INBOUND; d <= OUTBOUND; d++)
-		if (g->policy[d] != NULL && flt_scan_wants(g->policy[d]) != 0)
+		if (g->policy[d] != NULL &&
+			(flt_scan_wants(g->policy[d]) != 0 || append_is_used(g->policy[d])))
 			return true;
 	return false;
 }

@@ -41,6 +41,7 @@ int queue_summary(struct queue_tool *q, struct err *err);
 int queue_show(struct queue_tool *q, struct err *err);
 int queue_why(struct queue_tool *q, struct err *err);
 int queue_body(struct queue_tool *q, struct err *err);
+int queue_text(struct queue_tool *q, struct err *err);
 /* The header of a mail in quarantine, or its bytes, behind what queue_show tells of it. */
 int queue_head(struct queue_tool *q, struct err *err);
 /* The exit status, err printed. */

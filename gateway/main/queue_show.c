@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "main/mail_text.h"
 #include "main/queue_priv.h"
 #include "queue/hand_item.h"
 #include "queue/hand_words.h"
 
-enum { SHOW_ARENA = 64 * 1024 * 1024 };
+enum { SHOW_ARENA = 64 * 1024 * 1024, TEXT_MOST = 512 * 1024 * 1024 };
 
 static struct slice
 way_text(enum delivery_way way)
@@ -223,18 +224,6 @@ json_mail(const struct queue_tool *q, const struct hand_stored *s, const struct 
 	json_line(&j);
 }
 
-/* Safe for a terminal: tabs and line ends stay, other controls do not. */
-static void
-print_head(FILE *f, struct slice head)
-{
-	fputc('\n', f);
-	for (size_t i = 0; i < head.n; i++) {
-		unsigned char c = (unsigned char)head.p[i];
-		if (c != '\r')
-			fputc(c == '\n' || c == '\t' || (c >= ' ' && c < 0x7f) ? c : '?', f);
-	}
-}
-
 static int
 show(struct queue_tool *q, struct slice head, struct err *err)
 {
@@ -254,8 +243,10 @@ show(struct queue_tool *q, struct slice head, struct err *err)
 		json_mail(q, &s, &m, &n, head, a);
 	else if (result == 0)
 		print_mail(q, &s, &m, &n, a);
-	if (result == 0 && !q->words.json && head.n != 0)
-		print_head(q->tool->out, head);
+	if (result == 0 && !q->words.json && head.n != 0) {
+		fputc('\n', q->tool->out);
+		mail_text_safe(q->tool->out, head, false);
+	}
 	buf_fini(&bytes);
 	arena_free(&a);
 	return result;
@@ -300,9 +291,10 @@ queue_why(struct queue_tool *q, struct err *err)
 	return result;
 }
 
-/* Byte by byte as it would leave; the line ends are CRLF. */
-int
-queue_body(struct queue_tool *q, struct err *err)
+/* All of it, piece by piece. */
+static int
+read_body(struct queue_tool *q, int (*fn)(void *arg, struct slice piece), void *arg,
+	struct err *err)
 {
 	struct hand_body b = {.id = q->words.filter.id,
 		.unscannable = q->words.unscannable,
@@ -312,8 +304,43 @@ queue_body(struct queue_tool *q, struct err *err)
 	while (!last) {
 		if (hand_client_body(q->client, &b, &piece, &last, err) < 0)
 			return -1;
-		tool_print(q->tool->out, piece);
+		if (fn(arg, piece) < 0)
+			return err_set(err, "the mail is too large to be shown");
 		b.offset += piece.n;
 	}
+	return 0;
+}
+
+static int
+print_piece(void *f, struct slice piece)
+{
+	tool_print(f, piece);
+	return 0;
+}
+
+/* Byte by byte as it would leave; the line ends are CRLF. */
+int
+queue_body(struct queue_tool *q, struct err *err)
+{
+	if (read_body(q, print_piece, q->tool->out, err) < 0)
+		return -1;
 	return fflush(q->tool->out) == 0 ? 0 : err_sys(err, "write the mail");
+}
+
+static int
+keep_piece(void *bytes, struct slice piece)
+{
+	return buf_add(bytes, piece);
+}
+
+int
+queue_text(struct queue_tool *q, struct err *err)
+{
+	struct buf bytes;
+	buf_init(&bytes, TEXT_MOST);
+	int result = read_body(q, keep_piece, &bytes, err);
+	if (result == 0)
+		mail_text(q->tool->out, buf_slice(&bytes));
+	buf_fini(&bytes);
+	return result;
 }

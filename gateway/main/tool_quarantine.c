@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "conf/conf.h"
 #include "main/queue_priv.h"
 
@@ -231,12 +232,15 @@ show(struct queue_tool *q, struct err *err)
 {
 	struct queue_chosen c;
 	int result = queue_choose(q, &c, err); /* it is in quarantine */
+	mem_free(c.ids);
 	if (result < 0)
 		return -1;
 	q->words.filter.by_id = true;
 	q->words.filter.id = q->words.ids[0];
-	if (q->words.raw || q->words.text)
+	if (q->words.raw)
 		return queue_body(q, err);
+	if (q->words.text)
+		return queue_text(q, err);
 	return queue_head(q, err);
 }
 

@@ -517,6 +517,27 @@ ask_counts(struct client *c, const struct ipc_msg *m)
 	return true;
 }
 
+static void
+on_other(void *arg, uint16_t type, struct slice payload)
+{
+	struct job *j = arg;
+	uint32_t id = j->id;
+	struct client *c = job_end(j);
+	if (c != NULL && ipc_send(c->ipc, type, id, payload) < 0)
+		client_free(c);
+}
+
+static bool
+ask_other(struct client *c, const struct ipc_msg *m)
+{
+	const struct hand_config *config = &c->hand->config;
+	struct job *j = job_new(c, m);
+	if (config->other != NULL && config->other(config->arg, c->uid, m, on_other, j))
+		return true;
+	job_end(j);
+	return false;
+}
+
 static bool
 ask(struct client *c, const struct ipc_msg *m)
 {
@@ -528,7 +549,7 @@ ask(struct client *c, const struct ipc_msg *m)
 	case HAND_MSG_HEAD: return ask_head(c, m);
 	case HAND_MSG_ACT: return ask_act(c, m);
 	case HAND_MSG_COUNTS: return ask_counts(c, m);
-	default: return false;
+	default: return ask_other(c, m);
 	}
 }
 

@@ -9,6 +9,7 @@
 #ifndef QUEUE_HAND_H
 #define QUEUE_HAND_H
 
+#include "io/ipc.h"
 #include "io/loop.h"
 #include "queue/hand_item.h"
 
@@ -18,6 +19,9 @@ enum { HAND_CLIENTS_MOST = 8, HAND_IDLE_MS = 10 * 60 * 1000 };
 
 /* d: valid in the call. */
 typedef void hand_done_fn(void *arg, const struct hand_done *d);
+
+/* The one answer to such a message: its type and bytes, valid in the call. */
+typedef void hand_other_fn(void *arg, uint16_t type, struct slice payload);
 
 struct hand_config {
 	struct loop *loop;
@@ -33,6 +37,10 @@ struct hand_config {
 	enum egress_state (*egress_state)(void *arg);
 	struct slice (*egress_text)(void *arg, struct arena *a);
 	struct hand_fill (*fill)(void *arg);
+	/* Messages that hand_messages.h does not name; false: nobody's. fn: once, now or later.
+	 */
+	bool (*other)(void *arg, uint32_t uid, const struct ipc_msg *m, hand_other_fn *fn,
+		void *done_arg);
 	void *arg;
 	int64_t (*wall_ms)(void); /* NULL: clock_wall_ms */
 };

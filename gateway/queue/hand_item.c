@@ -5,6 +5,7 @@
 #include "queue/hand_item.h"
 
 #include "base/must.h"
+#include "filters/batv.h"
 
 bool
 hand_is_open(enum rcpt_state s)
@@ -109,6 +110,15 @@ address_fits(struct slice pattern, const struct address *a)
 	return slice_eq_nocase(pattern, a->text) || slice_eq_nocase(pattern, a->raw);
 }
 
+/* With its tag, or as its person writes it (filters/batv.h). */
+static bool
+sender_fits(struct slice pattern, const struct address *a)
+{
+	struct slice plain;
+	return address_fits(pattern, a) ||
+	       (batv_form(a->text, &plain) && slice_eq_nocase(pattern, plain));
+}
+
 static bool
 rcpt_fits(const struct hand_filter *f, const struct stored_rcpt *r,
 	const struct stored_rcpt_note *n)
@@ -173,7 +183,7 @@ hand_filter_matches(const struct hand_filter *f, const struct custody_id *id,
 		return false;
 	if (f->client.n != 0 && !client_fits(f->client, &m->client))
 		return false;
-	if (f->sender.n != 0 && !address_fits(f->sender, &m->sender))
+	if (f->sender.n != 0 && !sender_fits(f->sender, &m->sender))
 		return false;
 	if (f->quarantine.n != 0 && !slice_eq_nocase(f->quarantine, m->quarantine))
 		return false;

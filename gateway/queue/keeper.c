@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -199,6 +200,8 @@ on_message(void *arg, struct service_client *from, struct ipc_msg *m)
 	case QUEUE_MSG_TAKE: take_message(k, from, m); break;
 	case QUEUE_MSG_CANCEL: take_cancel(k, from, m->id); break;
 	default:
+		if (state_desk_message(k->desk, from, m))
+			break;
 		err_set(&err, "a session sent a message of unknown type %u", (unsigned)m->type);
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 	}
@@ -207,7 +210,9 @@ on_message(void *arg, struct service_client *from, struct ipc_msg *m)
 static void
 on_client_gone(void *arg, struct service_client *client)
 {
-	take_client_gone(arg, client);
+	struct keeper *k = arg;
+	take_client_gone(k, client);
+	state_desk_client_gone(k->desk, client);
 }
 
 static struct slice
@@ -254,6 +259,13 @@ part_of(void *arg, const struct stored_mail *m, const struct stored_note *n, siz
 	return c->part[rcpt];
 }
 
+static bool
+other_by_hand(void *arg, uint32_t uid, const struct ipc_msg *m, hand_other_fn *fn, void *fn_arg)
+{
+	struct keeper *k = arg;
+	return state_desk_hand(k->desk, uid, m, fn, fn_arg);
+}
+
 static void
 open_hand(struct keeper *k, int fd, const char *user)
 {
@@ -268,6 +280,7 @@ open_hand(struct keeper *k, int fd, const char *user)
 		.settings = settings_now,
 		.egress_state = egress_now,
 		.egress_text = egress_words,
+		.other = other_by_hand,
 		.arg = k});
 }
 
@@ -306,6 +319,7 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 	k->service = service_new(k->loop, s->control_fd, on_message, on_client_gone, k);
 	service_on_peer(k->service, keeper_on_peer);
 	service_on_settings(k->service, on_settings);
+	tzset(); /* quotas go by local time, whose file is not shown in the sandbox */
 	if (enter_sandbox(s, err) < 0)
 		return -1;
 	k->tmp_dir = fcntl(s->spool, F_DUPFD_CLOEXEC, 0);
@@ -315,6 +329,7 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 		s->open(&(struct segments_config){.loop = k->loop, .dir_fd = s->spool}, err);
 	if (k->custody == NULL)
 		return -1;
+	k->desk = state_desk_new(k->loop, s->spool); /* the spool is ours alone by now */
 	open_hand(k, s->hand, s->user);
 	return 0;
 }
@@ -382,6 +397,7 @@ keeper_close(struct keeper *k)
 	peer_free(&k->signer);
 	peer_free(&k->scanner);
 	service_free(&k->service);
+	state_desk_free(&k->desk);
 	loop_timer_clear(&k->pump_timer);
 	loop_timer_clear(&k->round_timer);
 	loop_timer_clear(&k->store_timer);

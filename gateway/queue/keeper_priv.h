@@ -21,6 +21,7 @@
 #include "queue/keeper.h"
 #include "queue/messages.h"
 #include "queue/schedule.h"
+#include "queue/state_desk.h"
 
 enum {
 	KEEPER_BUCKETS = 4096,
@@ -149,6 +150,7 @@ struct keeper {
 	struct schedule *schedule;
 	struct egress *egress;
 	struct hand *hand;
+	struct state_desk *desk;
 	struct failure_rules *rules;
 	struct arena *settings_arena;
 	struct queue_settings settings;

@@ -340,7 +340,7 @@ log_fill(struct keeper *k, enum log_event ev)
 	log_end(&l);
 }
 
-/* Told once, and again when it was well below meanwhile. */
+/* Told once, and again when so much was taken out that it is well below meanwhile. */
 static void
 tell_fill(struct keeper *k, bool refused)
 {
@@ -353,10 +353,6 @@ tell_fill(struct keeper *k, bool refused)
 	} else if (most != 0 && bytes >= most / 5 * 4 && k->kept_told == 0) {
 		k->kept_told = 1;
 		log_fill(k, EV_QUARANTINE_ROOM);
-	} else if (most == 0 || bytes < most / 10 * 7) {
-		k->kept_told = 0;
-	} else if (bytes < most / 10 * 9 && k->kept_told == 2) {
-		k->kept_told = 1;
 	}
 }
 
@@ -374,7 +370,8 @@ quarantine_remove(struct keeper *k, uint64_t bytes)
 	must(k->kept.items != 0 && k->kept.bytes >= bytes);
 	k->kept.items--;
 	k->kept.bytes -= bytes;
-	tell_fill(k, false);
+	if (k->kept.bytes < k->settings.queue.quarantine_bytes / 10 * 7)
+		k->kept_told = 0;
 }
 
 bool

@@ -90,8 +90,10 @@ judge(struct mail *m, const struct scan_report *r)
 {
 	struct keeper *k = m->keeper;
 	struct arena *a = m->holding->arena;
-	k->signatures = r->signatures;
-	k->signatures_at_ms = loop_now(k->loop);
+	if (r->status != SCAN_FAILED) {
+		k->signatures = r->signatures;
+		k->signatures_at_ms = loop_now(k->loop);
+	}
 	switch (r->status) {
 	case SCAN_CLEAN: note_scan(m, r); return RESCAN_CLEAN;
 	case SCAN_INFECTED: note_scan(m, r); return infected(m, m->note.virus);

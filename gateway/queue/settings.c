@@ -26,6 +26,7 @@ queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms
 		.domains = arena_array(a, conf->n_domains, sizeof(*s->domains)),
 		.delivers = arena_array(a, conf->n_domains, sizeof(*s->delivers)),
 		.n_domains = conf->n_domains,
+		.tagging = arena_array(a, conf->n_domains, sizeof(*s->tagging)),
 		.sites = arena_array(a, conf->n_destinations, sizeof(*s->sites)),
 		.n_sites = conf->n_destinations,
 		.keys = arena_array(a, conf->n_signs, sizeof(*s->keys)),
@@ -35,6 +36,8 @@ queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms
 	for (size_t i = 0; i < conf->n_domains; i++) {
 		s->domains[i] = conf->domains[i].name;
 		s->delivers[i] = conf->domains[i].deliver.n != 0;
+		if (conf->domains[i].n_tag_keys != 0)
+			s->tagging[s->n_tagging++] = conf->domains[i].name;
 	}
 	for (size_t i = 0; i < conf->n_destinations; i++)
 		s->sites[i] = (struct queue_site){.site = conf->destinations[i].site,
@@ -70,6 +73,9 @@ put(const struct queue_settings *s, struct ipc_out *o)
 		ipc_put_slice(o, s->domains[i]);
 		ipc_put_bool(o, s->delivers != NULL && s->delivers[i]);
 	}
+	ipc_put_u32(o, (uint32_t)s->n_tagging);
+	for (size_t i = 0; i < s->n_tagging; i++)
+		ipc_put_slice(o, s->tagging[i]);
 	ipc_put_u32(o, (uint32_t)s->n_sites);
 	for (size_t i = 0; i < s->n_sites; i++) {
 		ipc_put_slice(o, s->sites[i].site);
@@ -109,6 +115,10 @@ get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
 		s->domains[i] = ipc_get_slice(in);
 		s->delivers[i] = ipc_get_bool(in);
 	}
+	s->n_tagging = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->tagging = arena_array(a, s->n_tagging, sizeof(*s->tagging));
+	for (size_t i = 0; i < s->n_tagging; i++)
+		s->tagging[i] = ipc_get_slice(in);
 	s->n_sites = ipc_get_count(in, SETTINGS_ITEMS_MOST, 24);
 	s->sites = arena_array(a, s->n_sites, sizeof(*s->sites));
 	for (size_t i = 0; i < s->n_sites; i++) {

@@ -32,6 +32,8 @@ struct queue_settings {
 	struct slice *domains;   /* declared */
 	bool *delivers;          /* by domain: `deliver to` says where its mail goes */
 	size_t n_domains;
+	struct slice *tagging; /* of them, those that tag their senders (filters/batv.h) */
+	size_t n_tagging;
 	struct queue_site *sites;
 	size_t n_sites;
 	struct queue_key *keys;

@@ -6,6 +6,7 @@
 #include "directory/directory.h"
 #include "directory/messages.h"
 #include "filters/filter.h"
+#include "scan/append_messages.h"
 #include "scan/messages.h"
 #include "second/messages.h"
 #include "session/process_priv.h"
@@ -25,6 +26,7 @@ struct ask {
 	struct dns_query *dns;
 	struct relay_probe *probe;
 	uint32_t scan_id, engine_id, lookup_id;
+	uint64_t mail_bytes; /* that a plan may be about */
 };
 
 static void
@@ -139,6 +141,51 @@ ask_scan(struct ask *a, const struct asker *who)
 }
 
 static void
+append_failed(struct ask *a, const char *why)
+{
+	question_answer_append(a->scope, a->question,
+		&(struct append_plan){.status = APPEND_FAILED, .why = slice_of(why)});
+	loop_task_queue(a->wake);
+}
+
+static void
+on_plan(void *arg, struct ipc_msg *m)
+{
+	struct ask *a = arg;
+	struct append_plan p;
+	a->scan_id = 0;
+	if (m == NULL || m->type != SCAN_MSG_PLAN ||
+		!append_plan_unpack(m->payload, a->mail_bytes, a->scope->arena, &p)) {
+		append_failed(a, "the scanner gave no plan");
+		return;
+	}
+	question_answer_append(a->scope, a->question, &p);
+	loop_task_queue(a->wake);
+}
+
+static void
+ask_append(struct ask *a, const struct asker *who)
+{
+	struct peer *scanner = a->process->peers[PROCESS_SCANNER][0];
+	struct append_job job = {.text = a->question->name,
+		.html = a->question->input,
+		.bytes = spill_bytes(who->spill)};
+	struct ipc_out out;
+	struct slice payload;
+	int fd;
+	bool attached = attach(who->spill, SCAN_INLINE_BYTES, &job.body, &fd);
+	a->mail_bytes = job.bytes;
+	ipc_out_init(&out);
+	append_job_pack(&job, &out);
+	if (scanner != NULL && attached && ipc_out_ok(&out, &payload))
+		a->scan_id = peer_ask(scanner, SCAN_MSG_APPEND, payload, &fd, fd >= 0 ? 1 : 0,
+			ASK_SCAN_MS, on_plan, a);
+	ipc_out_fini(&out);
+	if (a->scan_id == 0)
+		append_failed(a, "no scanner is free");
+}
+
+static void
 on_engine(void *arg, struct ipc_msg *m)
 {
 	struct ask *a = arg;
@@ -238,6 +285,7 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 		break;
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN: ask_scan(a, who); break;
+	case QUESTION_APPEND: ask_append(a, who); break;
 	case QUESTION_ENGINE: ask_engine(a, who); break;
 	case QUESTION_STATE: break;
 	case QUESTION_LOOKUP: ask_lookup(a); break;

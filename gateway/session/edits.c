@@ -180,7 +180,7 @@ make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i) ||
 			is_hidden(in, f) ||
 			(observes && slice_eq_nocase(slice_trim(f->name), SLICE(MODES_FIELD))))
-			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
+			e->cuts[e->n_cuts++] = (struct cut){.at = at, .bytes = f->raw.n};
 	}
 }
 

@@ -134,8 +134,7 @@ void ask_world(const struct asker *who, struct question *q, struct questions *sc
 
 /* ask_state.c: operations on the state, for the keeper. NULL keeper: there is none. A fact has
  * failed after patience_ms without an answer. */
-struct state_asker *
-state_asker_new(struct loop *l, struct peer *keeper, uint32_t patience_ms);
+struct state_asker *state_asker_new(struct loop *l, struct peer *keeper, uint32_t patience_ms);
 /* When no scope with such a question is left; tells the keeper what is still to be told. */
 void state_asker_free(struct state_asker **s);
 void ask_state(struct state_asker *s, struct loop_task *wake, struct question *q,

@@ -76,6 +76,20 @@ read_known(struct slice words, struct world_answer *a)
 	return a->known != KNOWN_FAILED || slice_eq(words, SLICE("failed"));
 }
 
+/* TABLE VALUE yes|no|failed WHY */
+static bool
+read_lookup(struct slice words, struct world_answer *a)
+{
+	a->name = word(&words);
+	a->value = word(&words);
+	struct slice what = word(&words);
+	a->lookup = slice_eq(what, SLICE("yes"))  ? LOOKUP_YES
+		    : slice_eq(what, SLICE("no")) ? LOOKUP_NO
+						  : LOOKUP_FAILED;
+	a->why = words;
+	return a->lookup != LOOKUP_FAILED || slice_eq(what, SLICE("failed"));
+}
+
 static bool
 read_scan(struct world *w, struct slice words, struct world_answer *a)
 {
@@ -112,6 +126,30 @@ read_state(struct slice words, struct world_answer *a)
 	return words.n == 0 && (a->state.yes || a->state.status == STATE_FAILED);
 }
 
+/* done TEXT: a line at the mail's end; not WHY; failed */
+static bool
+read_append(struct slice words, struct world_answer *a)
+{
+	struct slice what = word(&words);
+	a->append = slice_eq(what, SLICE("done"))  ? APPEND_DONE
+		    : slice_eq(what, SLICE("not")) ? APPEND_NOT
+						   : APPEND_FAILED;
+	a->words = words;
+	return a->append != APPEND_FAILED || slice_eq(what, SLICE("failed"));
+}
+
+/* At the end of the mail, which the play knows: its question says how long it is. */
+static void
+answer_append(struct world *w, struct world_due *d)
+{
+	struct append_splice s = {.at = w->mail_bytes,
+		.insert = arena_printf(w->arena, "%.*s\r\n", SLICE_ARG(d->answer->words))};
+	struct append_plan plan = {.status = d->answer->append, .why = d->answer->words};
+	if (plan.status == APPEND_DONE)
+		plan = (struct append_plan){.splices = &s, .n = 1};
+	question_answer_append(d->scope, d->question, &plan);
+}
+
 bool
 world_add(struct world *w, struct slice kind, struct slice words)
 {
@@ -131,9 +169,17 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_KNOWN;
 		return read_known(words, a);
 	}
+	if (slice_eq(kind, SLICE("lookup"))) {
+		a->kind = QUESTION_LOOKUP;
+		return read_lookup(words, a);
+	}
 	if (slice_eq(kind, SLICE("state"))) {
 		a->kind = QUESTION_STATE;
 		return read_state(words, a);
+	}
+	if (slice_eq(kind, SLICE("append"))) {
+		a->kind = QUESTION_APPEND;
+		return read_append(words, a);
 	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
@@ -144,9 +190,12 @@ answers(const struct world_answer *a, const struct question *q)
 {
 	if (a->kind != q->kind || (q->kind == QUESTION_DNS && a->type != q->type))
 		return false;
+	if (q->kind == QUESTION_LOOKUP && !slice_eq(a->value, q->input))
+		return false;
 	if (q->kind == QUESTION_STATE)
 		return slice_eq(a->name, q->op.key);
-	return q->kind == QUESTION_SCAN || slice_eq_nocase(a->name, q->name);
+	return q->kind == QUESTION_SCAN || q->kind == QUESTION_APPEND ||
+	       slice_eq_nocase(a->name, q->name);
 }
 
 /* What a driver tells the keeper when a scope ends (session/ask_state.c). */
@@ -179,12 +228,16 @@ world_ask(struct world *w, struct question *q, struct questions *scope)
 		if (answers(&w->answers[i], q))
 			found = &w->answers[i];
 	if (found == NULL) {
+		struct slice what = q->kind == QUESTION_STATE    ? q->op.key
+				    : q->kind == QUESTION_LOOKUP ? q->input
+								 : q->name;
 		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
-			q->kind == QUESTION_DNS     ? dns_type_text(q->type)
-			: q->kind == QUESTION_KNOWN ? "known"
-			: q->kind == QUESTION_STATE ? "the state"
-						    : "a scan or engine",
-			SLICE_ARG(q->kind == QUESTION_STATE ? q->op.key : q->name));
+			q->kind == QUESTION_DNS      ? dns_type_text(q->type)
+			: q->kind == QUESTION_KNOWN  ? "known"
+			: q->kind == QUESTION_STATE  ? "the state"
+			: q->kind == QUESTION_LOOKUP ? "lookup"
+						     : "a scan or engine",
+			SLICE_ARG(what));
 		return;
 	}
 	must(w->n_due < WORLD_DUE_MOST);
@@ -219,8 +272,13 @@ world_deliver(struct world *w)
 		else if (d->question->kind == QUESTION_KNOWN)
 			question_answer_known(
 				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
+		else if (d->question->kind == QUESTION_LOOKUP)
+			question_answer_lookup(
+				d->scope, d->question, d->answer->lookup, d->answer->why);
 		else if (d->question->kind == QUESTION_STATE)
 			question_answer_state(d->scope, d->question, &d->answer->state);
+		else if (d->question->kind == QUESTION_APPEND)
+			answer_append(w, d);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}

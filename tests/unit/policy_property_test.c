@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "policy/policy_priv.h"
 #include "policy_naive.h"
 
 enum { SETS = 50000 };
@@ -449,7 +450,7 @@ judge_verdict(struct set *s, const struct decision *d, const struct verdict *v)
 }
 
 struct counts {
-	uint64_t verdicts, early, failures, evaluations;
+	uint64_t verdicts, early, failures, evaluations, unreachable;
 };
 
 /* One recipient at one stage, until it is decided or waits for nothing. */
@@ -474,6 +475,27 @@ run_stage(struct set *s, const struct policy *p, struct arena *a, struct verdict
 	}
 }
 
+/* What `postern check` calls unreachable has decided, or has taken effect. */
+static bool
+is_reached(const struct policy *p, const struct never *never, const struct verdict *v,
+	bool postmaster)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct rule *r = p->rules[i].rule;
+		if (never[i].why == NEVER_NO ||
+			(never[i].why == NEVER_BUT_POSTMASTER && postmaster))
+			continue;
+		bool reached = v->rule == r && (r->cond->kind != COND_ALWAYS || !postmaster);
+		for (size_t k = 0; k < v->n_effects; k++)
+			reached |= v->effects[k] == r;
+		for (size_t k = 0; k < v->n_tries; k++)
+			reached |= v->tries[k] == r;
+		if (reached)
+			return true;
+	}
+	return false;
+}
+
 static void
 check_set(struct set *s, struct arena *a, struct counts *c)
 {
@@ -484,6 +506,9 @@ check_set(struct set *s, struct arena *a, struct counts *c)
 		s->wrong = "does not compile";
 		return;
 	}
+	const struct never *never = policy_never(p, a);
+	for (size_t i = 0; i < p->n_rules; i++)
+		c->unreachable += never[i].why != NEVER_NO;
 	for (unsigned stage = 0; stage < STAGE_COUNT; stage++) {
 		s->stage = (enum fact_stage)stage;
 		grow_lists(s);
@@ -493,6 +518,8 @@ check_set(struct set *s, struct arena *a, struct counts *c)
 			if (done[r] || !run_stage(s, p, a, &v, c))
 				continue;
 			done[r] = true;
+			if (is_reached(p, never, &v, s->postmaster))
+				complain(s, "a rule that is called unreachable");
 			s->final = true;
 			struct decision all = naive_decide(s);
 			s->final = false;
@@ -602,13 +629,15 @@ test_staged_equals_all_at_once(void **state)
 	arena_free(&a);
 	print_message(
 		"%llu rule sets, %llu decisions (%llu before the last stage, %llu deferred "
-		"by failed facts), %llu evaluations, %llu wrong, %llu ms\n",
+		"by failed facts), %llu evaluations, %llu rules unreachable, %llu wrong, %llu "
+		"ms\n",
 		(unsigned long long)sets, (unsigned long long)c.verdicts,
 		(unsigned long long)c.early, (unsigned long long)c.failures,
-		(unsigned long long)c.evaluations, (unsigned long long)wrong,
-		(unsigned long long)(clock_ms() - start));
+		(unsigned long long)c.evaluations, (unsigned long long)c.unreachable,
+		(unsigned long long)wrong, (unsigned long long)(clock_ms() - start));
 	assert_int_equal(wrong, 0);
 	assert_true(c.early > sets / 10 && c.failures > sets / 100);
+	assert_true(c.unreachable > sets / 100);
 }
 
 int

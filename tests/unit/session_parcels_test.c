@@ -246,6 +246,7 @@ lab_open(struct lab *l, const struct parcels_case *c)
 	l->in = (struct parcels_input){.config = &l->config,
 		.session = &l->session,
 		.mail = &l->mail,
+		.sender = &l->mail.sender,
 		.params = l->params,
 		.outcome = &l->outcome,
 		.bodies = l->bodies,
