@@ -9,7 +9,7 @@
  * it is opened; one that is damaged, or of another version, is set aside
  * (data.mdb.damaged-TIME, the last LOCAL_ASIDE_MOST of them are kept) with an event, and a
  * fresh one is begun with what is in memory. Without a disk that works the table counts on
- * alone, and the disk is tried again at each flush.
+ * alone, and the disk is tried again at the next flush, then ever more seldom.
  *
  * Bounds: at most entries_most entries and a quarter of map_bytes are kept on disk. Above that
  * the space that has most of them loses those that changed longest ago, of small samples;
