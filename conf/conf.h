@@ -113,7 +113,7 @@ struct conf_domain {
 
 enum directory_kind { DIRECTORY_LDAP, DIRECTORY_POSTGRESQL, DIRECTORY_SQLITE };
 
-/* Where a table's values are looked up, by the directory process. */
+/* Where a table's values are looked up, by the directory process. Texts have a NUL behind. */
 struct conf_directory {
 	enum directory_kind kind;
 	struct slice text; /* "ldap://dir.example.com/dc=example" as written, for logs */
@@ -149,8 +149,11 @@ struct conf_table {
 struct conf_pattern {
 	struct conf_at at;
 	struct slice name, regex;
-	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN } check;
+	/* WORDS: no expression, but words and phrases, whole and without case */
+	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN, PATTERN_WORDS } check;
 	bool nocase; /* /.../i */
+	struct slice *words;
+	size_t n_words;
 };
 
 struct conf_rights {
@@ -203,6 +206,7 @@ struct conf_queue {                       /* queue { ... } */
 	uint64_t delay_notice_ms;         /* after so long, where NOTIFY=DELAY asks for it */
 	uint64_t attempts;                /* at once, to all sites */
 	uint64_t quarantine_ms;           /* how long a quarantined mail is kept */
+	uint64_t quarantine_bytes;        /* how much of them all together; 0: no limit */
 	struct slice failure_rules;       /* path; empty: only the built-in ones */
 };
 

@@ -1,8 +1,8 @@
 /*
  * The parser's insides, shared by its files: parse.c (tokens, statements, recovery),
- * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, copies.c, conditions.c. A function
- * that returns bool has reported what is wrong when it returns false; the statement is then
- * given up and the next read.
+ * settings.c, listeners.c, domains.c, sending.c, tables.c, rules.c, copies.c, conditions.c. A
+ * function that returns bool has reported what is wrong when it returns false; the statement is
+ * then given up and the next read.
  */
 #ifndef CONF_PARSE_PRIV_H
 #define CONF_PARSE_PRIV_H
@@ -96,6 +96,8 @@ bool parse_row_value(
 /* Settings of a group up to the end of the line, each at most once unless its row says `many`.
  */
 bool parse_options(struct parser *p, const char *group, void *target);
+/* The name that a `table` or `pattern` gives; not one that rules already understand. */
+bool parse_name(struct parser *p, const char *what, struct slice *out);
 /* `{ SETTING ... }`, the settings on one line or many. */
 bool parse_settings_block(struct parser *p, const char *group, void *target);
 /* The path made absolute; it must name a regular file that can be read. */

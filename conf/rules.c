@@ -221,7 +221,7 @@ expected_end(struct parser *p, const struct rule *r)
 			"expected %s, found \"%.*s\": strings stand in "
 			"double quotes",
 			what, SLICE_ARG(slice_first(word, 60)));
-	return parse_expected_word(p, what, words, 5);
+	return parse_expected_word(p, what, words, 6);
 }
 
 static bool

@@ -106,13 +106,12 @@ const char *action_text(enum action a); /* "remove header" */
 struct rule {
 	struct conf_at at;
 	enum action action;
-	bool try_only; /* `try RULE` */
-	struct slice
-		text;  /* with "...", tag "...", quarantine "...", sign as "...", log "...";
-			  of append: its lines, each with its LF */
+	bool try_only;     /* `try RULE` */
+	struct slice text; /* with "...", tag "...", quarantine "...", sign as "...", log "...";
+			      of append: its lines, each with its LF */
 	struct slice html; /* append: the same for HTML, empty: made of the text */
-	double number; /* score */
-	uint64_t hold_ms; /* hold for */
+	double number;     /* score */
+	uint64_t hold_ms;  /* hold for */
 	unsigned
 		hold_until; /* hold until "HH:MM": minutes after midnight plus 1; 0: hold for */
 	struct hop_list *route; /* route to; text is what was written */

@@ -205,6 +205,9 @@ const struct schema_row schema_rows[] = {
 		.text = "Transactions at once, to all sites together."},
 	{"queue", "quarantine", SCHEMA_DURATION, IN_QUEUE(quarantine_ms), 1 * MINUTE, 3650 * DAY, 14 * DAY,
 		.text = "How long a mail in quarantine is kept."},
+	{"queue", "quarantine size", SCHEMA_SIZE, IN_QUEUE(quarantine_bytes), 1 * MIB, 65536 * GIB, 10 * GIB,
+		.text = "How much is kept in quarantine; what is over it is put off with 452, and nothing is removed "
+			"before its time."},
 	{"queue", "failure rules", SCHEMA_FILE, IN_QUEUE(failure_rules), .initial_text = "the built-in ones alone",
 		.text = "Rules of what replies of others mean, looked at before the built-in ones."},
 	{"", "destination", SCHEMA_OWN, .parse = parse_destination, .many = true,
@@ -268,15 +271,14 @@ const struct schema_row schema_rows[] = {
 			"table staff ldap \"ldap://10.0.0.7/ou=people,dc=example,dc=com\" filter \"(mail=%s)\" tls required\n"
 			"table clients sql \"postgresql://postern@10.0.0.8/crm\" query \"SELECT 1 FROM clients WHERE mail = $1\""},
 	{"", "pattern", SCHEMA_OWN, .parse = parse_pattern, .many = true,
-		.syntax = "NAME /REGEX/[i] [luhn | iban]",
-		.text = "An expression for `body contains`; luhn and iban check the digits that it matched.",
+		.syntax = "NAME /REGEX/[i] [luhn | iban] | words { \"WORD\" ... } | words file \"FILE\"",
+		.text = "What `body contains` looks for: an expression, of which luhn and iban check the digits that it matched, or whole words and phrases without case.",
 		.example = "pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn"},
 	{"", "pool", SCHEMA_OWN, .later = "it comes with the pools of addresses", .syntax = "NAME { ADDRESS ... }",
 		.text = "Addresses to send from."},
 	{"", "journal to", SCHEMA_OWN, .parse = parse_journal, .spool = true, .syntax = "\"ADDRESS\"",
 		.text = "Of every mail that is taken, a report with its envelope and the mail itself goes to this "
-			"address of a declared domain; it is stored before the mail is answered.",
-		.example = "journal to \"archive@example.com\""},
+			"address of a declared domain; it is stored before the mail is answered. Not beside a milter."},
 	{"", "inbound journal to", SCHEMA_OWN, .parse = parse_inbound_journal, .spool = true,
 		.syntax = "\"ADDRESS\"", .text = "The same of mail from the world to our domains alone."},
 	{"", "outbound journal to", SCHEMA_OWN, .parse = parse_outbound_journal, .spool = true,

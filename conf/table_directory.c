@@ -5,6 +5,7 @@
  */
 #include "conf/table_directory.h"
 
+#include "base/mem.h"
 #include "conf/file.h"
 
 enum { PASSWORD_BYTES_MOST = 4096 };
@@ -61,6 +62,16 @@ host_port(struct parser *p, struct slice text, struct conf_directory *d)
 	return true;
 }
 
+/* With a NUL behind each, as libraries want them. */
+static void
+keep_texts(struct parser *p, struct conf_directory *d)
+{
+	struct slice *texts[] = {
+		&d->text, &d->base, &d->database, &d->user, &d->query, &d->host};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		*texts[i] = arena_slice(p->arena, *texts[i]);
+}
+
 static bool
 password(struct parser *p, struct conf_directory *d)
 {
@@ -72,8 +83,10 @@ password(struct parser *p, struct conf_directory *d)
 	d->password_file = file_absolute(text, p->source->folder, p->arena);
 	if (file_read(d->password_file.p, PASSWORD_BYTES_MOST, p->arena, &text, &err) < 0)
 		return parse_fail(p, at, "%s", err.text);
-	slice_cut(text, '\n', &d->password, &text);
-	d->password = slice_trim(d->password);
+	struct slice line, rest;
+	slice_cut(text, '\n', &line, &rest);
+	d->password = arena_slice(p->arena, slice_trim(line));
+	mem_wipe((void *)(uintptr_t)text.p, text.n); /* one copy, which others can wipe */
 	if (d->password.n == 0 || slice_has(d->password, '\0'))
 		parse_fail(p, at, "%.*s holds no password", SLICE_ARG(d->password_file));
 	return true;
@@ -176,6 +189,7 @@ table_ldap(struct parser *p, struct conf_table *t)
 		d->tls_required = true;
 	}
 	warn_clear(p, at, d);
+	keep_texts(p, d);
 	return true;
 }
 
@@ -275,6 +289,7 @@ table_sql(struct parser *p, struct conf_table *t)
 	if (d->kind == DIRECTORY_SQLITE) {
 		if (parse_at(p, "password") || parse_at(p, "tls"))
 			return parse_fail(p, more_at, "a file has neither password nor TLS");
+		keep_texts(p, d);
 		return true;
 	}
 	if (parse_accept(p, "password") && !password(p, d))
@@ -285,5 +300,6 @@ table_sql(struct parser *p, struct conf_table *t)
 		d->tls_required = true;
 	}
 	warn_clear(p, at, d);
+	keep_texts(p, d);
 	return true;
 }

@@ -64,6 +64,7 @@ ROWS = [
     Row("a virus in", to="bob@example.com", code=554, body=WITH_VIRUS,
         headers={"mime_version": "1.0", "content_type": 'multipart/mixed; boundary="b"'}),
     Row("a forged author in", to="bob@example.com", code=550, author="director@bank.example"),
+    Row("our own name from outside", to="bob@example.com", code=550, author="boss@hr.example.com"),
     Row("a mail out, signed", to="carol@remote.example", code=250, arrives="remote",
         sender="bob@example.com", source=PROTECTED, gate=OUT, signed="example.com"),
     Row("a mail out, nobody there", to="dave@down.example", code=250, arrives="queue",

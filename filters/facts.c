@@ -524,6 +524,15 @@ filter_find(const char *name)
 	return i;
 }
 
+const struct append_plan *
+facts_append(struct facts *f, struct slice text, struct slice html)
+{
+	must(f->stage == STAGE_BODY);
+	scope_open(&f->of_mail);
+	const struct question *one = questions_append(&f->of_mail.questions, text, html);
+	return one->state == QUESTION_ANSWERED ? one->plan : NULL;
+}
+
 const struct scan_report *
 facts_scan(struct facts *f)
 {

@@ -63,6 +63,8 @@ void facts_prefetch(struct facts *f);
  */
 enum fact_state facts_read(struct facts *f, const char *name, struct slice arg, size_t rcpt,
 	enum fact_cost most, struct value *value_out);
+/* How these texts are put under the mail, or NULL: asked, and not answered yet. At its end. */
+const struct append_plan *facts_append(struct facts *f, struct slice text, struct slice html);
 /* What a scanner said of this mail, or NULL: nobody asked, or it has not answered. */
 const struct scan_report *facts_scan(struct facts *f);
 /* The same of a use that policy has; rcpt: of whom, or SIZE_MAX. */

@@ -35,6 +35,7 @@ struct flt_session {
 struct flt_recipient {
 	struct address address;
 	const struct conf_domain *domain; /* declared, or NULL */
+	bool tagged; /* it came with a tag of ours that holds; the address is the plain one */
 };
 
 struct flt_mail {

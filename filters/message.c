@@ -224,9 +224,8 @@ received_word(struct slice *in)
 	return word;
 }
 
-/* "from X by HOST ...": whether HOST is ours. */
-static bool
-received_by(struct slice value, struct slice hostname)
+bool
+message_received_by(struct slice value, struct slice hostname)
 {
 	for (;;) {
 		struct slice word = received_word(&value);
@@ -250,7 +249,7 @@ find_others(struct message *m, struct slice hostname, struct arena *a)
 		if (!slice_eq_nocase(m->fields[i].name, SLICE("Received")))
 			continue;
 		m->received++;
-		m->own_received += received_by(m->fields[i].value, hostname);
+		m->own_received += message_received_by(m->fields[i].value, hostname);
 	}
 }
 

@@ -69,6 +69,8 @@ void message_parse(struct slice header, struct slice hostname, bool smtputf8, st
 	struct message *m_out);
 /* The i-th field of that name from the top (0: first), or NULL. */
 const struct message_field *message_field(const struct message *m, struct slice name, size_t i);
+/* The value of a Received field, "from X by HOST ...": whether HOST is this one. */
+bool message_received_by(struct slice value, struct slice hostname);
 /* value unfolded (CRLF off), trimmed; in the arena only where there was something to do. */
 struct slice message_unfold(struct slice value, struct arena *a);
 /*
@@ -95,5 +97,12 @@ struct smtp_reply message_refusal(
  */
 bool message_addresses(struct slice value, bool smtputf8, struct arena *a,
 	struct address **addresses_out, size_t *n_out);
+
+/*
+ * The names beside the addresses of such a list: of mailboxes and groups, and comments, which
+ * some programs show as names; unquoted, RFC 2047 decoded. False: as above, or too many.
+ */
+bool message_names(struct slice value, bool smtputf8, struct arena *a, struct slice **names_out,
+	size_t *n_out);
 
 #endif

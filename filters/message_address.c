@@ -14,7 +14,12 @@ struct list {
 	struct arena *arena;
 	struct address *items;
 	size_t n, room;
+	bool wants_names, lost_names; /* there are more of them than are kept */
+	struct slice *names;
+	size_t n_names, names_room;
 };
+
+enum { NAMES_MOST = 2 * MESSAGE_MAILBOXES_MOST };
 
 static void
 advance(struct list *l, size_t n)
@@ -57,6 +62,57 @@ skip_blanks(struct list *l)
 	advance(l, n);
 }
 
+static void
+keep_name(struct list *l, struct slice text)
+{
+	if (l->n_names == NAMES_MOST) {
+		l->lost_names = true;
+		return;
+	}
+	if (l->n_names == l->names_room) {
+		l->names_room = l->names_room != 0 ? l->names_room * 2 : 2;
+		struct slice *names = arena_array(l->arena, l->names_room, sizeof(*names));
+		if (l->n_names != 0)
+			memcpy(names, l->names, l->n_names * sizeof(*names));
+		l->names = names;
+	}
+	l->names[l->n_names++] = message_decode_words(text, l->arena);
+}
+
+/*
+ * A display name, a group's, or the inside of a comment: quotes and folds are taken off. A
+ * comment within a name has been one of its own.
+ */
+static void
+add_name(struct list *l, struct slice raw, bool is_comment)
+{
+	size_t n = 0, depth = 0;
+	bool quoted = false;
+	raw = slice_trim(raw);
+	if (!l->wants_names || raw.n == 0)
+		return;
+	char *text = arena_alloc(l->arena, raw.n);
+	for (size_t i = 0; i < raw.n; i++) {
+		char c = raw.p[i];
+		if (c == '\\' && i + 1 < raw.n) {
+			c = raw.p[++i];
+		} else if (c == '\r' || c == '\n') {
+			continue;
+		} else if (!is_comment && c == '"' && depth == 0) {
+			quoted = !quoted;
+			continue;
+		} else if (!is_comment && !quoted && (c == '(' || c == ')')) {
+			depth += c == '(' ? (size_t)1 : (size_t)-1;
+			continue;
+		}
+		if (depth == 0)
+			text[n++] = c;
+	}
+	struct slice name = slice_trim((struct slice){text, n});
+	if (name.n != 0)
+		keep_name(l, name);
+}
+
 /* False: the comment has no end. */
 static bool
 skip_comment(struct list *l)
@@ -69,6 +125,7 @@ skip_comment(struct list *l)
 		else if (c == '(')
 			depth++;
 		else if (c == ')' && --depth == 0) {
+			add_name(l, slice_first(slice_from(l->in, 1), i - 1), true);
 			advance(l, i + 1);
 			return true;
 		}
@@ -186,6 +243,7 @@ static enum taken
 take_one(struct list *l)
 {
 	size_t words = 0;
+	struct slice begin = l->in;
 	for (;;) {
 		if (!skip_cfws(l))
 			return TAKEN_BAD;
@@ -200,6 +258,8 @@ take_one(struct list *l)
 			return good ? TAKEN_MAILBOX : TAKEN_BAD;
 		}
 	}
+	if (words != 0)
+		add_name(l, slice_first(begin, begin.n - l->in.n), false);
 	if (peek(l) == '<')
 		return take_angle(l) ? TAKEN_MAILBOX : TAKEN_BAD;
 	if (peek(l) != ':' || words == 0)
@@ -229,26 +289,42 @@ take_group(struct list *l)
 	return skip_cfws(l);
 }
 
+static bool
+take_list(struct list *l)
+{
+	if (!bytes_are_fine(l->in, l->smtputf8))
+		return false;
+	for (;;) {
+		enum taken taken = take_one(l);
+		if (taken == TAKEN_BAD || (taken == TAKEN_GROUP_NAME && !take_group(l)))
+			return false;
+		if (l->in.n == 0)
+			return true;
+		if (peek(l) != ',')
+			return false;
+		advance(l, 1);
+	}
+}
+
 bool
 message_addresses(struct slice value, bool smtputf8, struct arena *a,
 	struct address **addresses_out, size_t *n_out)
 {
 	struct list l = {.in = slice_trim(value), .smtputf8 = smtputf8, .arena = a};
-	*addresses_out = NULL;
-	*n_out = 0;
-	if (!bytes_are_fine(l.in, smtputf8))
-		return false;
-	for (;;) {
-		enum taken taken = take_one(&l);
-		if (taken == TAKEN_BAD || (taken == TAKEN_GROUP_NAME && !take_group(&l)))
-			return false;
-		if (l.in.n == 0)
-			break;
-		if (peek(&l) != ',')
-			return false;
-		advance(&l, 1);
-	}
-	*addresses_out = l.items;
-	*n_out = l.n;
-	return true;
+	bool ok = take_list(&l);
+	*addresses_out = ok ? l.items : NULL;
+	*n_out = ok ? l.n : 0;
+	return ok;
+}
+
+bool
+message_names(struct slice value, bool smtputf8, struct arena *a, struct slice **names_out,
+	size_t *n_out)
+{
+	struct list l = {
+		.in = slice_trim(value), .smtputf8 = smtputf8, .arena = a, .wants_names = true};
+	bool ok = take_list(&l) && !l.lost_names;
+	*names_out = ok ? l.names : NULL;
+	*n_out = ok ? l.n_names : 0;
+	return ok;
 }

@@ -123,6 +123,12 @@ questions_scan(struct questions *q)
 }
 
 struct question *
+questions_append(struct questions *q, struct slice text, struct slice html)
+{
+	return other(q, QUESTION_APPEND, text, html);
+}
+
+struct question *
 questions_engine(struct questions *q, struct slice engine, struct slice input)
 {
 	return other(q, QUESTION_ENGINE, engine, input);
@@ -278,6 +284,30 @@ question_answer_scan(struct questions *q, struct question *one, const struct sca
 	copy->why = arena_slice(q->arena, r->why);
 	copy->unread_why = arena_slice(q->arena, r->unread_why);
 	copy_attachments(q->arena, copy);
+}
+
+void
+question_answer_append(
+	struct questions *q, struct question *one, const struct append_plan *plan)
+{
+	answered(q, one, QUESTION_APPEND);
+	struct append_plan *copy = ARENA_NEW(q->arena, struct append_plan);
+	one->plan = copy;
+	size_t bytes = plan->why.n;
+	for (size_t i = 0; i < plan->n; i++)
+		bytes += sizeof(*plan->splices) + plan->splices[i].insert.n + 32;
+	if (!has_room(q, bytes)) {
+		*copy = (struct append_plan){
+			.status = APPEND_FAILED, .why = SLICE("plan too large")};
+		return;
+	}
+	*copy = *plan;
+	copy->why = arena_slice(q->arena, plan->why);
+	copy->splices = arena_array(q->arena, plan->n, sizeof(*copy->splices));
+	for (size_t i = 0; i < plan->n; i++) {
+		copy->splices[i] = plan->splices[i];
+		copy->splices[i].insert = arena_slice(q->arena, plan->splices[i].insert);
+	}
 }
 
 void

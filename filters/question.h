@@ -9,6 +9,7 @@
 
 #include <sys/queue.h>
 
+#include "base/append_plan.h"
 #include "base/arena.h"
 #include "base/dns.h"
 #include "base/map.h"
@@ -22,6 +23,7 @@ enum question_kind {
 	QUESTION_SCAN,   /* the mail, by a scanner */
 	QUESTION_ENGINE, /* a second engine (libspf2, libopendkim) in its own process */
 	QUESTION_STATE,  /* an operation on the gateway's state, by the keeper */
+	QUESTION_APPEND, /* how a text is put under the mail, by a scanner */
 	QUESTION_LOOKUP, /* is this value in that table, which a directory or database holds */
 };
 
@@ -39,15 +41,16 @@ struct question {
 	struct slice name; /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
 	enum dns_type type;
 	struct slice input; /* ENGINE: packed arguments, its own format; LOOKUP: the value, with
-			       the table as `name` */
+			       the table as `name`; APPEND: the HTML, with the text as `name` */
 	struct state_op op; /* STATE */
 	/* what was answered */
 	const struct dns_answer *dns;
 	enum known_answer known;
 	struct slice known_text; /* the server's words */
 	const struct scan_report *scan;
-	struct slice output;        /* ENGINE; empty: it failed */
-	struct state_answer answer; /* STATE */
+	const struct append_plan *plan; /* APPEND */
+	struct slice output;            /* ENGINE; empty: it failed */
+	struct state_answer answer;     /* STATE */
 	enum lookup_answer lookup;
 	struct slice lookup_text; /* FAILED: why, in words */
 	/*
@@ -79,6 +82,7 @@ void questions_init(struct questions *q, struct arena *a);
 struct question *questions_dns(struct questions *q, struct slice name, enum dns_type type);
 struct question *questions_known(struct questions *q, struct slice recipient);
 struct question *questions_scan(struct questions *q);
+struct question *questions_append(struct questions *q, struct slice text, struct slice html);
 struct question *questions_engine(struct questions *q, struct slice engine, struct slice input);
 /* Equal by kind, space and key: one step for each scope. op is copied. */
 struct question *questions_state(struct questions *q, const struct state_op *op);
@@ -105,6 +109,8 @@ void question_answer_known(
 	struct questions *q, struct question *one, enum known_answer known, struct slice words);
 void
 question_answer_scan(struct questions *q, struct question *one, const struct scan_report *r);
+void question_answer_append(
+	struct questions *q, struct question *one, const struct append_plan *plan);
 void question_answer_engine(struct questions *q, struct question *one, struct slice output);
 void question_answer_state(
 	struct questions *q, struct question *one, const struct state_answer *answer);

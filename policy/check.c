@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "policy/policy_priv.h"
 
-enum { TEXT_MOST = 4 * 1024 * 1024, LITERALS_MOST = 64, LINES_MOST = 12 };
+enum { TEXT_MOST = 4 * 1024 * 1024, LINES_MOST = 12, NAMES_MOST = 4, NEVER_BYTES = 1 << 30 };
 
 /* --- when a rule can be known */
 
@@ -67,224 +67,6 @@ needs_of(const struct policy *p, size_t rule)
 	return n;
 }
 
-/* --- whether a rule can match: its condition as tests that must all hold, as far as it is that
- */
-
-struct literal {
-	const struct test *test;
-	bool negated;
-};
-
-struct literals {
-	struct literal all[LITERALS_MOST];
-	size_t n;
-	bool whole; /* the condition is nothing but these */
-};
-
-static void
-add_literal(const struct policy *p, uint16_t node, struct literals *l)
-{
-	const struct node *n = &p->nodes[node];
-	if (n->kind == NODE_TEST && l->n < LITERALS_MOST)
-		l->all[l->n++] = (struct literal){&p->tests[n->test], n->negated};
-	else if (n->kind != NODE_TRUE)
-		l->whole = false;
-}
-
-static struct literals
-literals_of(const struct policy *p, size_t rule)
-{
-	struct literals l = {.whole = true};
-	const struct node *root = &p->nodes[p->rules[rule].root];
-	if (root->kind != NODE_AND)
-		add_literal(p, p->rules[rule].root, &l);
-	else
-		for (uint16_t c = root->first; c != POLICY_NONE; c = p->nodes[c].next)
-			add_literal(p, c, &l);
-	return l;
-}
-
-static bool
-has_text(const struct match *m, struct slice text)
-{
-	for (size_t i = 0; i < m->n; i++)
-		if (m->kind == MATCH_WORD ? slice_eq(m->texts[i], text)
-					  : slice_eq_nocase(m->texts[i], text))
-			return true;
-	return false;
-}
-
-/* How many of a's texts b has too. */
-static size_t
-shared_texts(const struct match *a, const struct match *b)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < a->n; i++)
-		n += has_text(b, a->texts[i]);
-	return n;
-}
-
-static bool
-same_number(double a, double b)
-{
-	return !(a < b) && !(a > b);
-}
-
-static bool
-same_match(const struct match *a, const struct match *b)
-{
-	if (a->kind != b->kind || a->n != b->n)
-		return false;
-	switch (a->kind) {
-	case MATCH_FLAG:
-	case MATCH_OWN_DOMAIN: return true;
-	case MATCH_NUMBER: return a->op == b->op && same_number(a->number, b->number);
-	case MATCH_TABLE: return a->table == b->table;
-	case MATCH_TEXT:
-	case MATCH_WORD:
-	case MATCH_DOMAIN:
-	case MATCH_ADDRESS:
-	case MATCH_PART: return shared_texts(a, b) == a->n && shared_texts(b, a) == b->n;
-	case MATCH_NETWORK:
-		for (size_t i = 0; i < a->n; i++)
-			if (!ip_eq(&a->nets[i].ip, &b->nets[i].ip) ||
-				a->nets[i].prefix != b->nets[i].prefix)
-				return false;
-		return true;
-	case MATCH_GLOB: return glob_same(a->glob, b->glob);
-	case MATCH_PATTERN: break;
-	}
-	return false;
-}
-
-static bool
-same_test(const struct test *a, const struct test *b)
-{
-	return a->fact == b->fact && a->every == b->every && same_match(&a->match, &b->match);
-}
-
-/* Equality by which a value can be only one of the texts. */
-static bool
-is_choice(const struct match *m)
-{
-	return m->kind == MATCH_WORD || m->kind == MATCH_TEXT;
-}
-
-static bool
-exclude(const struct literal *a, const struct literal *b)
-{
-	const struct match *x = &a->test->match, *y = &b->test->match;
-	if (a->test->fact != b->test->fact)
-		return false;
-	if (a->negated != b->negated && same_test(a->test, b->test))
-		return true;
-	if (a->test->list || !is_choice(x) || x->kind != y->kind || a->negated)
-		return false;
-	return b->negated ? shared_texts(x, y) == x->n : shared_texts(x, y) == 0;
-}
-
-/* --- numbers: `size > 10M and size < 5M` */
-
-struct span {
-	double low, high;
-	bool low_open, high_open; /* the bound itself is not in it */
-};
-
-static enum cond_op
-turned(enum cond_op op)
-{
-	switch (op) {
-	case OP_LT: return OP_GE;
-	case OP_LE: return OP_GT;
-	case OP_GT: return OP_LE;
-	case OP_GE: return OP_LT;
-	case OP_TRUE:
-	case OP_IS:
-	case OP_IN:
-	case OP_MATCHES:
-	case OP_CONTAINS: break;
-	}
-	return OP_TRUE; /* says nothing of bounds */
-}
-
-static void
-narrow(struct span *s, enum cond_op op, double number)
-{
-	if ((op == OP_GT || op == OP_GE || op == OP_IS) && number >= s->low) {
-		s->low_open = op == OP_GT || (s->low_open && same_number(number, s->low));
-		s->low = number;
-	}
-	if ((op == OP_LT || op == OP_LE || op == OP_IS) && number <= s->high) {
-		s->high_open = op == OP_LT || (s->high_open && same_number(number, s->high));
-		s->high = number;
-	}
-}
-
-static bool
-empty_span(const struct literals *l, const struct test *test)
-{
-	struct span s = {-1e300, 1e300, false, false};
-	bool impossible = false;
-	for (size_t i = 0; i < l->n; i++) {
-		const struct test *t = l->all[i].test;
-		if (t->fact != test->fact)
-			continue;
-		enum cond_op op = l->all[i].negated ? turned(t->match.op) : t->match.op;
-		impossible |=
-			op == OP_IS && (t->match.number < s.low || t->match.number > s.high);
-		narrow(&s, op, t->match.number);
-	}
-	return impossible || s.low > s.high ||
-	       (same_number(s.low, s.high) && (s.low_open || s.high_open));
-}
-
-static bool
-contradicts(const struct literals *l)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		const struct test *t = l->all[i].test;
-		for (size_t j = 0; j < l->n; j++)
-			if (i != j && exclude(&l->all[i], &l->all[j]))
-				return true;
-		if (t->match.kind == MATCH_NUMBER && !t->list && empty_span(l, t))
-			return true;
-	}
-	return false;
-}
-
-/* All that `first` asks for, `l` asks for too: where l holds, first has held. */
-static bool
-follows(const struct literals *l, const struct literals *first)
-{
-	for (size_t i = 0; i < first->n; i++) {
-		bool found = false;
-		for (size_t j = 0; j < l->n && !found; j++)
-			found = first->all[i].negated == l->all[j].negated &&
-				same_test(first->all[i].test, l->all[j].test);
-		if (!found)
-			return false;
-	}
-	return first->whole;
-}
-
-enum never { NEVER_NO, NEVER_CONTRADICTS, NEVER_DECIDED };
-
-/* other_out: the rule that decides before it. */
-static enum never
-never_matches(const struct policy *p, size_t rule, const struct rule **other_out)
-{
-	struct literals l = literals_of(p, rule);
-	if (contradicts(&l))
-		return NEVER_CONTRADICTS;
-	for (size_t i = 0; i < rule; i++) {
-		struct literals first = literals_of(p, i);
-		*other_out = p->rules[i].rule;
-		if (p->rules[i].ends && follows(&l, &first))
-			return NEVER_DECIDED;
-	}
-	return NEVER_NO;
-}
-
 /* --- which rules wait for which */
 
 static bool
@@ -317,10 +99,85 @@ add_delays(const struct policy *p, size_t rule, struct buf *out)
 		buf_printf(out, " and %zu more", n - LINES_MOST);
 }
 
-static void
-add_rule(const struct policy *p, size_t i, struct buf *out)
+static bool
+is_named(const struct buf *names, struct slice name)
 {
-	const struct rule *r = p->rules[i].rule, *other;
+	struct slice rest = buf_slice(names), one;
+	while (rest.n != 0) {
+		slice_cut(rest, '\n', &one, &rest);
+		if (slice_eq(one, name))
+			return true;
+	}
+	return false;
+}
+
+/* The facts that make the rule as late, or as dear, as it is. */
+static void
+add_facts(const struct policy *p, size_t rule, uint16_t node, const struct needs *of,
+	struct buf *names)
+{
+	const struct node *n = &p->nodes[node];
+	for (uint16_t c = n->first; c != POLICY_NONE; c = p->nodes[c].next)
+		add_facts(p, rule, c, of, names);
+	if (n->kind != NODE_TEST)
+		return;
+	uint16_t fact = p->tests[n->test].fact;
+	const char *name = fact == POLICY_NONE ? "score" : p->facts[fact].decl->name;
+	struct needs one = {0};
+	take_node(p, rule, node, &one);
+	bool dear = of->cost > COST_CHEAP && one.cost == of->cost;
+	if ((one.stage == of->stage || dear) && !is_named(names, slice_of(name)))
+		buf_printf(names, "%s\n", name);
+}
+
+static void
+add_names(const struct policy *p, size_t rule, const struct needs *of, struct buf *out)
+{
+	struct buf names;
+	size_t n = 0;
+	buf_init(&names, TEXT_MOST);
+	add_facts(p, rule, p->rules[rule].root, of, &names);
+	struct slice rest = buf_slice(&names), one;
+	for (; rest.n != 0; n++) {
+		slice_cut(rest, '\n', &one, &rest);
+		if (n < NAMES_MOST)
+			buf_printf(out, "%s%.*s", n == 0 ? "  for " : ", ", SLICE_ARG(one));
+	}
+	if (n > NAMES_MOST)
+		buf_printf(out, " and %zu more", n - NAMES_MOST);
+	buf_fini(&names);
+}
+
+/* "never matches: ...", or nothing. */
+static void
+add_never(const struct policy *p, const struct never *never, struct buf *out)
+{
+	switch (never->why) {
+	case NEVER_CONTRADICTS:
+		buf_printf(out, "never matches: no value of \"%s\" is all that it asks for",
+			never->test->fact == POLICY_NONE
+				? "score"
+				: p->facts[never->test->fact].decl->name);
+		break;
+	case NEVER_DECIDED:
+		buf_printf(out, "never matches: the one in line %u decides before it",
+			never->by->at.line);
+		break;
+	case NEVER_BUT_POSTMASTER:
+		buf_printf(out,
+			"never matches but for postmaster@ and abuse@: the one in line %u "
+			"decides "
+			"before it for all others",
+			never->by->at.line);
+		break;
+	case NEVER_NO: break;
+	}
+}
+
+static void
+add_rule(const struct policy *p, size_t i, const struct never *never, struct buf *out)
+{
+	const struct rule *r = p->rules[i].rule;
 	struct needs n = needs_of(p, i);
 	struct buf action;
 	buf_init(&action, 64);
@@ -329,12 +186,12 @@ add_rule(const struct policy *p, size_t i, struct buf *out)
 		SLICE_ARG(buf_slice(&action)), fact_stage_text(n.stage),
 		fact_cost_text(n.cost));
 	buf_fini(&action);
+	if (p->rules[i].rule->cond->kind != COND_ALWAYS)
+		add_names(p, i, &n, out);
 	add_delays(p, i, out);
-	enum never never = never_matches(p, i, &other);
-	if (never == NEVER_CONTRADICTS)
-		buf_add_text(out, "  never matches: its condition contradicts itself");
-	else if (never == NEVER_DECIDED)
-		buf_printf(out, "  never matches: line %u decides before it", other->at.line);
+	if (never->why != NEVER_NO)
+		buf_add_text(out, "  ");
+	add_never(p, never, out);
 	buf_add_byte(out, '\n');
 }
 
@@ -343,8 +200,11 @@ policy_check_text(const struct policy *p, struct arena *a)
 {
 	struct buf out;
 	buf_init(&out, TEXT_MOST);
+	struct arena *mine = arena_new(NEVER_BYTES);
+	const struct never *never = policy_never(p, mine);
 	for (size_t i = 0; i < p->n_rules; i++)
-		add_rule(p, i, &out);
+		add_rule(p, i, &never[i], &out);
+	arena_free(&mine);
 	struct slice text = arena_slice(a, buf_slice(&out));
 	buf_fini(&out);
 	return text;
@@ -421,34 +281,6 @@ check_for_milter(const struct policy *p, size_t i, const struct conf_listener *m
 			milter->at.line);
 }
 
-static bool
-takes_mail(enum action a)
-{
-	return a == ACTION_ACCEPT || a == ACTION_QUARANTINE || a == ACTION_HOLD;
-}
-
-/*
- * Effects are of mails that are taken. Where the rule holds, what refuses or drops the mail
- * follows before anything that could take it: the line to name, or 0.
- */
-static unsigned
-refused_below(const struct policy *p, size_t rule)
-{
-	struct literals l = literals_of(p, rule);
-	if (p->rules[rule].try_only || p->rules[rule].ends ||
-		p->rules[rule].rule->action == ACTION_SCORE)
-		return 0;
-	for (size_t i = rule + 1; i < p->n_rules; i++) {
-		const struct policy_rule *below = &p->rules[i];
-		struct literals other = literals_of(p, i);
-		if (below->ends && takes_mail(below->rule->action))
-			return 0;
-		if (below->ends && follows(&l, &other))
-			return below->rule->at.line;
-	}
-	return 0;
-}
-
 /* With a spool each recipient of ours has a decision of its own; a milter answers once. */
 static void
 check_split(const struct policy *p, size_t i, const struct conf_listener *milter,
@@ -483,33 +315,29 @@ void
 policy_check(const struct policy *p, struct conf_report *report)
 {
 	const struct conf_listener *milter = milter_of(p);
+	struct arena *a = arena_new(NEVER_BYTES);
+	const struct never *never = policy_never(p, a);
 	for (size_t i = 0; i < p->n_rules; i++) {
-		const struct rule *r = p->rules[i].rule, *other;
-		switch (never_matches(p, i, &other)) {
-		case NEVER_CONTRADICTS:
-			conf_warn(report, r->at,
-				"the rule never matches: its condition contradicts itself");
-			break;
-		case NEVER_DECIDED:
-			conf_warn(report, r->at,
-				"the rule never matches: the one in line %u decides before it",
-				other->at.line);
-			break;
-		case NEVER_NO: break;
-		}
+		struct buf why;
+		buf_init(&why, 1024);
+		add_never(p, &never[i], &why);
+		if (never[i].why != NEVER_NO)
+			conf_warn(report, p->rules[i].rule->at, "the rule %.*s",
+				SLICE_ARG(buf_slice(&why)));
+		buf_fini(&why);
 		if (p->rules[i].try_only && reserves(p, p->rules[i].root))
-			conf_warn(report, r->at,
+			conf_warn(report, p->rules[i].rule->at,
 				"\"try\" reserves nothing: what hangs on a limit or the "
 				"greylist is never known in it");
-		unsigned line = refused_below(p, i);
-		if (line != 0)
-			conf_warn(report, r->at,
+		if (never[i].refused != NULL)
+			conf_warn(report, p->rules[i].rule->at,
 				"\"%s\" is never done: the rule in line %u refuses or drops "
-				"each "
-				"such mail, and only mail that is taken has effects",
-				action_text(r->action), line);
+				"each such mail, and only mail that is taken has effects",
+				action_text(p->rules[i].rule->action),
+				never[i].refused->at.line);
 		if (milter != NULL)
 			check_for_milter(p, i, milter, report);
 		check_split(p, i, milter, report);
 	}
+	arena_free(&a);
 }

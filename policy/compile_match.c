@@ -305,6 +305,13 @@ match_pattern(struct compile *c, const struct cond *cond, struct test *t)
 		compile_no_pattern(c, v->at, v->text);
 		return false;
 	}
+	if (pattern->check == PATTERN_WORDS) {
+		conf_error(c->report, v->at,
+			"the pattern \"%.*s\" is a list of words, which is there for \"body "
+			"contains\" only: write an expression, as in /\\b(?:one|two)\\b/i",
+			SLICE_ARG(v->text));
+		return false;
+	}
 	if (pattern->check != PATTERN_PLAIN) {
 		conf_error(c->report, v->at,
 			"the pattern \"%.*s\" has a check of digits, which is there for \"body "
@@ -331,6 +338,11 @@ match_glob(struct compile *c, const struct cond *cond, struct test *t)
 	if (v->kind != OPERAND_STRING)
 		return fail_expected(c, v->at, cond, "a text in double quotes, or a pattern");
 	const char *why;
+	if (t->type == FACT_DOMAIN && slice_has(v->text, '@'))
+		conf_warn(c->report, v->at,
+			"\"%.*s\" matches no domain, which has no @: take what stands behind "
+			"it",
+			SLICE_ARG(slice_first(v->text, 80)));
 	t->match.kind = MATCH_GLOB;
 	t->match.glob = glob_compile(v->text, c->arena, &why);
 	if (t->match.glob != NULL)

@@ -1,7 +1,8 @@
 /*
  * The evaluator (POLICY.md, "Three values, one order"). It walks the rules from the top to the
  * first one that is true and ends, at rising costs: what is free, the cheap questions of all
- * rules together, reservations where all else in their rule is settled, then the dear ones.
+ * rules together, reservations where all else in their rule is settled, one after the other
+ * since each may decide, then the dear ones.
  * Before anything but a cheap question is asked it looks whether an answer could let it decide
  * at this stage: what hangs below a rule that only a later stage settles is left alone until
  * then.
@@ -55,6 +56,7 @@ walk(struct run *r, enum fact_cost level, bool postmaster)
 	const struct policy *p = r->policy;
 	r->score = 0;
 	r->score_open = 0;
+	r->reserved = false;
 	for (r->end = 0; r->end < p->n_rules; r->end++) {
 		size_t i = r->end;
 		const struct policy_rule *rule = &p->rules[i];
@@ -64,7 +66,6 @@ walk(struct run *r, enum fact_cost level, bool postmaster)
 		}
 		if (!logic_known(r->rules[i])) {
 			r->rules[i] = cond_value(r, rule->root);
-			r->reserved = false;
 			if (!logic_known(r->rules[i]) && level != COST_FREE &&
 				may_ask(r, i, level))
 				r->rules[i] = cond_settle(r, rule->root, level);
@@ -296,7 +297,7 @@ evaluate(struct run *r, bool postmaster, struct verdict *v)
 		logic waits;
 	} levels[] = {
 		{COST_FREE, 0},
-		{COST_CHEAP, LOGIC_WAITS_CHEAP},
+		{COST_CHEAP, LOGIC_WAITS_CHEAP | LOGIC_WAITS_RESERVE},
 		{COST_RESERVE, LOGIC_WAITS_RESERVE},
 		{COST_DEAR, 0},
 	};

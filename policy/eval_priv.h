@@ -24,7 +24,7 @@ struct run {
 	size_t end;           /* the first rule that is true and ends; all rules: none */
 	double score;         /* of the rules above the one at hand */
 	logic score_open;     /* 0: known */
-	bool reserved;        /* a reservation was asked for: one at a time in a rule */
+	bool reserved;        /* a reservation was asked for: one at a time */
 	bool changed;         /* something that was asked for was answered at once */
 	enum fact_cost asked; /* the dearest question that went out */
 };

@@ -135,6 +135,24 @@ fact_type_is_list(enum fact_type t)
 	return t >= FACT_LIST_TEXT;
 }
 
+/* --- never.c */
+/* The later one holds of a rule, whose condition may be closed in one way and in another. */
+enum never_why {
+	NEVER_NO,
+	NEVER_CONTRADICTS,    /* its tests of one fact exclude each other */
+	NEVER_DECIDED,        /* an earlier rule decides before it */
+	NEVER_BUT_POSTMASTER, /* the same, but that rule does not hold for postmaster@ */
+};
+struct never {
+	enum never_why why;
+	const struct test *test; /* CONTRADICTS: one of them */
+	const struct rule *by;
+	/* of an effect: what refuses or drops each mail that it would be done to, or NULL */
+	const struct rule *refused;
+};
+/* Of each rule; sound, not complete: what it calls unreachable never decides and never acts. */
+const struct never *policy_never(const struct policy *p, struct arena *a);
+
 /* --- match.c */
 enum pattern_result match_value(const struct policy *p, const struct match *m,
 	enum fact_type type, const struct value *v, struct arena *scratch);

@@ -23,7 +23,7 @@ const char *
 process_kind_text(enum process_kind k)
 {
 	static const char *const text[PROCESS_KINDS] = {"session", "delivery", "scanner",
-		"signer", "auth", "engine", "milter", "keeper"};
+		"signer", "auth", "engine", "milter", "keeper", "directory"};
 	return text[k];
 }
 

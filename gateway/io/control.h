@@ -21,8 +21,9 @@ enum process_kind {
 	PROCESS_SIGNER,
 	PROCESS_AUTH,
 	PROCESS_ENGINE,
-	PROCESS_MILTER, /* one for each listener through libmilter */
-	PROCESS_KEEPER, /* one, where there is a spool */
+	PROCESS_MILTER,    /* one for each listener through libmilter */
+	PROCESS_KEEPER,    /* one, where there is a spool */
+	PROCESS_DIRECTORY, /* one, where a table has ldap or sql */
 	PROCESS_KINDS
 };
 const char *process_kind_text(enum process_kind k); /* "session": as ps shows it */

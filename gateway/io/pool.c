@@ -21,6 +21,7 @@ struct job {
 	TAILQ_ENTRY(job) link;         /* in the queue, while no worker has it */
 	struct service_client *client; /* NULL: the session is gone */
 	uint32_t id;
+	struct pool_sort sort;
 	struct buf payload;
 	int fd; /* -1: inline */
 	unsigned deaths;
@@ -60,23 +61,34 @@ job_free(struct job *j)
 	mem_free(j);
 }
 
+/* What a client sends is of the first sort, unless it says the other. */
+static struct pool_sort
+sort_of(const struct pool *m, uint16_t type)
+{
+	const struct pool_start *s = m->start;
+	if (s->other.job != 0 && type == s->other.job)
+		return s->other;
+	return (struct pool_sort){s->job, s->answer, s->failed};
+}
+
 static void
-fail(const struct pool *m, struct service_client *to, uint32_t id, enum pool_failure why)
+fail(const struct pool_sort *sort, struct service_client *to, uint32_t id,
+	enum pool_failure why)
 {
 	struct ipc_out out;
 	struct slice payload;
 	ipc_out_init(&out);
-	m->start->failed(why, &out);
+	sort->failed(why, &out);
 	if (to != NULL && ipc_out_ok(&out, &payload))
 		(void)service_answer(
-			to, m->start->answer, id, payload); /* full: its time will be over */
+			to, sort->answer, id, payload); /* full: its time will be over */
 	ipc_out_fini(&out);
 }
 
 static void
 give(struct worker *w, struct job *j)
 {
-	uint16_t type = w->pool->start->job;
+	uint16_t type = j->sort.job;
 	w->job = j;
 	loop_timer_set(&w->timer, w->pool->start->time_ms);
 	int result = j->fd >= 0 ? ipc_send_fds(w->ipc, type, j->id, buf_slice(&j->payload),
@@ -107,7 +119,7 @@ on_answer(void *arg, struct ipc_msg *msg)
 {
 	struct worker *w = arg;
 	struct job *j = w->job;
-	if (j == NULL || msg->id != j->id || msg->type != w->pool->start->answer)
+	if (j == NULL || msg->id != j->id || msg->type != j->sort.answer)
 		return; /* a worker out of step is of no use, but does no harm either */
 	w->job = NULL;
 	loop_timer_clear(&w->timer);
@@ -131,7 +143,7 @@ worker_died(struct worker *w)
 		m->queued++;
 		return;
 	}
-	fail(m, j->client, j->id, w->over ? POOL_LATE : POOL_DIED);
+	fail(&j->sort, j->client, j->id, w->over ? POOL_LATE : POOL_DIED);
 	job_free(j);
 }
 
@@ -249,13 +261,15 @@ static void
 on_job(void *arg, struct service_client *from, struct ipc_msg *msg)
 {
 	struct pool *m = arg;
+	struct pool_sort sort = sort_of(m, msg->type);
 	if (m->queued >= POOL_QUEUE_MOST) {
-		fail(m, from, msg->id, POOL_FULL);
+		fail(&sort, from, msg->id, POOL_FULL);
 		return;
 	}
 	struct job *j = MEM_NEW(struct job);
 	j->client = from;
 	j->id = msg->id;
+	j->sort = sort;
 	j->fd = ipc_take_fd(msg, 0);
 	buf_init(&j->payload, IPC_PAYLOAD_BYTES);
 	(void)buf_add(&j->payload, msg->payload); /* a payload's maximum is the buffer's */

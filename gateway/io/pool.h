@@ -28,6 +28,11 @@ struct pool_start {
 	uint16_t job, answer; /* types of messages; one descriptor may go with a job */
 	/* Packs the answer to a job that got none from a worker. */
 	void (*failed)(enum pool_failure why, struct ipc_out *out);
+	/* A second sort of jobs, for the same workers; other.job 0: there is none. */
+	struct pool_sort {
+		uint16_t job, answer;
+		void (*failed)(enum pool_failure why, struct ipc_out *out);
+	} other;
 	/* Runs in the worker until its channel closes (ipc_read_blocking gives 0): its status.
 	 */
 	int (*run)(int channel, void *arg);

@@ -30,6 +30,7 @@ enum sandbox_kind {
 	SANDBOX_ENGINE,   /* libspf2, libopendkim: as SIGNER, with a larger heap */
 	SANDBOX_KEEPER,   /* channels, what connects to its socket, the spool; threads */
 	SANDBOX_MILTER,   /* libmilter: accepts on what listens, channels of its own; threads */
+	SANDBOX_DIRECTORY, /* sockets out; reads certificates and databases */
 	SANDBOX_KINDS
 };
 

@@ -62,6 +62,9 @@ stream_new(struct loop *l, int fd, size_t out_max, const struct stream_calls *ca
 struct stream *stream_connect(struct loop *l, const struct stream_addr *to,
 	const struct ip *from, uint32_t deadline_ms, size_t out_max,
 	const struct stream_calls *calls, void *arg, struct err *err);
+/* Two ends that are connected to each other, close-on-exec and non-blocking: for a library that
+ * wants a socket, with a stream at the other end. */
+int stream_pair(int fds_out[2], struct err *err);
 /* At once: unsent bytes are lost, no callback comes any more. Takes NULL, clears. */
 void stream_free(struct stream **s);
 /* Sends what is unsent, closes, passes over what the peer still sends (so that no RST eats our

@@ -57,6 +57,14 @@ connect_bind(int fd, const struct ip *from, struct err *err)
 	return 0;
 }
 
+int
+stream_pair(int fds_out[2], struct err *err)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds_out) < 0)
+		return err_sys(err, "make a pair of sockets");
+	return 0;
+}
+
 struct stream *
 stream_connect(struct loop *l, const struct stream_addr *to, const struct ip *from,
 	uint32_t deadline_ms, size_t out_max, const struct stream_calls *calls, void *arg,

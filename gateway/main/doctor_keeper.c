@@ -33,6 +33,31 @@ say_store(struct doctor *d, const struct custody_space *s)
 }
 
 static void
+say_quarantine(struct doctor *d, const struct hand_fill *q)
+{
+	if (q->items == 0 && q->most == 0)
+		return;
+	unsigned percent = q->most == 0          ? 0
+			   : q->bytes >= q->most ? 100
+						 : (unsigned)(q->bytes * 100 / q->most);
+	struct slice found =
+		q->most == 0 ? arena_printf(d->arena, "%" PRIu64 " mails, %" PRIu64 " bytes",
+				       q->items, q->bytes)
+			     : arena_printf(d->arena,
+				       "%" PRIu64 " mails, %" PRIu64
+				       " bytes, %u %% of `quarantine size`",
+				       q->items, q->bytes, percent);
+	doctor_say(d,
+		percent >= 100  ? DOCTOR_FAIL
+		: percent >= 80 ? DOCTOR_WARN
+				: DOCTOR_OK,
+		"quarantine", SLICE_NONE, found,
+		percent >= 80 ? "what has no room is put off with 452: look at it with "
+				"`postern quarantine`, let go or delete, or give it more room"
+			      : NULL);
+}
+
+static void
 say_egress(struct doctor *d, const struct hand_state *s)
 {
 	static const char *const advice[EGRESS_STATES] = {
@@ -64,6 +89,7 @@ doctor_keeper(struct doctor *d)
 			"how the way out is");
 	} else {
 		say_store(d, &s.space);
+		say_quarantine(d, &s.quarantine);
 		say_egress(d, &s);
 	}
 	hand_client_close(&c);

@@ -79,6 +79,12 @@ family_generation(const struct family *f)
 	return f->current;
 }
 
+void
+family_files_seen(struct family *f)
+{
+	generation_files_seen(f->current);
+}
+
 static void
 log_member(const struct member *m, enum log_event ev, const char *status)
 {
@@ -179,7 +185,7 @@ connect_pair(struct member *session, struct member *server)
 /*
  * Who asks whom: a session has one channel to each kind of server of its generation (of several
  * of a kind, one to each) and to the keeper, which serves all generations; the keeper asks the
- * newest generation's delivery processes and signer.
+ * newest generation's delivery processes, signer and scanner.
  */
 static bool
 asks(const struct member *m, const struct member *o)
@@ -188,7 +194,8 @@ asks(const struct member *m, const struct member *o)
 		return o->kind == PROCESS_KEEPER ||
 		       (o->kind != PROCESS_SESSION && o->generation == m->generation);
 	return m->kind == PROCESS_KEEPER && o->generation == m->generation &&
-	       (o->kind == PROCESS_DELIVERY || o->kind == PROCESS_SIGNER);
+	       (o->kind == PROCESS_DELIVERY || o->kind == PROCESS_SIGNER ||
+		       o->kind == PROCESS_SCANNER);
 }
 
 static void

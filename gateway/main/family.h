@@ -29,5 +29,7 @@ void family_stop(struct family *f);
 /* SIGCHLD. */
 void family_reap(struct family *f);
 const struct generation *family_generation(const struct family *f);
+/* Its changed files made no new generation: only another change is worth a try. */
+void family_files_seen(struct family *f);
 
 #endif

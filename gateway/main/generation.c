@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
@@ -25,7 +26,7 @@
 #include "io/listen.h"
 #include "io/tls.h"
 
-enum { GENERATION_ARENA_MOST = 256 * 1024 * 1024, BACKLOG = 1024 };
+enum { GENERATION_ARENA_MOST = 256 * 1024 * 1024, BACKLOG = 1024, STAMP_MS = 20 };
 
 static void
 read_pem(struct generation *g, struct slice path, struct conf_at at, struct conf_report *report,
@@ -128,9 +129,44 @@ stamp_users(struct generation *g)
 	}
 }
 
+/* One that changed while it was read, or just before, counts as changed at the next look. */
+static void
+stamp_tables(struct generation *g, int64_t began_ms)
+{
+	struct slice name;
+	void *value;
+	g->tables = arena_array(g->arena, map_count(g->conf->tables), sizeof(*g->tables));
+	for (size_t i = 0; map_at(g->conf->tables, i, &name, &value); i++) {
+		const struct conf_table *t = value;
+		if (t->path.n == 0)
+			continue;
+		struct tls_file *file = &g->tables[g->n_tables++];
+		file->path = arena_text(g->arena, t->path);
+		tls_file_stamp(file);
+		if (file->ctime_ns / 1000000 >= began_ms - STAMP_MS)
+			*file = (struct tls_file){.path = file->path};
+	}
+}
+
+void
+generation_files_seen(struct generation *g)
+{
+	for (size_t i = 0; i < g->n_users; i++)
+		tls_file_stamp(&g->users[i]);
+	for (size_t i = 0; i < g->n_tables; i++)
+		tls_file_stamp(&g->tables[i]);
+	for (size_t i = 0; i < g->n_certificates; i++) {
+		tls_file_stamp(&g->certificates[i].cert_file);
+		tls_file_stamp(&g->certificates[i].key_file);
+	}
+}
+
 bool
 generation_files_changed(const struct generation *g)
 {
+	for (size_t i = 0; i < g->n_tables; i++)
+		if (tls_file_changed(&g->tables[i]))
+			return true;
 	for (size_t i = 0; i < g->n_users; i++)
 		if (tls_file_changed(&g->users[i]))
 			return true;
@@ -148,6 +184,18 @@ generation_forget_keys(const struct generation *g, bool dkim, bool tls)
 		wipe(g->sign_pems[i]);
 	for (size_t i = 0; tls && i < g->n_certificates; i++)
 		wipe(g->certificates[i].key_pem);
+}
+
+void
+generation_forget_directories(const struct generation *g)
+{
+	struct slice name;
+	void *value;
+	for (size_t i = 0; map_at(g->conf->tables, i, &name, &value); i++) {
+		const struct conf_table *t = value;
+		if (t->directory != NULL)
+			wipe(t->directory->password);
+	}
 }
 
 /* A resolver is opened and closed again: anchors that cannot be read are named before anything
@@ -200,6 +248,7 @@ generation_read(const char *path, struct conf_report *report)
 	for (size_t i = 0; i < SESSION_LISTENERS_MOST; i++)
 		g->listen_fds[i] = -1;
 	g->arena = arena_new(GENERATION_ARENA_MOST);
+	int64_t began_ms = clock_wall_ms();
 	g->conf = conf_read(path, report);
 	if (g->conf != NULL) {
 		for (int d = INBOUND; d <= OUTBOUND; d++) {
@@ -216,6 +265,7 @@ generation_read(const char *path, struct conf_report *report)
 		read_sign_keys(g, report);
 		check_resolver(g->conf, report);
 		stamp_users(g);
+		stamp_tables(g, began_ms);
 		read_failure_rules(g, report);
 	}
 	if (report->n_errors != 0)
@@ -396,6 +446,21 @@ check_readable(const struct generation *g, struct slice path, struct err *err)
 	return result;
 }
 
+/* SQLite's files are opened by the account. */
+static int
+check_databases(const struct generation *g, struct err *err)
+{
+	struct slice name;
+	void *value;
+	for (size_t i = 0; map_at(g->conf->tables, i, &name, &value); i++) {
+		const struct conf_table *t = value;
+		if (t->directory != NULL && t->directory->kind == DIRECTORY_SQLITE &&
+			check_readable(g, t->directory->database, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int
 generation_open(struct generation *g, const struct generation *old, struct err *err)
 {
@@ -407,7 +472,7 @@ generation_open(struct generation *g, const struct generation *old, struct err *
 	if (find_user(g, err) < 0 || check_readable(g, g->conf->resolver.trust, err) < 0 ||
 		open_spill(g, err) < 0 || open_spool(g, old, err) < 0)
 		return -1;
-	return open_listeners(g, old, err);
+	return check_databases(g, err) < 0 ? -1 : open_listeners(g, old, err);
 }
 
 static bool
@@ -436,8 +501,10 @@ generation_free(struct generation **g, const struct generation *others)
 		close((*g)->spool);
 	if ((*g)->hand >= 0)
 		close((*g)->hand);
-	if ((*g)->conf != NULL)
+	if ((*g)->conf != NULL) {
 		generation_forget_keys(*g, true, true);
+		generation_forget_directories(*g);
+	}
 	conf_free(&(*g)->conf);
 	arena_free(&(*g)->arena);
 	mem_free(*g);

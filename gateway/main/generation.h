@@ -19,8 +19,9 @@ struct generation {
 	int listen_fds[SESSION_LISTENERS_MOST]; /* -1: libmilter's, in its own process */
 	struct session_certificate *certificates;
 	size_t n_certificates;
-	struct tls_file *users; /* the users' files, as they were */
-	size_t n_users;
+	/* as they were when they were read: the users' files, the files of tables */
+	struct tls_file *users, *tables;
+	size_t n_users, n_tables;
 	struct slice *sign_pems; /* private keys of DKIM, by the order of conf->signs */
 	struct sign_key *sign_keys;
 	int spool, hand; /* the spool's folder and the socket in it; -1: there is none */
@@ -44,12 +45,16 @@ struct generation *generation_read(const char *path, struct conf_report *report)
  */
 int generation_open(struct generation *g, const struct generation *old, struct err *err);
 bool generation_same_address(const struct conf_listener *a, const struct conf_listener *b);
-/* A certificate, key or users' file is another than the one that was read: time for a new
- * generation.
+/* A certificate, key, users' file or table's file is another than the one that was read: time
+ * for a new generation.
  */
 bool generation_files_changed(const struct generation *g);
+/* They made none: from now on a change is one from what they are now. */
+void generation_files_seen(struct generation *g);
 /* In a child that must not have them: the private keys of DKIM, of TLS. */
 void generation_forget_keys(const struct generation *g, bool dkim, bool tls);
+/* The same for the passwords of directories and databases. */
+void generation_forget_directories(const struct generation *g);
 /* Closes what none of the others, a chain by next, listens on too. */
 void generation_free(struct generation **g, const struct generation *others);
 

@@ -13,7 +13,8 @@
 
 enum {
 	ANSWER_MS = 60 * 1000,        /* a page, a mail */
-	ACT_MS = 30 * 60 * 1000,      /* a thousand mails, each written and synced */
+	ACT_MS = 30 * 60 * 1000,      /* a thousand mails, each scanned, written and synced */
+	BODY_MS = 6 * 60 * 1000,      /* a scan has five minutes */
 	ITEMS_MOST = 8 * 1024 * 1024, /* one message of them, unpacked */
 };
 
@@ -100,7 +101,10 @@ ask(struct hand_client *c, enum hand_msg type, const struct ipc_out *out, struct
 	struct ipc_msg m;
 	if (!ipc_out_ok(out, &payload))
 		return err_set(err, "the question is too long");
-	if (ipc_bound_waits(c->fd, type == HAND_MSG_ACT ? ACT_MS : ANSWER_MS, err) < 0)
+	uint32_t ms = type == HAND_MSG_ACT    ? ACT_MS
+		      : type == HAND_MSG_BODY ? BODY_MS
+					      : ANSWER_MS;
+	if (ipc_bound_waits(c->fd, ms, err) < 0)
 		return -1;
 	c->id++;
 	if (ipc_write_blocking(c->fd, (uint16_t)type, c->id, payload, err) == 0)
@@ -184,21 +188,39 @@ hand_client_mail(struct hand_client *c, enum hand_msg type, const struct custody
 	return result;
 }
 
-int
-hand_client_body(struct hand_client *c, const struct custody_id *id, uint64_t offset,
-	struct slice *piece, bool *last, struct err *err)
+static int
+ask_piece(struct hand_client *c, enum hand_msg type, struct ipc_out *out, struct slice *piece,
+	bool *last, struct err *err)
 {
-	struct ipc_out out;
 	struct ipc_msg m;
-	ipc_out_init(&out);
-	hand_body_pack(id, offset, &out);
-	int result = ask(c, HAND_MSG_BODY, &out, err);
-	ipc_out_fini(&out);
+	int result = ask(c, type, out, err);
+	ipc_out_fini(out);
 	if (result == 0)
 		result = receive(c, HAND_MSG_BYTES, HAND_MSG_BYTES, &m, err);
 	if (result == 0 && !hand_bytes_unpack(m.payload, piece, last))
 		return wrong(err);
 	return result;
+}
+
+int
+hand_client_body(struct hand_client *c, const struct hand_body *b, struct slice *piece,
+	bool *last, struct err *err)
+{
+	struct ipc_out out;
+	ipc_out_init(&out);
+	hand_body_pack(b, &out);
+	return ask_piece(c, HAND_MSG_BODY, &out, piece, last, err);
+}
+
+int
+hand_client_head(
+	struct hand_client *c, const struct custody_id *id, struct slice *head, struct err *err)
+{
+	struct ipc_out out;
+	bool last;
+	ipc_out_init(&out);
+	hand_id_pack(id, &out);
+	return ask_piece(c, HAND_MSG_HEAD, &out, head, &last, err);
 }
 
 int

@@ -27,9 +27,12 @@ int hand_client_list_all(struct hand_client *c, const struct hand_filter *f, han
 /* SHOW, WHY: the whole answer. */
 int hand_client_mail(struct hand_client *c, enum hand_msg type, const struct custody_id *id,
 	struct buf *out, struct err *err);
-/* piece: valid until the next call. */
-int hand_client_body(struct hand_client *c, const struct custody_id *id, uint64_t offset,
-	struct slice *piece_out, bool *last_out, struct err *err);
+/* piece: valid until the next call. A scan may come before the first one. */
+int hand_client_body(struct hand_client *c, const struct hand_body *b, struct slice *piece_out,
+	bool *last_out, struct err *err);
+/* The header, or its first part; likewise. */
+int hand_client_head(struct hand_client *c, const struct custody_id *id, struct slice *head_out,
+	struct err *err);
 /* d_out->why: valid until the next call. */
 int hand_client_act(struct hand_client *c, const struct hand_act *act, struct hand_done *d_out,
 	struct err *err);

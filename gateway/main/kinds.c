@@ -12,9 +12,12 @@
 #include "base/scan_report.h"
 #include "delivery/delivery.h"
 #include "delivery/signer.h"
+#include "directory/directory.h"
 #include "filters/filter.h"
 #include "io/child.h"
+#include "main/scanner_patterns.h"
 #include "queue/keeper.h"
+#include "session/append.h"
 #include "session/authenticator.h"
 
 /* What a child runs first: down from root, its name, no way back. */
@@ -54,7 +57,8 @@ static bool
 uses_scanner(const struct generation *g)
 {
 	for (int d = INBOUND; d <= OUTBOUND; d++)
-		if (g->policy[d] != NULL && flt_scan_wants(g->policy[d]) != 0)
+		if (g->policy[d] != NULL &&
+			(flt_scan_wants(g->policy[d]) != 0 || append_is_used(g->policy[d])))
 			return true;
 	return false;
 }
@@ -104,6 +108,7 @@ kind_count(enum process_kind k, const struct generation *g)
 	case PROCESS_ENGINE: return uses_engine(g);
 	case PROCESS_MILTER: return count_through(g);
 	case PROCESS_KEEPER: return g->conf->spool.n != 0;
+	case PROCESS_DIRECTORY: return directory_is_needed(g->conf);
 	case PROCESS_KINDS: break;
 	}
 	return 0;
@@ -143,6 +148,7 @@ settings_of(const struct generation *g, struct arena *a, struct queue_settings *
 		algorithms[i] = g->sign_keys[i].algorithm;
 	queue_settings_of(g->conf, algorithms, g->failure_rules,
 		kind_count(PROCESS_DELIVERY, g), a, s_out);
+	s_out->virus = uses_virus(g);
 }
 
 int
@@ -164,6 +170,7 @@ run_keeper(const struct kind_start *s)
 		.open = segments_open,
 		.spool = s->generation->spool,
 		.hand = s->generation->hand,
+		.user = s->generation->user,
 		.control_fd = s->control_fd};
 	settings_of(s->generation, s->generation->arena, &settings);
 	return keeper_main(&start);
@@ -188,6 +195,8 @@ forget_keys(const struct child_run *r)
 		bool own = g == r->start->generation;
 		generation_forget_keys(g, !own || r->kind != PROCESS_SIGNER,
 			!own || r->kind != PROCESS_SESSION);
+		if (!own || r->kind != PROCESS_DIRECTORY)
+			generation_forget_directories(g);
 	}
 }
 
@@ -227,6 +236,10 @@ run_child(void *arg)
 			&(struct delivery_start){.conf = r->start->generation->conf,
 				.failure_rules = r->start->generation->failure_rules,
 				.control_fd = r->start->control_fd});
+	if (r->kind == PROCESS_DIRECTORY)
+		return directory_main(
+			&(struct directory_start){.conf = r->start->generation->conf,
+				.control_fd = r->start->control_fd});
 	must(r->kind == PROCESS_SESSION);
 	return run_session(r->start);
 }
@@ -264,11 +277,11 @@ add_workers(size_t n, char **argv, struct arena *a)
 
 /* postern-scanner's arguments: a program of its own, which reads no configuration. */
 static char **
-scanner_argv(const struct kind_start *s, struct arena *a)
+scanner_argv(const struct kind_start *s, int patterns, struct arena *a)
 {
 	const struct generation *g = s->generation;
 	const struct conf_filter *virus = conf_filter_find(g->conf, "virus");
-	char **argv = arena_array(a, 16 + 2 * 2 * SCAN_PATTERNS_MOST, sizeof(*argv));
+	char **argv = arena_array(a, 18, sizeof(*argv));
 	size_t n = add_workers(common_argv(s, "postern-scanner", argv, a), argv, a);
 	if (uses_virus(g)) {
 		argv[n++] = arena_text(a, SLICE("-d"));
@@ -278,19 +291,9 @@ scanner_argv(const struct kind_start *s, struct arena *a)
 		argv[n++] = arena_text(a, SLICE("-t"));
 		argv[n++] = arena_text(a, arena_printf(a, "%u", (unsigned)virus->timeout_ms));
 	}
-	for (int d = INBOUND; d <= OUTBOUND; d++) {
-		for (size_t i = 0; g->policy[d] != NULL && i < policy_patterns(g->policy[d]);
-			i++) {
-			const struct conf_pattern *p = policy_pattern(g->policy[d], i);
-			if (i == SCAN_PATTERNS_MOST)
-				break;
-			argv[n++] = arena_text(a, SLICE("-p"));
-			argv[n++] = arena_text(
-				a, arena_printf(a, "%d:%s%s%s:%.*s", d, p->nocase ? "i" : "",
-					   p->check == PATTERN_LUHN ? "l" : "",
-					   p->check == PATTERN_IBAN ? "b" : "",
-					   SLICE_ARG(p->regex)));
-		}
+	if (patterns >= 0) {
+		argv[n++] = arena_text(a, SLICE("-P"));
+		argv[n++] = arena_text(a, arena_printf(a, "%d", patterns));
 	}
 	return argv;
 }
@@ -318,9 +321,9 @@ milter_argv(const struct kind_start *s, struct arena *a)
 }
 
 static char **
-program_argv(enum process_kind k, const struct kind_start *s, struct arena *a)
+program_argv(enum process_kind k, const struct kind_start *s, int patterns, struct arena *a)
 {
-	return k == PROCESS_SCANNER  ? scanner_argv(s, a)
+	return k == PROCESS_SCANNER  ? scanner_argv(s, patterns, a)
 	       : k == PROCESS_MILTER ? milter_argv(s, a)
 				     : engine_argv(s, a);
 }
@@ -338,16 +341,21 @@ program_path(const char *programs, const char *kind, struct arena *a)
 static pid_t
 fork_program(enum process_kind k, const struct kind_start *s, struct err *err)
 {
+	int keep[] = {s->control_fd, -1};
+	if (k == PROCESS_SCANNER && (keep[1] = scanner_patterns(s->generation, err)) < 0)
+		return -1;
 	struct arena *a = arena_new(4 * 1024 * 1024);
 	const char *kind = process_kind_text(k);
 	struct slice path = program_path(s->programs, kind, a);
 	struct child_spec spec = {.kind = kind,
-		.keep = &s->control_fd,
-		.nkeep = 1,
+		.keep = keep,
+		.nkeep = keep[1] >= 0 ? 2 : 1,
 		.path = path.p,
-		.argv = program_argv(k, s, a)};
+		.argv = program_argv(k, s, keep[1], a)};
 	pid_t pid = child_fork(&spec, err);
 	arena_free(&a);
+	if (keep[1] >= 0)
+		close(keep[1]);
 	return pid;
 }
 

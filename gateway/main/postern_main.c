@@ -34,6 +34,10 @@ static const struct {
 		"what "
 		"waits",
 		tool_queue},
+	{"quarantine",
+		"[list | show | release | forward | delete | learn] ...   what was held for a "
+		"person",
+		tool_quarantine},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -46,8 +46,8 @@ log_report(const struct conf_report *r)
 	}
 }
 
-/* A wrong configuration never replaces a running one. */
-static void
+/* A wrong configuration never replaces a running one, whoever asked. False: it is wrong. */
+static bool
 reload(struct daemon *d)
 {
 	struct conf_report report;
@@ -57,28 +57,29 @@ reload(struct daemon *d)
 	log_report(&report);
 	conf_report_fini(&report);
 	if (g == NULL)
-		return;
+		return false;
 	if (!family_has_room(d->family, g)) {
 		err_set(&err, "sessions of several earlier configurations are still ending: "
 			      "reload again in some minutes");
 		log_error(EV_CONFIG_ERROR, NULL, &err);
 		generation_free(&g, family_generation(d->family));
-		return;
+		return true;
 	}
 	if (generation_open(g, family_generation(d->family), &err) < 0) {
 		log_error(EV_CONFIG_ERROR, NULL, &err);
 		generation_free(&g, family_generation(d->family));
-		return;
+		return false;
 	}
 	log_open(g->conf->log_syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR, "parent");
 	family_start(d->family, g);
+	return true;
 }
 
 static void
 on_hup(void *arg, int signo)
 {
 	(void)signo;
-	reload(arg);
+	(void)reload(arg);
 }
 
 static void
@@ -86,8 +87,8 @@ on_files(void *arg)
 {
 	struct daemon *d = arg;
 	const struct generation *g = family_generation(d->family);
-	if (g != NULL && generation_files_changed(g))
-		reload(d);
+	if (g != NULL && generation_files_changed(g) && !reload(d))
+		family_files_seen(d->family); /* what is wrong is said once */
 	loop_timer_set(&d->files, FILES_MS);
 }
 

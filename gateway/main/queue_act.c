@@ -50,50 +50,67 @@ queue_bar_end(struct queue_bar *b)
 
 /* ---- which mails ---- */
 
-struct chosen {
-	struct custody_id *ids;
-	size_t n, room;
-	uint64_t all;
-	struct queue_bar bar;
-};
-
 static void
 on_items(void *arg, const struct hand_item *items, size_t n)
 {
-	struct chosen *c = arg;
+	struct queue_chosen *c = arg;
 	if (c->n + n > c->room) {
 		c->room = 2 * (c->room + n);
 		c->ids = mem_resize(c->ids, c->room * sizeof(*c->ids));
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && (c->limit == 0 || c->n < c->limit); i++)
 		c->ids[c->n++] = items[i].id;
 }
 
 static void
 on_progress(void *arg, uint64_t seen)
 {
-	struct chosen *c = arg;
-	queue_bar_draw(&c->bar, seen, c->all);
+	struct queue_chosen *c = arg;
+	queue_bar_draw(c->bar, seen, c->all);
 }
 
+/* Each must be there, and what the filter asks for besides. */
 static int
-choose(struct queue_tool *q, struct chosen *c, struct err *err)
+choose_by_id(struct queue_tool *q, struct queue_chosen *c, struct err *err)
+{
+	char id[CUSTODY_ID_TEXT];
+	struct hand_filter f = q->words.filter;
+	f.by_id = true;
+	for (size_t i = 0; i < q->words.n_ids; i++) {
+		size_t before = c->n;
+		f.id = q->words.ids[i];
+		if (hand_client_list_all(q->client, &f, on_items, NULL, c, err) < 0)
+			return -1;
+		if (c->n == before)
+			return err_set(err, "%s is not there: nothing was done",
+				custody_id_text(&f.id, id));
+	}
+	return 0;
+}
+
+int
+queue_choose(struct queue_tool *q, struct queue_chosen *c, struct err *err)
 {
 	struct hand_state state;
+	struct queue_bar bar;
+	*c = (struct queue_chosen){.limit = q->words.limit, .bar = &bar};
+	if (q->words.n_ids != 0)
+		return choose_by_id(q, c, err);
 	if (hand_client_state(q->client, &state, err) < 0)
 		return -1;
 	c->all = state.space.items;
-	queue_bar_init(&c->bar, q->tool);
+	queue_bar_init(&bar, q->tool);
 	int result = hand_client_list_all(
 		q->client, &q->words.filter, on_items, on_progress, c, err);
-	queue_bar_end(&c->bar);
+	queue_bar_end(&bar);
+	c->bar = NULL;
 	return result;
 }
 
 /* ---- shall it be ---- */
 
-static bool
-is_terminal(FILE *f)
+bool
+queue_is_terminal(FILE *f)
 {
 	int fd = fileno(f);
 	return fd >= 0 && isatty(fd);
@@ -129,7 +146,7 @@ may(const struct queue_tool *q, enum hand_action action, size_t n)
 	}
 	if (q->words.yes)
 		return 0;
-	if (!is_terminal(t->in) || !is_terminal(t->err)) {
+	if (!queue_is_terminal(t->in) || !queue_is_terminal(t->err)) {
 		fprintf(t->err,
 			"postern: %zu mails: say --yes to %s them without being asked\n", n,
 			hand_action_text(action));
@@ -144,7 +161,7 @@ may(const struct queue_tool *q, enum hand_action action, size_t n)
 /* ---- doing it ---- */
 
 static int
-perform(struct queue_tool *q, enum hand_action action, const struct chosen *c,
+perform(struct queue_tool *q, enum hand_action action, const struct queue_chosen *c,
 	struct hand_done *sum, struct err *err)
 {
 	struct queue_bar bar;
@@ -152,7 +169,12 @@ perform(struct queue_tool *q, enum hand_action action, const struct chosen *c,
 	queue_bar_init(&bar, q->tool);
 	for (size_t at = 0; at < c->n && result == 0; at += AT_ONCE) {
 		size_t n = c->n - at < AT_ONCE ? c->n - at : AT_ONCE;
-		struct hand_act act = {action, c->ids + at, n};
+		struct hand_act act = {.action = action,
+			.unscannable = q->words.unscannable,
+			.by = q->words.by,
+			.to = q->words.to,
+			.ids = c->ids + at,
+			.n = n};
 		struct hand_done d;
 		result = hand_client_act(q->client, &act, &d, err);
 		if (result < 0)
@@ -160,7 +182,8 @@ perform(struct queue_tool *q, enum hand_action action, const struct chosen *c,
 		sum->done += d.done;
 		sum->missing += d.missing;
 		sum->failed += d.failed;
-		if (d.failed != 0)
+		sum->refused += d.refused;
+		if (d.why.n != 0 && sum->why.n == 0)
 			sum->why = arena_slice(q->words.arena, d.why);
 		queue_bar_draw(&bar, at + n, c->n);
 	}
@@ -168,40 +191,69 @@ perform(struct queue_tool *q, enum hand_action action, const struct chosen *c,
 	return result;
 }
 
-static int
-act_on(struct queue_tool *q, enum hand_action action, const struct chosen *c)
+static void
+print_done(FILE *f, const char *name, const struct hand_done *sum)
 {
-	const struct tool *t = q->tool;
+	fprintf(f, "%s: %u mail%s done", name, sum->done, sum->done == 1 ? "" : "s");
+	if (sum->missing != 0)
+		fprintf(f, ", %u not there any more or nothing to do", sum->missing);
+	if (sum->refused != 0)
+		fprintf(f, ", %u refused", sum->refused);
+	if (sum->failed != 0)
+		fprintf(f, ", %u failed", sum->failed);
+	if (sum->why.n != 0)
+		fprintf(f, ": %.*s", SLICE_ARG(sum->why));
+	fputc('\n', f);
+}
+
+static void
+json_done(FILE *f, const char *name, const struct hand_done *sum)
+{
+	struct json j;
+	json_init(&j, f);
+	json_begin(&j, NULL, '{');
+	json_text(&j, "action", slice_of(name));
+	json_number(&j, "done", sum->done);
+	json_number(&j, "missing", sum->missing);
+	json_number(&j, "refused", sum->refused);
+	json_number(&j, "failed", sum->failed);
+	if (sum->why.n != 0)
+		json_text(&j, "why", sum->why);
+	json_end(&j, '}');
+	json_line(&j);
+}
+
+int
+queue_perform(struct queue_tool *q, enum hand_action action, const char *name,
+	const struct queue_chosen *c)
+{
 	struct hand_done sum = {0};
 	struct err err;
 	/* While a person thought, the keeper may have let go of us. */
 	hand_client_close(&q->client);
 	q->client = hand_client_open(q->words.spool, &err);
 	int result = q->client != NULL ? perform(q, action, c, &sum, &err) : -1;
-	fprintf(t->out, "%s: %u mail%s done", hand_action_text(action), sum.done,
-		sum.done == 1 ? "" : "s");
-	if (sum.missing != 0)
-		fprintf(t->out, ", %u not there any more or nothing to do", sum.missing);
-	if (sum.failed != 0)
-		fprintf(t->out, ", %u failed: %.*s", sum.failed, SLICE_ARG(sum.why));
-	fputc('\n', t->out);
+	if (q->words.json)
+		json_done(q->tool->out, name, &sum);
+	else
+		print_done(q->tool->out, name, &sum);
 	if (result < 0)
-		fprintf(t->err, "postern: %s\n", err.text);
-	return result < 0 || sum.failed != 0 ? 1 : 0;
+		fprintf(q->tool->err, "postern: %s\n", err.text);
+	return result < 0 || sum.failed != 0 || sum.refused != 0 ? 1 : 0;
 }
 
 int
 queue_act(struct queue_tool *q, enum hand_action action)
 {
-	struct chosen c = {0};
+	struct queue_chosen c;
 	struct err err;
 	int status = 1;
-	if (choose(q, &c, &err) < 0) {
+	if (queue_choose(q, &c, &err) < 0) {
 		fprintf(q->tool->err, "postern: %s\n", err.text);
 	} else {
 		status = may(q, action, c.n);
 		if (status == 0)
-			status = act_on(q, action, &c);
+			status = queue_perform(q, action, hand_action_text(action), &c);
 	}
 	mem_free(c.ids);
 	return status;

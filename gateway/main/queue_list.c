@@ -58,8 +58,9 @@ print_item(const struct queue_tool *q, const struct hand_item *item)
 		fprintf(f, " and %u more", rcpts_of(item) - (uint32_t)item->n_rcpts);
 	fputs("\n    ", f);
 	if (item->kind == STORED_QUARANTINE)
-		fprintf(f, "quarantine \"%.*s\" by %.*s", SLICE_ARG(item->quarantine),
-			SLICE_ARG(item->reason));
+		fprintf(f, "quarantine \"%.*s\" by %.*s%s%.*s", SLICE_ARG(item->quarantine),
+			SLICE_ARG(item->reason), item->virus.n != 0 ? "; virus " : "",
+			SLICE_ARG(item->virus));
 	else
 		print_states(f, item);
 	if (item->held)
@@ -97,6 +98,7 @@ json_sites(struct json *j, const struct hand_item *item)
 static void
 json_known(struct json *j, const struct hand_item *item)
 {
+	char ip[IP_TEXT_BYTES];
 	json_text(j, "kind", slice_of(queue_kind_text(item->kind)));
 	json_text(j, "direction",
 		item->direction == INBOUND ? SLICE("inbound") : SLICE("outbound"));
@@ -120,6 +122,10 @@ json_known(struct json *j, const struct hand_item *item)
 		json_text(j, "quarantine", item->quarantine);
 	if (item->reason.n != 0)
 		json_text(j, "rule", item->reason);
+	if (item->virus.n != 0)
+		json_text(j, "virus", item->virus);
+	if (item->client.family != 0)
+		json_text(j, "client", ip_text(&item->client, ip));
 	json_number(j, "attempts", item->attempts);
 	if (!item->tried)
 		return;
@@ -148,7 +154,8 @@ on_items(void *arg, const struct hand_item *items, size_t n)
 	struct queue_tool *q = arg;
 	struct json j;
 	json_init(&j, q->tool->out);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && (q->words.limit == 0 || q->listed < q->words.limit);
+		i++, q->listed++) {
 		if (q->words.json)
 			json_item(&j, &items[i]);
 		else

@@ -1,6 +1,8 @@
 /*
- * `postern queue` in files: tool_queue.c its words, queue_list.c the list and the summary,
- * queue_show.c one mail, queue_act.c what changes something. Nobody else includes it.
+ * `postern queue` and `postern quarantine` in files: tool_queue.c and tool_quarantine.c their
+ * words, queue_list.c the list and the summary, queue_show.c one mail, queue_act.c what changes
+ * something, quarantine_act.c who may, where it is about mails in quarantine. Nobody else
+ * includes it.
  */
 #ifndef MAIN_QUEUE_PRIV_H
 #define MAIN_QUEUE_PRIV_H
@@ -15,6 +17,12 @@ struct queue_words { /* of the command line */
 	bool any; /* a filter was given, or --all */
 	bool json, yes, has_count;
 	uint64_t count;
+	uint64_t limit;         /* at most so many mails; 0: all */
+	struct custody_id *ids; /* these and no others; NULL: by the filter */
+	size_t n_ids;
+	bool raw, text;   /* of `show` */
+	bool unscannable; /* also what no scanner can look into */
+	struct slice by, to;
 	struct arena *arena;
 	struct slice spool;
 };
@@ -24,6 +32,7 @@ struct queue_tool {
 	struct queue_words words;
 	struct hand_client *client;
 	uint64_t now_ms; /* wall clock */
+	uint64_t listed; /* mails that were printed */
 };
 
 /* Each: 0, or -1 and err. */
@@ -32,8 +41,30 @@ int queue_summary(struct queue_tool *q, struct err *err);
 int queue_show(struct queue_tool *q, struct err *err);
 int queue_why(struct queue_tool *q, struct err *err);
 int queue_body(struct queue_tool *q, struct err *err);
+int queue_text(struct queue_tool *q, struct err *err);
+/* The header of a mail in quarantine, or its bytes, behind what queue_show tells of it. */
+int queue_head(struct queue_tool *q, struct err *err);
 /* The exit status, err printed. */
 int queue_act(struct queue_tool *q, enum hand_action action);
+int quarantine_act(struct queue_tool *q, enum hand_action action);
+
+/* The mails that the words mean; ids are the caller's to free. */
+struct queue_chosen {
+	struct custody_id *ids;
+	size_t n, room, limit;
+	uint64_t all;
+	struct queue_bar *bar;
+};
+int queue_choose(struct queue_tool *q, struct queue_chosen *c, struct err *err);
+/* Does it, with a bar, and tells of it: the exit status. name: of the verb. */
+int queue_perform(struct queue_tool *q, enum hand_action action, const char *name,
+	const struct queue_chosen *c);
+bool queue_is_terminal(FILE *f);
+
+/* Words of the command line, the same for both. False: it cannot be. */
+bool queue_read_address(struct queue_words *w, const char *text, struct slice *out);
+bool queue_read_span(struct queue_words *w, const char *text, uint64_t *ms_out);
+int queue_read_spool(struct queue_tool *q, struct err *err);
 
 /* A bar on a terminal, redrawn at most ten times a second; nothing anywhere else. */
 struct queue_bar {

@@ -1,15 +1,17 @@
 /*
- * `postern queue show, why, body ID`: one mail whole; see queue_priv.h. What is stored comes as
+ * `postern queue show, why, body ID` and `postern quarantine show ID`: one mail whole; see
+ * queue_priv.h. What is stored comes as
  * the keeper's bytes and is unpacked here, with the code that packed it.
  */
 #include <errno.h>
 #include <inttypes.h>
 
+#include "main/mail_text.h"
 #include "main/queue_priv.h"
 #include "queue/hand_item.h"
 #include "queue/hand_words.h"
 
-enum { SHOW_ARENA = 64 * 1024 * 1024 };
+enum { SHOW_ARENA = 64 * 1024 * 1024, TEXT_MOST = 512 * 1024 * 1024 };
 
 static struct slice
 way_text(enum delivery_way way)
@@ -43,6 +45,32 @@ print_time(const struct queue_tool *q, const char *name, uint64_t wall_ms)
 		wall_ms > q->now_ms ? hand_until(wall_ms, q->now_ms, span)
 				    : hand_span(ago, span),
 		wall_ms > q->now_ms ? "" : " ago");
+}
+
+/* Each line of it a row of its own. */
+static void
+print_lines(FILE *f, const char *name, struct slice lines)
+{
+	struct slice line;
+	while (lines.n != 0) {
+		slice_cut(lines, '\n', &line, &lines);
+		print_row(f, name, line);
+	}
+}
+
+/* What was known of it, what scans found, what people did. */
+static void
+print_known(
+	const struct queue_tool *q, const struct stored_mail *m, const struct stored_note *n)
+{
+	FILE *f = q->tool->out;
+	print_lines(f, "fact", m->facts);
+	print_row(f, "virus", stored_virus(m, n));
+	if (stored_signatures(m, n) != 0)
+		fprintf(f, "%-12s %016" PRIx64 "\n", "signatures", stored_signatures(m, n));
+	print_row(f, "released by", n->by);
+	print_time(q, "released", n->by_ms);
+	print_lines(f, "history", n->history);
 }
 
 static void
@@ -92,6 +120,7 @@ print_mail(const struct queue_tool *q, const struct hand_stored *s, const struct
 		print_row(f, "held", SLICE("by hand"));
 	if (n->expire)
 		print_row(f, "given up", SLICE("by hand"));
+	print_known(q, m, n);
 	fprintf(f, "%-12s <%.*s>\n", "sender", SLICE_ARG(m->sender.text));
 	print_row(f, "envid", m->params.envid);
 	for (size_t i = 0; i < m->n_rcpts; i++)
@@ -130,8 +159,37 @@ json_rcpt(struct json *j, const struct stored_rcpt *r, const struct stored_rcpt_
 }
 
 static void
+json_lines(struct json *j, const char *key, struct slice lines)
+{
+	struct slice line;
+	json_begin(j, key, '[');
+	while (lines.n != 0) {
+		slice_cut(lines, '\n', &line, &lines);
+		json_text(j, NULL, line);
+	}
+	json_end(j, ']');
+}
+
+static void
+json_known(struct json *j, const struct stored_mail *m, const struct stored_note *n,
+	struct slice head)
+{
+	char signatures[20];
+	json_lines(j, "facts", m->facts);
+	json_text(j, "virus", stored_virus(m, n));
+	snprintf(signatures, sizeof(signatures), "%016" PRIx64, stored_signatures(m, n));
+	json_text(j, "signatures",
+		stored_signatures(m, n) != 0 ? slice_of(signatures) : SLICE_NONE);
+	json_text(j, "by", n->by);
+	json_time(j, "released", n->by_ms);
+	json_lines(j, "history", n->history);
+	if (head.n != 0)
+		json_text(j, "header", head);
+}
+
+static void
 json_mail(const struct queue_tool *q, const struct hand_stored *s, const struct stored_mail *m,
-	const struct stored_note *n, struct arena *a)
+	const struct stored_note *n, struct slice head, struct arena *a)
 {
 	struct json j;
 	char id[CUSTODY_ID_TEXT], ip[IP_TEXT_BYTES];
@@ -157,6 +215,7 @@ json_mail(const struct queue_tool *q, const struct hand_stored *s, const struct 
 	json_text(&j, "route", m->route);
 	json_text(&j, "sender", m->sender.text);
 	json_text(&j, "envid", m->params.envid);
+	json_known(&j, m, n, head);
 	json_begin(&j, "recipients", '[');
 	for (size_t i = 0; i < m->n_rcpts; i++)
 		json_rcpt(&j, &m->rcpts[i], &n->rcpts[i], a);
@@ -165,8 +224,8 @@ json_mail(const struct queue_tool *q, const struct hand_stored *s, const struct 
 	json_line(&j);
 }
 
-int
-queue_show(struct queue_tool *q, struct err *err)
+static int
+show(struct queue_tool *q, struct slice head, struct err *err)
 {
 	struct buf bytes;
 	struct hand_stored s;
@@ -181,12 +240,31 @@ queue_show(struct queue_tool *q, struct err *err)
 				   !stored_note_unpack(s.note, &m, a, &n)))
 		result = err_set(err, "it cannot be read: damaged, or of a later release");
 	if (result == 0 && q->words.json)
-		json_mail(q, &s, &m, &n, a);
+		json_mail(q, &s, &m, &n, head, a);
 	else if (result == 0)
 		print_mail(q, &s, &m, &n, a);
+	if (result == 0 && !q->words.json && head.n != 0) {
+		fputc('\n', q->tool->out);
+		mail_text_safe(q->tool->out, head, false);
+	}
 	buf_fini(&bytes);
 	arena_free(&a);
 	return result;
+}
+
+int
+queue_show(struct queue_tool *q, struct err *err)
+{
+	return show(q, SLICE_NONE, err);
+}
+
+int
+queue_head(struct queue_tool *q, struct err *err)
+{
+	struct slice head;
+	if (hand_client_head(q->client, &q->words.filter.id, &head, err) < 0)
+		return -1;
+	return show(q, arena_slice(q->words.arena, head), err);
 }
 
 int
@@ -213,19 +291,56 @@ queue_why(struct queue_tool *q, struct err *err)
 	return result;
 }
 
+/* All of it, piece by piece. */
+static int
+read_body(struct queue_tool *q, int (*fn)(void *arg, struct slice piece), void *arg,
+	struct err *err)
+{
+	struct hand_body b = {.id = q->words.filter.id,
+		.unscannable = q->words.unscannable,
+		.by = q->words.by};
+	bool last = false;
+	struct slice piece;
+	while (!last) {
+		if (hand_client_body(q->client, &b, &piece, &last, err) < 0)
+			return -1;
+		if (fn(arg, piece) < 0)
+			return err_set(err, "the mail is too large to be shown");
+		b.offset += piece.n;
+	}
+	return 0;
+}
+
+static int
+print_piece(void *f, struct slice piece)
+{
+	tool_print(f, piece);
+	return 0;
+}
+
 /* Byte by byte as it would leave; the line ends are CRLF. */
 int
 queue_body(struct queue_tool *q, struct err *err)
 {
-	uint64_t at = 0;
-	bool last = false;
-	struct slice piece;
-	while (!last) {
-		if (hand_client_body(q->client, &q->words.filter.id, at, &piece, &last, err) <
-			0)
-			return -1;
-		tool_print(q->tool->out, piece);
-		at += piece.n;
-	}
+	if (read_body(q, print_piece, q->tool->out, err) < 0)
+		return -1;
 	return fflush(q->tool->out) == 0 ? 0 : err_sys(err, "write the mail");
+}
+
+static int
+keep_piece(void *bytes, struct slice piece)
+{
+	return buf_add(bytes, piece);
+}
+
+int
+queue_text(struct queue_tool *q, struct err *err)
+{
+	struct buf bytes;
+	buf_init(&bytes, TEXT_MOST);
+	int result = read_body(q, keep_piece, &bytes, err);
+	if (result == 0)
+		mail_text(q->tool->out, buf_slice(&bytes));
+	buf_fini(&bytes);
+	return result;
 }

@@ -49,8 +49,8 @@ queue_state_text(enum rcpt_state s)
 
 /* ---- the command line ---- */
 
-static bool
-read_address(struct queue_words *w, const char *text, struct slice *out)
+bool
+queue_read_address(struct queue_words *w, const char *text, struct slice *out)
 {
 	*out = slice_of(text);
 	return out->n != 0 && out->n <= 400 &&
@@ -86,14 +86,14 @@ read_kind(struct queue_words *w, const char *text)
 	return false;
 }
 
-static bool
-read_older(struct queue_words *w, const char *text)
+bool
+queue_read_span(struct queue_words *w, const char *text, uint64_t *ms_out)
 {
 	double ms;
 	char unit;
 	if (!number_parse(slice_of(text), &ms, &unit) || unit != 'd' || ms < 1)
 		return false;
-	w->filter.older_ms = (uint64_t)ms;
+	*ms_out = (uint64_t)ms;
 	w->any = true;
 	return true;
 }
@@ -113,9 +113,9 @@ static bool
 read_valued(struct queue_words *w, const char *name, const char *value)
 {
 	if (strcmp(name, "--sender") == 0)
-		return read_address(w, value, &w->filter.sender);
+		return queue_read_address(w, value, &w->filter.sender);
 	if (strcmp(name, "--recipient") == 0)
-		return read_address(w, value, &w->filter.recipient);
+		return queue_read_address(w, value, &w->filter.recipient);
 	if (strcmp(name, "--destination") == 0)
 		return read_domain(w, value);
 	if (strcmp(name, "--reason") == 0)
@@ -123,7 +123,7 @@ read_valued(struct queue_words *w, const char *name, const char *value)
 	if (strcmp(name, "--kind") == 0)
 		return read_kind(w, value);
 	if (strcmp(name, "--older") == 0)
-		return read_older(w, value);
+		return queue_read_span(w, value, &w->filter.older_ms);
 	if (strcmp(name, "--quarantine") == 0) {
 		w->filter.quarantine = slice_of(value);
 		w->any = true;
@@ -207,8 +207,8 @@ find_verb(const struct tool *t, const struct queue_words *w)
 	return VERBS;
 }
 
-static int
-read_spool(struct queue_tool *q, struct err *err)
+int
+queue_read_spool(struct queue_tool *q, struct err *err)
 {
 	struct conf_report report;
 	conf_report_init(&report);
@@ -225,7 +225,7 @@ static int
 run(struct queue_tool *q, size_t verb)
 {
 	struct err err;
-	int result = read_spool(q, &err);
+	int result = queue_read_spool(q, &err);
 	if (result == 0) {
 		q->client = hand_client_open(q->words.spool, &err);
 		result = q->client != NULL ? 0 : -1;

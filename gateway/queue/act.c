@@ -2,19 +2,21 @@
  * What people do to stored mails by hand (`postern queue`), and what the rounds of watch.c find
  * to be done: a mail is read, and when nothing else is under way with it, changed.
  */
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "base/must.h"
 #include "queue/keeper_priv.h"
 
-enum { ACT_AT_ONCE = 32 }; /* mails of one job in memory at a time */
+enum { ACT_AT_ONCE = 32, /* mails of one job in memory at a time */ WHY_MOST = 400 };
 
 struct act_job { /* one call of act_by_hand */
 	struct keeper *keeper;
-	enum hand_action action;
-	const struct custody_id *ids;
-	size_t n, next;
+	const struct hand_act *act;
+	size_t next;
 	unsigned under_way;
 	struct hand_done done;
+	char why[WHY_MOST]; /* of the first that failed or was refused */
 	hand_done_fn *fn;
 	void *arg;
 	struct loop_task task;
@@ -23,40 +25,52 @@ struct act_job { /* one call of act_by_hand */
 struct hand_work { /* of one mail */
 	LIST_ENTRY(hand_work) link;
 	struct act_job *job; /* NULL: a review */
+	struct custody_id id;
 };
-
-enum act_result { ACT_DONE, ACT_NOTHING, ACT_FAILED, ACT_LATER /* mail_idle comes again */ };
 
 static void
 job_step(void *arg)
 {
 	struct act_job *j = arg;
 	struct keeper *k = j->keeper;
-	while (j->next < j->n && j->under_way < ACT_AT_ONCE) {
-		const struct custody_id *id = &j->ids[j->next++];
+	while (j->next < j->act->n && j->under_way < ACT_AT_ONCE) {
+		const struct custody_id *id = &j->act->ids[j->next++];
 		struct hand_work *w = MEM_NEW(struct hand_work);
 		struct mail *m = mail_find(k, id);
 		w->job = j;
+		w->id = *id;
 		j->under_way++;
 		if (m == NULL)
 			m = mail_load(k, id, UINT32_MAX);
 		LIST_INSERT_HEAD(&m->hands, w, link);
 		if (m->place != MAIL_LOADING) {
-			act_urgent(m, j->action);
+			act_urgent(m, j->act->action);
 			mail_idle(m);
 		}
 	}
-	if (j->next < j->n || j->under_way != 0)
+	if (j->next < j->act->n || j->under_way != 0)
 		return;
 	j->fn(j->arg, &j->done);
 	loop_task_clear(&j->task);
 	mem_free(j);
 }
 
+/* The first one tells for all: "ID: why". */
 static void
-work_end(struct hand_work *w, enum act_result r)
+say_why(struct act_job *j, const struct custody_id *id, struct slice why)
+{
+	char text[CUSTODY_ID_TEXT];
+	if (j->done.why.n != 0)
+		return;
+	snprintf(j->why, sizeof(j->why), "%s: %.*s", custody_id_text(id, text), SLICE_ARG(why));
+	j->done.why = slice_of(j->why);
+}
+
+void
+act_end(struct hand_work *w, enum act_result r, struct slice why)
 {
 	struct act_job *j = w->job;
+	struct custody_id id = w->id;
 	LIST_REMOVE(w, link);
 	mem_free(w);
 	if (j == NULL)
@@ -65,8 +79,9 @@ work_end(struct hand_work *w, enum act_result r)
 	j->done.done += r == ACT_DONE;
 	j->done.missing += r == ACT_NOTHING;
 	j->done.failed += r == ACT_FAILED;
-	if (r == ACT_FAILED)
-		j->done.why = SLICE("the spool did not take the change");
+	j->done.refused += r == ACT_REFUSED;
+	if (r == ACT_FAILED || r == ACT_REFUSED)
+		say_why(j, &id, why.n != 0 ? why : SLICE("the spool did not take the change"));
 	loop_task_queue(&j->task);
 }
 
@@ -86,72 +101,15 @@ all_due_now(struct mail *m)
 static enum act_result
 hold(struct mail *m)
 {
-	if (m->mail.kind == STORED_QUARANTINE)
-		return ACT_NOTHING;
 	m->note.held = true;
 	schedule_remove(m->keeper->schedule, &m->id);
 	mail_save(m);
 	return ACT_DONE;
 }
 
-struct releasing { /* a mail out of the quarantine: stored anew as one that is sent */
-	struct mail *mail;
-	struct stored_mail stored;
-	struct custody_id id;
-	struct buf envelope;
-};
-
-static void
-on_released(void *arg, enum custody_result r, struct slice why)
-{
-	struct releasing *s = arg;
-	struct mail *m = s->mail;
-	struct hand_work *w = LIST_FIRST(&m->hands);
-	struct stored_note note;
-	m->users--;
-	if (r != CUSTODY_OK) {
-		if (r != CUSTODY_FULL)
-			store_failed(m->keeper, why);
-	} else if (stored_note_unpack(SLICE_NONE, &s->stored, m->holding->arena, &note)) {
-		mail_schedule_stored(m->keeper, &s->id, &s->stored, &note);
-		keeper_log(m, "released from quarantine", NULL, NULL);
-		m->place = MAIL_GONE;
-	}
-	work_end(w, r == CUSTODY_OK ? ACT_DONE : ACT_FAILED);
-	buf_fini(&s->envelope);
-	mem_free(s);
-	mail_idle(m);
-}
-
-static enum act_result
-release_quarantined(struct mail *m)
-{
-	if (!mail_body(m, UINT32_MAX))
-		return ACT_LATER;
-	if (m->body_place != BODY_HERE)
-		return ACT_FAILED;
-	struct releasing *s = MEM_NEW(struct releasing);
-	*s = (struct releasing){.mail = m, .stored = m->mail, .id = custody_id_new()};
-	s->stored.kind = STORED_SEND;
-	s->stored.arrived_ms = (uint64_t)keeper_wall(m->keeper);
-	s->stored.quarantine = SLICE_NONE;
-	buf_init(&s->envelope, CUSTODY_ENVELOPE_MOST);
-	must(stored_mail_pack(&s->stored, &s->envelope) == 0); /* no more than it was */
-	struct custody_change changes[2] = {{.op = CUSTODY_PUT,
-						    .id = s->id,
-						    .envelope = buf_slice(&s->envelope),
-						    .body = &m->body},
-		{.op = CUSTODY_DROP, .id = m->id}};
-	m->users++;
-	store_commit(m->keeper, changes, 2, on_released, s);
-	return ACT_LATER;
-}
-
 static enum act_result
 release(struct mail *m)
 {
-	if (m->mail.kind == STORED_QUARANTINE)
-		return release_quarantined(m);
 	if (!m->note.held && m->mail.kind != STORED_HOLD)
 		return ACT_NOTHING;
 	m->note.held = false;
@@ -163,7 +121,7 @@ static enum act_result
 retry(struct mail *m)
 {
 	struct keeper *k = m->keeper;
-	if (m->mail.kind == STORED_QUARANTINE || m->note.held)
+	if (m->note.held)
 		return ACT_NOTHING;
 	for (uint32_t i = 0; i < m->note.n_rcpts; i++) {
 		if (!mail_waits(&m->note.rcpts[i]))
@@ -283,19 +241,41 @@ review(struct mail *m)
 	return ACT_DONE;
 }
 
+/* Of a mail in quarantine; the others have no part in it. */
 static enum act_result
-perform(struct mail *m, const struct hand_work *w)
+perform_kept(struct mail *m, struct hand_work *w, struct slice *why)
+{
+	const struct hand_act *act = w->job->act;
+	switch (act->action) {
+	case HAND_RELEASE: return quarantine_release(m, act, w, why);
+	case HAND_FORWARD: return quarantine_forward(m, act, w, why);
+	case HAND_LOOK: return quarantine_look(m, act, why);
+	case HAND_EXPIRE: return give_up(m, "");
+	case HAND_DROP: return drop(m, "dropped by hand");
+	case HAND_HOLD:
+	case HAND_RETRY:
+	case HAND_ACTIONS: break;
+	}
+	return ACT_NOTHING;
+}
+
+static enum act_result
+perform(struct mail *m, struct hand_work *w, struct slice *why)
 {
 	if (m->place != MAIL_STORED)
 		return m->unread ? ACT_FAILED : ACT_NOTHING;
 	if (w->job == NULL)
 		return review(m);
-	switch (w->job->action) {
+	if (m->mail.kind == STORED_QUARANTINE)
+		return perform_kept(m, w, why);
+	switch (w->job->act->action) {
 	case HAND_HOLD: return hold(m);
 	case HAND_RELEASE: return release(m);
 	case HAND_RETRY: return retry(m);
 	case HAND_EXPIRE: return give_up(m, "554 5.4.7 Given up by the administrator");
 	case HAND_DROP: return drop(m, "dropped by hand");
+	case HAND_FORWARD:
+	case HAND_LOOK:
 	case HAND_ACTIONS: break;
 	}
 	return ACT_NOTHING;
@@ -320,10 +300,11 @@ act_pending(struct mail *m)
 {
 	struct hand_work *w;
 	while ((w = LIST_FIRST(&m->hands)) != NULL) {
-		enum act_result r = perform(m, w);
+		struct slice why = SLICE_NONE;
+		enum act_result r = perform(m, w, &why);
 		if (r == ACT_LATER)
 			return true;
-		work_end(w, r);
+		act_end(w, r, why);
 		if (m->users != 0)
 			return true;
 	}
@@ -355,13 +336,11 @@ act_review(struct keeper *k, const struct custody_id *id)
 }
 
 void
-act_by_hand(void *keeper, enum hand_action action, const struct custody_id *ids, size_t n,
-	hand_done_fn *fn, void *arg)
+act_by_hand(void *keeper, const struct hand_act *act, hand_done_fn *fn, void *arg)
 {
 	struct keeper *k = keeper;
 	struct act_job *j = MEM_NEW(struct act_job);
-	*j = (struct act_job){
-		.keeper = k, .action = action, .ids = ids, .n = n, .fn = fn, .arg = arg};
+	*j = (struct act_job){.keeper = k, .act = act, .fn = fn, .arg = arg};
 	loop_task_init(&j->task, k->loop, job_step, j);
 	loop_task_queue(&j->task);
 }

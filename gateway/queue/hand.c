@@ -5,6 +5,7 @@
  */
 #include "queue/hand.h"
 
+#include <stdio.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 enum {
 	SCRATCH_MOST = 64 * 1024 * 1024, /* envelope and note of one mail, unpacked */
 	JOB_MOST = 64 * 1024,
+	NAME_MOST = 512,
 	QUEUE_MOST = HAND_STORED_MOST + 4 * 1024 * 1024, /* answers for a slow client */
 };
 
@@ -29,6 +31,8 @@ struct client {
 	struct ipc *ipc;
 	uint32_t uid;
 	struct job *job;
+	bool may_see; /* it has begun to read the mail `seen`, of quarantine */
+	struct custody_id seen;
 	struct loop_timer idle;
 };
 LIST_HEAD(client_list, client);
@@ -49,6 +53,7 @@ struct job {
 	struct arena *arena;
 	struct hand_filter filter;
 	struct custody_id mail;
+	uint64_t offset; /* BODY */
 	struct hand_act act;
 };
 
@@ -227,6 +232,8 @@ ask_list(struct client *c, const struct ipc_msg *m)
 	j->filter.recipient = arena_slice(j->arena, q.filter.recipient);
 	j->filter.destination = arena_slice(j->arena, q.filter.destination);
 	j->filter.quarantine = arena_slice(j->arena, q.filter.quarantine);
+	j->filter.client = arena_slice(j->arena, q.filter.client);
+	j->filter.rule = arena_slice(j->arena, q.filter.rule);
 	if (q.filter.by_id)
 		custody_get(store, &j->filter.id, on_list_one, j);
 	else
@@ -339,17 +346,111 @@ on_body(void *arg, enum custody_result r, struct slice bytes)
 	ipc_out_fini(&out);
 }
 
+static void
+read_body(struct job *j, custody_body_fn *fn)
+{
+	custody_body_read(
+		j->client->hand->config.custody, &j->mail, j->offset, HAND_BYTES_MOST, fn, j);
+}
+
+/* "root", "postern, for anna", "uid 1000". */
+static struct slice
+by_text(const struct client *c, struct slice name, struct arena *a)
+{
+	const char *user = c->hand->config.user;
+	struct slice who = c->uid == 0 ? SLICE("root")
+			   : c->uid == geteuid() && user != NULL
+				   ? slice_of(user)
+				   : arena_printf(a, "uid %u", (unsigned)c->uid);
+	if (name.n == 0)
+		return who;
+	return arena_printf(a, "%.*s, for %.*s", SLICE_ARG(who), SLICE_ARG(name));
+}
+
+static void
+on_may_see(void *arg, const struct hand_done *d)
+{
+	struct job *j = arg;
+	char why[NAME_MOST];
+	if (d->done == 0) {
+		snprintf(why, sizeof(why), "%.*s",
+			SLICE_ARG(d->why.n != 0 ? d->why : SLICE("it is gone by now")));
+		job_fail(j, why);
+	} else if (j->client == NULL) {
+		job_end(j);
+	} else {
+		j->client->may_see = true;
+		j->client->seen = j->mail;
+		read_body(j, on_body);
+	}
+}
+
+/* A mail of the queue is shown as it is; one in quarantine is asked for first. */
+static void
+on_whose_body(void *arg, enum custody_result r, const struct custody_item *items, size_t n,
+	uint64_t next, bool end)
+{
+	struct job *j = arg;
+	struct stored_mail m;
+	struct stored_note note;
+	(void)next;
+	(void)end;
+	if (r != CUSTODY_OK || n == 0) {
+		job_fail(j, "there is no such mail in the queue, or it cannot be read");
+		return;
+	}
+	if (j->client == NULL) {
+		job_end(j);
+		return;
+	}
+	struct hand *h = j->client->hand;
+	if (!read_item(h, &items[0], &m, &note))
+		job_fail(j, "it cannot be read: damaged, or of a later release");
+	else if (m.kind == STORED_QUARANTINE)
+		h->config.act(h->config.arg, &j->act, on_may_see, j);
+	else
+		read_body(j, on_body);
+}
+
 static bool
 ask_body(struct client *c, const struct ipc_msg *m)
 {
+	struct hand_body b;
+	if (!hand_body_unpack(m->payload, &b))
+		return false;
+	struct job *j = job_new(c, m);
+	j->mail = b.id;
+	j->offset = b.offset;
+	j->act = (struct hand_act){.action = HAND_LOOK,
+		.unscannable = b.unscannable,
+		.by = by_text(c, arena_slice(j->arena, b.by), j->arena),
+		.ids = &j->mail,
+		.n = 1};
+	if (b.offset != 0 && c->may_see && custody_id_eq(&c->seen, &b.id))
+		read_body(j, on_body);
+	else
+		custody_get(c->hand->config.custody, &j->mail, on_whose_body, j);
+	return true;
+}
+
+/* The header alone, of any mail: what no scanner is needed for. */
+static void
+on_head(void *arg, enum custody_result r, struct slice bytes)
+{
+	struct slice end = SLICE("\r\n\r\n");
+	size_t at = slice_find_slice(bytes, end);
+	on_body(arg, r, slice_first(bytes, at < bytes.n ? at + 2 : bytes.n));
+}
+
+static bool
+ask_head(struct client *c, const struct ipc_msg *m)
+{
 	struct custody_id id;
-	uint64_t offset;
-	if (!hand_body_unpack(m->payload, &id, &offset))
+	if (!hand_id_unpack(m->payload, &id))
 		return false;
 	struct job *j = job_new(c, m);
 	j->mail = id;
-	custody_body_read(
-		c->hand->config.custody, &j->mail, offset, HAND_BYTES_MOST, on_body, j);
+	read_body(j, on_head);
 	return true;
 }
 
@@ -363,11 +464,13 @@ on_done(void *arg, const struct hand_done *d)
 	struct log_line l;
 	log_begin(&l, EV_HAND, NULL);
 	log_number(&l, "uid", j->uid);
+	log_slice(&l, "by", j->act.by);
 	log_text(&l, "action", hand_action_text(j->act.action));
 	log_number(&l, "mails", (int64_t)j->act.n);
 	log_number(&l, "done", d->done);
 	log_number(&l, "missing", d->missing);
 	log_number(&l, "failed", d->failed);
+	log_number(&l, "refused", d->refused);
 	log_end(&l);
 	struct client *c = job_end(j);
 	if (c == NULL)
@@ -388,7 +491,8 @@ ask_act(struct client *c, const struct ipc_msg *m)
 		job_end(j);
 		return false;
 	}
-	config->act(config->arg, j->act.action, j->act.ids, j->act.n, on_done, j);
+	j->act.by = by_text(c, j->act.by, j->arena);
+	config->act(config->arg, &j->act, on_done, j);
 	return true;
 }
 
@@ -404,6 +508,7 @@ ask_counts(struct client *c, const struct ipc_msg *m)
 	arena_reset(h->scratch);
 	schedule_counts(config->schedule, &s.schedule);
 	custody_space(config->custody, &s.space);
+	s.quarantine = config->fill(config->arg);
 	s.egress_text = config->egress_text(config->arg, h->scratch);
 	ipc_out_init(&out);
 	hand_state_pack(&s, &out);
@@ -441,6 +546,7 @@ ask(struct client *c, const struct ipc_msg *m)
 	case HAND_MSG_SHOW:
 	case HAND_MSG_WHY: return ask_mail(c, m);
 	case HAND_MSG_BODY: return ask_body(c, m);
+	case HAND_MSG_HEAD: return ask_head(c, m);
 	case HAND_MSG_ACT: return ask_act(c, m);
 	case HAND_MSG_COUNTS: return ask_counts(c, m);
 	default: return ask_other(c, m);

@@ -3,7 +3,8 @@
  * HAND_CLIENTS_MOST clients at once, one question of each under way. Only root and the user
  * that the keeper runs as are heard, as the kernel tells them. A list is read from the store a
  * page at a time, so that no question holds up the mails; what changes anything is done by the
- * keeper's own act().
+ * keeper's own act(), and the body of a mail in quarantine is shown when act() has nothing
+ * against it (HAND_LOOK).
  */
 #ifndef QUEUE_HAND_H
 #define QUEUE_HAND_H
@@ -27,13 +28,15 @@ struct hand_config {
 	int listen_fd; /* SOCK_SEQPACKET, listening (ipc_listen); owned */
 	struct custody *custody;
 	struct schedule *schedule;
-	/* ids: valid until fn, which comes once, now or later. */
-	void (*act)(void *arg, enum hand_action action, const struct custody_id *ids, size_t n,
-		hand_done_fn *fn, void *done_arg);
+	/* act: valid until fn, which comes once, now or later. `by` is who, as the kernel says,
+	 * and whom he says he is. */
+	void (*act)(void *arg, const struct hand_act *act, hand_done_fn *fn, void *done_arg);
+	const char *user; /* whom the keeper runs as; NULL: by number alone */
 	hand_part_fn *part_of;
 	const struct queue_settings *(*settings)(void *arg);
 	enum egress_state (*egress_state)(void *arg);
 	struct slice (*egress_text)(void *arg, struct arena *a);
+	struct hand_fill (*fill)(void *arg);
 	/* Messages that hand_messages.h does not name; false: nobody's. fn: once, now or later.
 	 */
 	bool (*other)(void *arg, uint32_t uid, const struct ipc_msg *m, hand_other_fn *fn,

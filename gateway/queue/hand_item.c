@@ -5,6 +5,7 @@
 #include "queue/hand_item.h"
 
 #include "base/must.h"
+#include "filters/batv.h"
 
 bool
 hand_is_open(enum rcpt_state s)
@@ -68,7 +69,9 @@ hand_item_of(const struct stored_mail *m, const struct stored_note *n, struct ar
 		.hold_until_ms = m->hold_until_ms,
 		.sender = m->sender.text,
 		.quarantine = m->quarantine,
-		.reason = m->reason};
+		.reason = m->reason,
+		.virus = stored_virus(m, n),
+		.client = m->client};
 	must(n->n_rcpts == m->n_rcpts);
 	item->sites = arena_array(a, HAND_SITES_MOST, sizeof(*item->sites));
 	for (size_t i = 0; i < m->n_rcpts; i++) {
@@ -107,6 +110,15 @@ address_fits(struct slice pattern, const struct address *a)
 	return slice_eq_nocase(pattern, a->text) || slice_eq_nocase(pattern, a->raw);
 }
 
+/* With its tag, or as its person writes it (filters/batv.h). */
+static bool
+sender_fits(struct slice pattern, const struct address *a)
+{
+	struct slice plain;
+	return address_fits(pattern, a) ||
+	       (batv_form(a->text, &plain) && slice_eq_nocase(pattern, plain));
+}
+
 static bool
 rcpt_fits(const struct hand_filter *f, const struct stored_rcpt *r,
 	const struct stored_rcpt_note *n)
@@ -119,12 +131,36 @@ rcpt_fits(const struct hand_filter *f, const struct stored_rcpt *r,
 	return !f->by_class || (open && n->attempts > 0 && n->failure.class == f->class);
 }
 
+/* rule: "conf.d/in.conf:31", "in.conf:31" or "31". */
+static bool
+rule_fits(struct slice rule, struct slice reason)
+{
+	struct slice before = slice_first(reason, reason.n - rule.n);
+	return slice_eq(rule, reason) ||
+	       (reason.n > rule.n && slice_ends(reason, rule) &&
+		       (slice_ends(before, SLICE("/")) || slice_ends(before, SLICE(":"))));
+}
+
+static bool
+client_fits(struct slice client, const struct ip *ip)
+{
+	struct ip wanted;
+	return ip_parse(client, &wanted) && ip_eq(&wanted, ip);
+}
+
+static bool
+age_fits(const struct hand_filter *f, uint64_t arrived_ms, uint64_t wall_ms)
+{
+	uint64_t age = wall_ms > arrived_ms ? wall_ms - arrived_ms : 0;
+	return age >= f->older_ms && (f->since_ms == 0 || age <= f->since_ms);
+}
+
 static bool
 asks_for_nothing(const struct hand_filter *f)
 {
 	return f->sender.n == 0 && f->recipient.n == 0 && f->destination.n == 0 &&
-	       f->quarantine.n == 0 && !f->by_class && !f->by_kind && !f->held &&
-	       f->older_ms == 0;
+	       f->quarantine.n == 0 && f->client.n == 0 && f->rule.n == 0 && !f->virus &&
+	       !f->by_class && !f->by_kind && !f->held && f->older_ms == 0 && f->since_ms == 0;
 }
 
 bool
@@ -139,10 +175,15 @@ hand_filter_matches(const struct hand_filter *f, const struct custody_id *id,
 		return false;
 	if (f->held && !n->held)
 		return false;
-	if (f->older_ms != 0 &&
-		(m->arrived_ms > wall_ms || wall_ms - m->arrived_ms < f->older_ms))
+	if (!age_fits(f, m->arrived_ms, wall_ms))
 		return false;
-	if (f->sender.n != 0 && !address_fits(f->sender, &m->sender))
+	if (f->virus && stored_virus(m, n).n == 0)
+		return false;
+	if (f->rule.n != 0 && !rule_fits(f->rule, m->reason))
+		return false;
+	if (f->client.n != 0 && !client_fits(f->client, &m->client))
+		return false;
+	if (f->sender.n != 0 && !sender_fits(f->sender, &m->sender))
 		return false;
 	if (f->quarantine.n != 0 && !slice_eq_nocase(f->quarantine, m->quarantine))
 		return false;

@@ -12,6 +12,8 @@ enum {
 	ADDRESS_BYTES = 512,
 	SITE_BYTES = 256,
 	NAME_BYTES = 512, /* a quarantine, a rule's place */
+	VIRUS_BYTES = 255,
+	CLIENT_BYTES = 64,
 	ITEM_LEAST = CUSTODY_ID_BYTES + 1 + 8
 };
 
@@ -24,6 +26,8 @@ hand_action_text(enum hand_action a)
 		[HAND_RETRY] = "retry",
 		[HAND_EXPIRE] = "expire",
 		[HAND_DROP] = "drop",
+		[HAND_FORWARD] = "forward",
+		[HAND_LOOK] = "look",
 	};
 	must(a < HAND_ACTIONS);
 	return texts[a];
@@ -100,12 +104,16 @@ hand_list_pack(const struct hand_list *q, struct ipc_out *out)
 	put_words(out, f->recipient, ADDRESS_BYTES);
 	put_words(out, f->destination, SITE_BYTES);
 	put_words(out, f->quarantine, NAME_BYTES);
+	put_words(out, f->client, CLIENT_BYTES);
+	put_words(out, f->rule, NAME_BYTES);
+	ipc_put_bool(out, f->virus);
 	ipc_put_bool(out, f->by_class);
 	ipc_put_u8(out, (uint8_t)f->class);
 	ipc_put_bool(out, f->by_kind);
 	ipc_put_u8(out, (uint8_t)f->kind);
 	ipc_put_bool(out, f->held);
 	ipc_put_u64(out, f->older_ms);
+	ipc_put_u64(out, f->since_ms);
 	must_fit(out);
 }
 
@@ -123,12 +131,16 @@ hand_list_unpack(struct slice payload, struct hand_list *q)
 	f->recipient = get_words(&in, ADDRESS_BYTES);
 	f->destination = get_words(&in, SITE_BYTES);
 	f->quarantine = get_words(&in, NAME_BYTES);
+	f->client = get_words(&in, CLIENT_BYTES);
+	f->rule = get_words(&in, NAME_BYTES);
+	f->virus = ipc_get_bool(&in);
 	f->by_class = ipc_get_bool(&in);
 	f->class = (enum failure_class)ipc_get_enum(&in, FAILURE_CLASSES);
 	f->by_kind = ipc_get_bool(&in);
 	f->kind = (enum stored_kind)ipc_get_enum(&in, STORED_KINDS);
 	f->held = ipc_get_bool(&in);
 	f->older_ms = ipc_get_u64(&in);
+	f->since_ms = ipc_get_u64(&in);
 	return ipc_in_done(&in);
 }
 
@@ -149,20 +161,24 @@ hand_id_unpack(struct slice payload, struct custody_id *id)
 }
 
 void
-hand_body_pack(const struct custody_id *id, uint64_t offset, struct ipc_out *out)
+hand_body_pack(const struct hand_body *b, struct ipc_out *out)
 {
-	put_id(out, id);
-	ipc_put_u64(out, offset);
+	put_id(out, &b->id);
+	ipc_put_u64(out, b->offset);
+	ipc_put_bool(out, b->unscannable);
+	put_words(out, b->by, HAND_BY_MOST);
 	must_fit(out);
 }
 
 bool
-hand_body_unpack(struct slice payload, struct custody_id *id, uint64_t *offset)
+hand_body_unpack(struct slice payload, struct hand_body *b)
 {
 	struct ipc_in in;
 	ipc_in_init(&in, payload);
-	*id = get_id(&in);
-	*offset = ipc_get_u64(&in);
+	b->id = get_id(&in);
+	b->offset = ipc_get_u64(&in);
+	b->unscannable = ipc_get_bool(&in);
+	b->by = get_words(&in, HAND_BY_MOST);
 	return ipc_in_done(&in);
 }
 
@@ -171,6 +187,9 @@ hand_act_pack(const struct hand_act *act, struct ipc_out *out)
 {
 	must(act->n <= HAND_IDS_MOST);
 	ipc_put_u8(out, (uint8_t)act->action);
+	ipc_put_bool(out, act->unscannable);
+	put_words(out, act->by, HAND_BY_MOST);
+	put_words(out, act->to, ADDRESS_BYTES);
 	ipc_put_u32(out, (uint32_t)act->n);
 	for (size_t i = 0; i < act->n; i++)
 		put_id(out, &act->ids[i]);
@@ -183,10 +202,15 @@ hand_act_unpack(struct slice payload, struct arena *a, struct hand_act *act)
 	struct ipc_in in;
 	*act = (struct hand_act){0};
 	ipc_in_init(&in, payload);
-	act->action = (enum hand_action)ipc_get_enum(&in, HAND_ACTIONS);
+	act->action = (enum hand_action)ipc_get_enum(&in, HAND_LOOK);
+	act->unscannable = ipc_get_bool(&in);
+	act->by = get_words(&in, HAND_BY_MOST);
+	act->to = get_words(&in, ADDRESS_BYTES);
 	act->n = ipc_get_count(&in, HAND_IDS_MOST, CUSTODY_ID_BYTES);
-	if (in.bad || act->n == 0)
+	if (in.bad || act->n == 0 || (act->to.n != 0) != (act->action == HAND_FORWARD))
 		return false;
+	act->by = arena_slice(a, act->by);
+	act->to = arena_slice(a, act->to);
 	act->ids = arena_array(a, act->n, sizeof(*act->ids));
 	for (size_t i = 0; i < act->n; i++)
 		act->ids[i] = get_id(&in);
@@ -258,6 +282,8 @@ put_item(struct ipc_out *o, const struct hand_item *item)
 	put_words(o, item->sender, ADDRESS_BYTES);
 	put_words(o, item->quarantine, NAME_BYTES);
 	put_words(o, item->reason, NAME_BYTES);
+	put_words(o, item->virus, VIRUS_BYTES);
+	ipc_put_ip(o, &item->client);
 	for (size_t i = 0; i < RCPT_STATES; i++)
 		ipc_put_u32(o, item->states[i]);
 	put_sites(o, item);
@@ -290,6 +316,8 @@ get_item(struct ipc_in *in, struct arena *a, struct hand_item *item)
 	item->sender = get_words(in, ADDRESS_BYTES);
 	item->quarantine = get_words(in, NAME_BYTES);
 	item->reason = get_words(in, NAME_BYTES);
+	item->virus = get_words(in, VIRUS_BYTES);
+	ipc_get_ip(in, &item->client);
 	for (size_t i = 0; i < RCPT_STATES; i++)
 		item->states[i] = ipc_get_u32(in);
 	get_sites(in, a, item);
@@ -381,6 +409,7 @@ hand_done_pack(const struct hand_done *d, struct ipc_out *out)
 	ipc_put_u32(out, d->done);
 	ipc_put_u32(out, d->missing);
 	ipc_put_u32(out, d->failed);
+	ipc_put_u32(out, d->refused);
 	put_words(out, d->why, NAME_BYTES);
 	must_fit(out);
 }
@@ -393,6 +422,7 @@ hand_done_unpack(struct slice payload, struct hand_done *d)
 	d->done = ipc_get_u32(&in);
 	d->missing = ipc_get_u32(&in);
 	d->failed = ipc_get_u32(&in);
+	d->refused = ipc_get_u32(&in);
 	d->why = get_words(&in, NAME_BYTES);
 	return ipc_in_done(&in);
 }
@@ -405,7 +435,8 @@ hand_state_pack(const struct hand_state *s, struct ipc_out *out)
 	const uint64_t numbers[] = {c->mails, c->parts, c->due, c->in_flight, c->sites,
 		c->sites_backing_off, c->memory_bytes, sp->items, sp->live_bytes,
 		sp->used_bytes, sp->free_bytes, sp->kept_bytes, sp->syncs, sp->failures,
-		sp->collected_bytes, sp->memory_bytes};
+		sp->collected_bytes, sp->memory_bytes, s->quarantine.items, s->quarantine.bytes,
+		s->quarantine.most};
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		ipc_put_u64(out, numbers[i]);
 	ipc_put_bool(out, sp->full);
@@ -435,7 +466,8 @@ hand_state_unpack(struct slice payload, struct hand_state *s)
 		&c->sites_backing_off, &c->memory_bytes};
 	uint64_t *const numbers[] = {&sp->items, &sp->live_bytes, &sp->used_bytes,
 		&sp->free_bytes, &sp->kept_bytes, &sp->syncs, &sp->failures,
-		&sp->collected_bytes, &sp->memory_bytes};
+		&sp->collected_bytes, &sp->memory_bytes, &s->quarantine.items,
+		&s->quarantine.bytes, &s->quarantine.most};
 	ipc_in_init(&in, payload);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		*sizes[i] = (size_t)ipc_get_u64(&in);

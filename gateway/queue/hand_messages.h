@@ -6,10 +6,13 @@
  *   SHOW    id                   BYTES ...: envelope and note as they are stored
  *   WHY     id                   BYTES ...: lines of text
  *   BODY    id, offset           BYTES, once: a piece of the mail
+ *   HEAD    id                   BYTES, once: its header, cut to HAND_BYTES_MOST
  *   ACT     action, ids          DONE
  *   COUNTS  nothing              STATE
  *
- * or ERROR, with words, in place of any. Neither side trusts what it unpacks.
+ * or ERROR, with words, in place of any. Neither side trusts what it unpacks. The body of a
+ * mail in quarantine comes only when the scanner of now has nothing against it
+ * (queue/README.md).
  */
 #ifndef QUEUE_HAND_MESSAGES_H
 #define QUEUE_HAND_MESSAGES_H
@@ -31,6 +34,7 @@ enum hand_msg {
 	HAND_MSG_DONE,
 	HAND_MSG_STATE,
 	HAND_MSG_ERROR,
+	HAND_MSG_HEAD,
 };
 
 enum {
@@ -41,19 +45,31 @@ enum {
 	HAND_WORDS_MOST = 256, /* last words in a list, addresses are up to 512 */
 	HAND_BYTES_MOST = 64 * 1024,
 	HAND_TEXT_MOST = 32 * 1024, /* the egress state's evidence */
+	HAND_BY_MOST = 64,          /* of a name that somebody gives as his own */
 };
 
 /* Which mails; what is empty or false asks for nothing. All that is asked for must hold. */
 struct hand_filter {
 	bool by_id, by_class, by_kind, held;
+	bool virus; /* the last scan found one */
 	struct custody_id id;
 	struct slice sender;      /* "a@b" or "@b"; "<>": the null sender. Without case */
 	struct slice recipient;   /* "a@b" or "@b": any recipient of the mail */
 	struct slice destination; /* the site of a recipient that is still open */
 	struct slice quarantine;
+	struct slice client; /* an address, as it is written */
+	struct slice rule; /* "postern.conf:31", with the folders before it or without; "31" */
 	enum failure_class class; /* of the last attempt of a recipient that is still open */
 	enum stored_kind kind;
 	uint64_t older_ms; /* arrived at least so long ago */
+	uint64_t since_ms; /* at most so long ago */
+};
+
+struct hand_body { /* what BODY asks for */
+	struct custody_id id;
+	uint64_t offset;
+	bool unscannable; /* as of struct hand_act */
+	struct slice by;
 };
 
 struct hand_list {
@@ -82,6 +98,8 @@ struct hand_item {
 	struct slice words;       /* and the reply, in one line */
 	struct slice sender;      /* empty: <> */
 	struct slice quarantine, reason;
+	struct slice virus; /* that the last scan found; empty: none */
+	struct ip client;
 	uint32_t states[RCPT_STATES]; /* recipients in each */
 	struct slice rcpts[HAND_RCPTS_MOST];
 	size_t n_rcpts;
@@ -102,24 +120,36 @@ enum hand_action {
 	HAND_RETRY,   /* due at once, its sites' back-off is over */
 	HAND_EXPIRE,  /* given up at the next step, as if its time were over */
 	HAND_DROP,    /* gone; nobody is told */
+	HAND_FORWARD, /* of quarantine: a copy to `to`; it stays itself */
+	HAND_LOOK,    /* the keeper's own: may it be shown? */
 	HAND_ACTIONS
 };
 const char *hand_action_text(enum hand_action a);
 
 struct hand_act {
 	enum hand_action action;
+	bool unscannable; /* also what no scanner can look into as a whole */
+	struct slice by;  /* who says that he does it; may be empty */
+	struct slice to;  /* FORWARD: an address in a declared domain */
 	struct custody_id *ids;
 	size_t n;
 };
 
 struct hand_done {
 	uint32_t done, missing, failed; /* missing: not there any more, or nothing to do */
-	struct slice why;               /* where some failed */
+	uint32_t refused;               /* a scan stands against it, or is not to be had */
+	struct slice why;               /* where some failed or were refused, of the first */
+};
+
+struct hand_fill { /* of the quarantine */
+	uint64_t items, bytes;
+	uint64_t most; /* bytes; 0: no limit */
 };
 
 struct hand_state {
 	struct schedule_counts schedule;
 	struct custody_space space;
+	struct hand_fill quarantine;
 	enum egress_state egress;
 	struct slice egress_text; /* cut to HAND_TEXT_MOST */
 };
@@ -128,10 +158,10 @@ struct hand_state {
  * payload, arrays live in the arena. False: not what we would send. */
 void hand_list_pack(const struct hand_list *q, struct ipc_out *out);
 bool hand_list_unpack(struct slice payload, struct hand_list *q_out);
-void hand_id_pack(const struct custody_id *id, struct ipc_out *out); /* SHOW, WHY */
+void hand_id_pack(const struct custody_id *id, struct ipc_out *out); /* SHOW, WHY, HEAD */
 bool hand_id_unpack(struct slice payload, struct custody_id *id_out);
-void hand_body_pack(const struct custody_id *id, uint64_t offset, struct ipc_out *out);
-bool hand_body_unpack(struct slice payload, struct custody_id *id_out, uint64_t *offset_out);
+void hand_body_pack(const struct hand_body *b, struct ipc_out *out);
+bool hand_body_unpack(struct slice payload, struct hand_body *b_out);
 void hand_act_pack(const struct hand_act *act, struct ipc_out *out); /* n <= HAND_IDS_MOST */
 bool hand_act_unpack(struct slice payload, struct arena *a, struct hand_act *act_out);
 

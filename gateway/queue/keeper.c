@@ -267,13 +267,15 @@ other_by_hand(void *arg, uint32_t uid, const struct ipc_msg *m, hand_other_fn *f
 }
 
 static void
-open_hand(struct keeper *k, int fd)
+open_hand(struct keeper *k, int fd, const char *user)
 {
 	k->hand = hand_new(&(struct hand_config){.loop = k->loop,
 		.listen_fd = fd,
 		.custody = k->custody,
 		.schedule = k->schedule,
 		.act = act_by_hand,
+		.user = user,
+		.fill = quarantine_fill,
 		.part_of = part_of,
 		.settings = settings_now,
 		.egress_state = egress_now,
@@ -313,6 +315,7 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 	if (settings < 0 || take_settings(k, settings, err) < 0)
 		return -1;
 	k->signer = peer_new(k->loop, "signer", 256);
+	k->scanner = peer_new(k->loop, "scanner", KEEPER_SCANS_MOST);
 	k->service = service_new(k->loop, s->control_fd, on_message, on_client_gone, k);
 	service_on_peer(k->service, keeper_on_peer);
 	service_on_settings(k->service, on_settings);
@@ -327,7 +330,7 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 	if (k->custody == NULL)
 		return -1;
 	k->desk = state_desk_new(k->loop, s->spool); /* the spool is ours alone by now */
-	open_hand(k, s->hand);
+	open_hand(k, s->hand, s->user);
 	return 0;
 }
 
@@ -392,6 +395,7 @@ keeper_close(struct keeper *k)
 	take_forget_waits(k);
 	keeper_outlets_close(k);
 	peer_free(&k->signer);
+	peer_free(&k->scanner);
 	service_free(&k->service);
 	state_desk_free(&k->desk);
 	loop_timer_clear(&k->pump_timer);

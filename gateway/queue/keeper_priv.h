@@ -3,7 +3,8 @@
  * processes that it asks, take.c a transaction of a session, mail.c mails in memory, attempt.c
  * a part on its way, commit.c what the store is not sure of, settle.c what becomes of
  * recipients for good, notice.c the DSNs, watch.c the start and the rounds over all that is
- * stored, act.c what people do by hand.
+ * stored, act.c what people do by hand, quarantine.c what they do to what is kept for them, and
+ * how much that is, rescan.c the scanner's word before it.
  */
 #ifndef QUEUE_KEEPER_PRIV_H
 #define QUEUE_KEEPER_PRIV_H
@@ -30,7 +31,8 @@ enum {
 	KEEPER_LOADS_MOST = 64,                /* mails being read from the store at once */
 	KEEPER_SUSPECTS = 64,                  /* mails that a delivery process died with */
 	KEEPER_AGAIN_MS = 1000,                /* a process or the store does not take it now */
-	KEEPER_PROBE_MS = 50, /* the store, for the first time after a failure */
+	KEEPER_PROBE_MS = 50,    /* the store, for the first time after a failure */
+	KEEPER_SCANS_MOST = 512, /* questions to the scanner at once */
 };
 
 struct keeper;
@@ -80,6 +82,16 @@ enum body_place {
 	BODY_NO_ROOM, /* for the copy that a delivery process gets: not now */
 };
 
+/* What the scanner of now says of a mail in quarantine, once it was asked. */
+enum rescan {
+	RESCAN_LATER, /* it is being asked: mail_idle comes again */
+	RESCAN_CLEAN,
+	RESCAN_NO_FILTER,   /* no rule of the configuration looks for viruses */
+	RESCAN_UNSCANNABLE, /* nothing was found, and not everything was looked into */
+	RESCAN_INFECTED,
+	RESCAN_NOT_NOW, /* no scanner, no body, time over */
+};
+
 struct mail {
 	LIST_ENTRY(mail) link;   /* of its bucket */
 	TAILQ_ENTRY(mail) cache; /* idle, kept for its first attempt */
@@ -110,6 +122,8 @@ struct mail {
 	bool settle_later; /* they could not be: the next round tries again */
 	bool dropped;      /* LOADING: it is on its way out of the store */
 	bool unread;       /* the store did not give it: GONE from memory alone */
+	enum rescan rescan;
+	struct slice rescan_why;      /* in words, where it is not clean */
 	LIST_HEAD(, hand_work) hands; /* what people want of it */
 	uint32_t *waiting_parts;      /* while LOADING or READING */
 	uint32_t n_waiting_parts, room_waiting_parts;
@@ -142,7 +156,11 @@ struct keeper {
 	struct queue_settings settings;
 	struct outlet *outlets[KEEPER_DELIVERIES_MOST];
 	LIST_HEAD(, outlet) retired;
-	struct peer *signer;
+	struct peer *signer, *scanner;
+	uint64_t signatures; /* of the scanner that is attached; 0: not known */
+	uint64_t signatures_at_ms;
+	struct hand_fill kept; /* quarantine.c */
+	unsigned kept_told;    /* what the log has of it: 0, 1 (80 %) or 2 (full) */
 	struct mail_bucket mails[KEEPER_BUCKETS];
 	struct mail_cache cache;
 	size_t cache_bytes;
@@ -289,12 +307,37 @@ void watch_soon(struct keeper *k);   /* a round is needed before its time */
 void watch_divert(struct keeper *k); /* the way out is bad: all that waits for it is due now */
 
 /* act.c */
+enum act_result {
+	ACT_DONE,
+	ACT_NOTHING,
+	ACT_FAILED,
+	ACT_REFUSED,
+	ACT_LATER /* mail_idle comes again, or act_end is called */
+};
+struct hand_work; /* of one mail, something that somebody wants */
+void act_end(struct hand_work *w, enum act_result r, struct slice why);
 bool act_pending(struct mail *m); /* does what people want of it; true: it is still at it */
 void act_forget(struct mail *m);
 void act_urgent(struct mail *m, enum hand_action a);
 void act_review(struct keeper *k, const struct custody_id *id); /* not in memory now */
-void act_by_hand(void *keeper, enum hand_action action, const struct custody_id *ids, size_t n,
-	hand_done_fn *fn, void *arg);
+void act_by_hand(void *keeper, const struct hand_act *act, hand_done_fn *fn, void *arg);
+
+/* quarantine.c: of mails that are in quarantine, STORED, with nothing under way. */
+enum act_result quarantine_release(
+	struct mail *m, const struct hand_act *act, struct hand_work *w, struct slice *why_out);
+enum act_result quarantine_forward(
+	struct mail *m, const struct hand_act *act, struct hand_work *w, struct slice *why_out);
+enum act_result
+quarantine_look(struct mail *m, const struct hand_act *act, struct slice *why_out);
+/* How much there is: one more, one less, room for so many bytes more. */
+void quarantine_add(struct keeper *k, uint64_t bytes);
+void quarantine_remove(struct keeper *k, uint64_t bytes);
+bool quarantine_has_room(struct keeper *k, uint64_t bytes);
+struct hand_fill quarantine_fill(void *keeper);
+
+/* rescan.c */
+enum rescan rescan(struct mail *m);
+void rescan_attach(struct keeper *k, int fd); /* a scanner, another than before */
 
 void keeper_log(const struct mail *m, const char *what, const struct stored_rcpt_note *r,
 	const struct address *rcpt);

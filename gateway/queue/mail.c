@@ -220,6 +220,8 @@ void
 mail_drop(struct mail *m)
 {
 	schedule_remove(m->keeper->schedule, &m->id);
+	if (m->place == MAIL_STORED && m->mail.kind == STORED_QUARANTINE)
+		quarantine_remove(m->keeper, m->body_bytes);
 	if (m->place == MAIL_STORED || m->place == MAIL_PUTTING)
 		drops_add(m->keeper, &m->id);
 	m->place = MAIL_GONE;

@@ -75,8 +75,8 @@ int queue_take_pack(const struct queue_take *t, int file, struct ipc_out *out,
 /*
  * Everything in the arena (the payload is copied there). Takes the descriptors out of m:
  * *file_out is the caller's to close (-1: none), the bodies' file parts mean it. False: not a
- * transaction of ours: no parcel, none of the client's own, no recipient, file parts without a file, ranges beyond 2^62,
- * or more than fits into the arena (QUEUE_TAKE_ARENA).
+ * transaction of ours: no parcel, none of the client's own, no recipient, file parts without a
+ * file, ranges beyond 2^62, or more than fits into the arena (QUEUE_TAKE_ARENA).
  */
 bool
 queue_take_unpack(struct ipc_msg *m, struct arena *a, struct queue_take *t_out, int *file_out);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "delivery/signer.h"
+#include "filters/batv.h"
 #include "queue/keeper_priv.h"
 
 enum { SIGN_MS = 10 * 1000, SIGN_AGAIN_MS = 2000, NOTICE_ARENA_MOST = 64 * 1024 * 1024 };
@@ -15,6 +16,7 @@ enum { SIGN_MS = 10 * 1000, SIGN_AGAIN_MS = 2000, NOTICE_ARENA_MOST = 64 * 1024 
 struct notice {
 	struct mail *mail;
 	struct arena *arena;
+	struct stored_mail original; /* with its sender as a person has it, without a tag */
 	struct dsn_rcpt *rcpts;
 	size_t n;
 	notice_with_fn *with;
@@ -63,7 +65,7 @@ log_dsn(const struct notice *n)
 	log_slice(&l, "mail", n->mail->mail.log);
 	log_text(&l, "id", custody_id_text(&n->id, id));
 	log_text(&l, "action", actions[worst]);
-	log_slice(&l, "to", n->mail->mail.sender.raw);
+	log_slice(&l, "to", n->original.sender.raw);
 	log_number(&l, "recipients", (int64_t)n->n);
 	log_slice(&l, "reply", smtp_reply_line(&n->rcpts[0].note->reply, n->arena));
 	log_number(&l, "signatures", (int64_t)n->n_requests);
@@ -101,7 +103,7 @@ static void
 store(struct notice *n)
 {
 	struct keeper *k = n->mail->keeper;
-	const struct address *to = &n->mail->mail.sender;
+	const struct address *to = &n->original.sender;
 	struct stored_rcpt *rcpt = ARENA_NEW(n->arena, struct stored_rcpt);
 	struct custody_change changes[2];
 	rcpt->address = *to;
@@ -223,7 +225,7 @@ make(struct notice *n, struct slice original, bool whole)
 	n->domain = domain_of(k, n->mail->mail.sender.domain);
 	struct dsn_input in = {.hostname = k->settings.hostname,
 		.domain = n->domain,
-		.mail = &n->mail->mail,
+		.mail = &n->original,
 		.id = arena_slice(n->arena, slice_of(custody_id_text(&n->id, id))),
 		.now_ms = keeper_wall(k),
 		.give_up_ms = n->mail->mail.arrived_ms + k->settings.queue.lifetime_ms,
@@ -270,6 +272,20 @@ quote_memory(struct notice *n)
 	make(n, original, original.n == n->mail->body.bytes);
 }
 
+/* Our own notice goes to whom the tag was put on for (filters/batv.h). */
+static void
+take_tag_off(const struct keeper *k, struct address *sender, struct arena *a)
+{
+	struct address plain;
+	struct slice local;
+	bool tags = false;
+	for (size_t i = 0; i < k->settings.n_tagging; i++)
+		tags = tags || slice_eq(k->settings.tagging[i], sender->domain);
+	if (tags && batv_form(sender->local, &local) &&
+		address_make(local, sender->domain, a, &plain) == ADDRESS_OK)
+		*sender = plain;
+}
+
 void
 notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts, notice_with_fn *with,
 	notice_fn *fn, void *arg)
@@ -284,6 +300,8 @@ notice_send(struct mail *m, struct dsn_rcpt *rcpts, size_t n_rcpts, notice_with_
 		.fn = fn,
 		.arg = arg,
 		.id = custody_id_new()};
+	n->original = m->mail;
+	take_tag_off(m->keeper, &n->original.sender, n->arena);
 	m->keeper->notices++;
 	buf_init(&n->envelope, CUSTODY_ENVELOPE_MOST);
 	loop_timer_init(&n->timer, m->keeper->loop, ask_signer, n);

@@ -1,7 +1,7 @@
 /*
  * The processes that the keeper asks. Channels come from the parent: one from each delivery
- * process of the newest generation, one from its signer. What was asked of an earlier one is
- * still answered by it: it stays until then.
+ * process of the newest generation, one from its signer, one from its scanner. What was asked
+ * of an earlier one is still answered by it: it stays until then.
  */
 #include <unistd.h>
 
@@ -47,6 +47,10 @@ keeper_on_peer(void *arg, enum process_kind kind, unsigned index, int fd)
 		return false; /* a client */
 	if (kind == PROCESS_SIGNER) {
 		peer_attach(k->signer, fd);
+		return true;
+	}
+	if (kind == PROCESS_SCANNER) {
+		rescan_attach(k, fd);
 		return true;
 	}
 	if (kind != PROCESS_DELIVERY || index >= KEEPER_DELIVERIES_MOST) {

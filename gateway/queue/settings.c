@@ -11,7 +11,7 @@
 
 #include "io/ipc.h"
 
-enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 1 };
+enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 2 };
 
 void
 queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms,
@@ -24,15 +24,21 @@ queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms
 		.after_failures = (uint32_t)conf->send.after_failures,
 		.queue = conf->queue,
 		.domains = arena_array(a, conf->n_domains, sizeof(*s->domains)),
+		.delivers = arena_array(a, conf->n_domains, sizeof(*s->delivers)),
 		.n_domains = conf->n_domains,
+		.tagging = arena_array(a, conf->n_domains, sizeof(*s->tagging)),
 		.sites = arena_array(a, conf->n_destinations, sizeof(*s->sites)),
 		.n_sites = conf->n_destinations,
 		.keys = arena_array(a, conf->n_signs, sizeof(*s->keys)),
 		.n_keys = conf->n_signs,
 		.deliveries = deliveries};
 	s->queue.failure_rules = rules;
-	for (size_t i = 0; i < conf->n_domains; i++)
+	for (size_t i = 0; i < conf->n_domains; i++) {
 		s->domains[i] = conf->domains[i].name;
+		s->delivers[i] = conf->domains[i].deliver.n != 0;
+		if (conf->domains[i].n_tag_keys != 0)
+			s->tagging[s->n_tagging++] = conf->domains[i].name;
+	}
 	for (size_t i = 0; i < conf->n_destinations; i++)
 		s->sites[i] = (struct queue_site){.site = conf->destinations[i].site,
 			.connections = (uint32_t)conf->destinations[i].connections,
@@ -58,11 +64,18 @@ put(const struct queue_settings *s, struct ipc_out *o)
 	ipc_put_u64(o, s->queue.delay_notice_ms);
 	ipc_put_u64(o, s->queue.attempts);
 	ipc_put_u64(o, s->queue.quarantine_ms);
+	ipc_put_u64(o, s->queue.quarantine_bytes);
 	ipc_put_slice(o, s->queue.failure_rules);
 	ipc_put_u32(o, s->deliveries);
 	ipc_put_u32(o, (uint32_t)s->n_domains);
-	for (size_t i = 0; i < s->n_domains; i++)
+	ipc_put_bool(o, s->virus);
+	for (size_t i = 0; i < s->n_domains; i++) {
 		ipc_put_slice(o, s->domains[i]);
+		ipc_put_bool(o, s->delivers != NULL && s->delivers[i]);
+	}
+	ipc_put_u32(o, (uint32_t)s->n_tagging);
+	for (size_t i = 0; i < s->n_tagging; i++)
+		ipc_put_slice(o, s->tagging[i]);
 	ipc_put_u32(o, (uint32_t)s->n_sites);
 	for (size_t i = 0; i < s->n_sites; i++) {
 		ipc_put_slice(o, s->sites[i].site);
@@ -91,12 +104,21 @@ get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
 	s->queue.delay_notice_ms = ipc_get_u64(in);
 	s->queue.attempts = ipc_get_u64(in);
 	s->queue.quarantine_ms = ipc_get_u64(in);
+	s->queue.quarantine_bytes = ipc_get_u64(in);
 	s->queue.failure_rules = ipc_get_slice(in);
 	s->deliveries = ipc_get_u32(in);
-	s->n_domains = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->n_domains = ipc_get_count(in, SETTINGS_ITEMS_MOST, 5);
+	s->virus = ipc_get_bool(in);
 	s->domains = arena_array(a, s->n_domains, sizeof(*s->domains));
-	for (size_t i = 0; i < s->n_domains; i++)
+	s->delivers = arena_array(a, s->n_domains, sizeof(*s->delivers));
+	for (size_t i = 0; i < s->n_domains; i++) {
 		s->domains[i] = ipc_get_slice(in);
+		s->delivers[i] = ipc_get_bool(in);
+	}
+	s->n_tagging = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->tagging = arena_array(a, s->n_tagging, sizeof(*s->tagging));
+	for (size_t i = 0; i < s->n_tagging; i++)
+		s->tagging[i] = ipc_get_slice(in);
 	s->n_sites = ipc_get_count(in, SETTINGS_ITEMS_MOST, 24);
 	s->sites = arena_array(a, s->n_sites, sizeof(*s->sites));
 	for (size_t i = 0; i < s->n_sites; i++) {

@@ -30,12 +30,16 @@ struct queue_settings {
 	uint32_t after_failures;
 	struct conf_queue queue; /* failure_rules: the text of the file, not its path */
 	struct slice *domains;   /* declared */
+	bool *delivers;          /* by domain: `deliver to` says where its mail goes */
 	size_t n_domains;
+	struct slice *tagging; /* of them, those that tag their senders (filters/batv.h) */
+	size_t n_tagging;
 	struct queue_site *sites;
 	size_t n_sites;
 	struct queue_key *keys;
 	size_t n_keys;
 	unsigned deliveries; /* processes of this generation */
+	bool virus;          /* rules look for viruses: a scanner has signatures */
 };
 
 /* Borrows from conf. algorithms: by the order of conf->signs. rules: text of the file of

@@ -182,6 +182,7 @@ struct settling {
 	uint32_t n_told;
 	bool final; /* nothing waits behind it: the mail goes out of the store */
 	bool dirty; /* the note was not stored before */
+	bool aside; /* a copy of the mail goes into quarantine */
 };
 
 /* What goes into the store with the notice: from here on the recipients are told. */
@@ -257,6 +258,8 @@ on_put(void *arg, enum custody_result r, struct slice why)
 	const struct settling *s = arg;
 	if (r != CUSTODY_OK && r != CUSTODY_FULL)
 		store_failed(s->mail->keeper, why);
+	else if (r == CUSTODY_OK && s->aside)
+		quarantine_add(s->mail->keeper, s->mail->body_bytes);
 	settling_end(arg, r == CUSTODY_OK);
 }
 
@@ -329,7 +332,7 @@ settle(struct mail *m)
 		return;
 	}
 	struct settling *s = MEM_NEW(struct settling);
-	*s = (struct settling){.mail = m, .arena = arena_new(16 * 1024 * 1024)};
+	*s = (struct settling){.mail = m, .aside = aside, .arena = arena_new(16 * 1024 * 1024)};
 	buf_init(&s->note, CUSTODY_NOTE_MOST);
 	buf_init(&s->envelope, CUSTODY_ENVELOPE_MOST);
 	struct dsn_rcpt *due = arena_array(s->arena, m->note.n_rcpts, sizeof(*due));

@@ -334,6 +334,8 @@ on_put(void *arg, enum custody_result r, struct slice why)
 		m->place = r == CUSTODY_OK ? MAIL_STORED : MAIL_NEW;
 		if (r == CUSTODY_OK && t->put_dirty)
 			m->dirty = true;
+		if (r == CUSTODY_OK && m->mail.kind == STORED_QUARANTINE)
+			quarantine_add(k, m->body_bytes);
 	}
 	if (r != CUSTODY_OK) {
 		if (r != CUSTODY_FULL)
@@ -573,10 +575,25 @@ single(const struct take *t)
 	return parts == 1 ? only : NULL;
 }
 
+/* What a rule wants kept for a person has room there, or the client keeps the mail. */
+static bool
+fits_quarantine(const struct take *t)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < t->take.n; i++)
+		if (t->mails[i]->mail.kind == STORED_QUARANTINE)
+			bytes += t->mails[i]->body_bytes;
+	return bytes == 0 || quarantine_has_room(t->keeper, bytes);
+}
+
 static void
 begin(struct take *t)
 {
 	struct keeper *k = t->keeper;
+	if (!fits_quarantine(t)) {
+		answer(t, QUEUE_FULL);
+		return;
+	}
 	t->trying = t->take.budget_ms != 0 && !k->loading;
 	/* What may be given back is tried: who brings it waits for its servers, as ever. */
 	if (t->trying && t->take.give_back) {

@@ -46,6 +46,8 @@ restore(struct keeper *k, const struct custody_item *item, struct arena *a)
 		return;
 	}
 	k->loaded++;
+	if (m.kind == STORED_QUARANTINE)
+		quarantine_add(k, item->body_bytes);
 	if (m.kind != STORED_QUARANTINE && !n.held)
 		mail_schedule_stored(k, &item->id, &m, &n);
 }
@@ -63,6 +65,7 @@ start_done(struct keeper *k, const char *what)
 	log_number(&l, "memory", (int64_t)c.memory_bytes);
 	log_end(&l);
 	k->loading = false;
+	(void)quarantine_has_room(k, 0); /* the log tells how much there is */
 	service_ready(k->service);
 	loop_timer_set(&k->round_timer, ROUND_MS);
 	keeper_pump(k);

@@ -128,6 +128,16 @@ relay_body_cut(struct relay_body *b, uint64_t offset, uint64_t length)
 	return 0;
 }
 
+int
+relay_body_insert(struct relay_body *b, uint64_t offset, struct slice bytes)
+{
+	size_t at;
+	must(offset <= b->bytes);
+	return bytes.n == 0                    ? 0
+	       : divide_at(b, offset, &at) < 0 ? -1
+					       : insert_bytes(b, at, bytes);
+}
+
 void
 relay_reader_init(struct relay_reader *r, const struct relay_body *b)
 {

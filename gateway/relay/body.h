@@ -36,6 +36,8 @@ int relay_body_add_file(struct relay_body *b, int fd, uint64_t offset, uint64_t 
  * then put lines in front. -1: too many parts. */
 int relay_body_cut(struct relay_body *b, uint64_t offset, uint64_t length);
 int relay_body_prefix(struct relay_body *b, struct slice bytes);
+/* Puts bytes at `offset`, between what is in it now. -1: too many parts. */
+int relay_body_insert(struct relay_body *b, uint64_t offset, struct slice bytes);
 
 /* Where a reader stands; several may read one body. */
 struct relay_reader {

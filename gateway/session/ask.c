@@ -3,7 +3,10 @@
  * ones at once, and each answer wakes the session. An ask lives in the arena of its question;
  * when that ends (the mail is over, the client gone) the ask is cancelled with it.
  */
+#include "directory/directory.h"
+#include "directory/messages.h"
 #include "filters/filter.h"
+#include "scan/append_messages.h"
 #include "scan/messages.h"
 #include "second/messages.h"
 #include "session/process_priv.h"
@@ -12,6 +15,7 @@ enum {
 	ASK_DNS_MS = 8000,
 	ASK_SCAN_MS = 5 * 60 * 1000, /* the scanner has its own, shorter, clock */
 	ASK_ENGINE_MS = 60 * 1000,   /* likewise */
+	ASK_LOOKUP_MORE_MS = 2000,   /* beyond the directory process's own */
 };
 
 struct ask {
@@ -21,7 +25,8 @@ struct ask {
 	struct question *question;
 	struct dns_query *dns;
 	struct relay_probe *probe;
-	uint32_t scan_id, engine_id;
+	uint32_t scan_id, engine_id, lookup_id;
+	uint64_t mail_bytes; /* that a plan may be about */
 };
 
 static void
@@ -34,6 +39,8 @@ ask_cancel(void *arg)
 		peer_forget(a->process->peers[PROCESS_SCANNER][0], a->scan_id);
 	if (a->engine_id != 0)
 		peer_forget(a->process->peers[PROCESS_ENGINE][0], a->engine_id);
+	if (a->lookup_id != 0)
+		peer_forget(a->process->peers[PROCESS_DIRECTORY][0], a->lookup_id);
 }
 
 static void
@@ -134,6 +141,51 @@ ask_scan(struct ask *a, const struct asker *who)
 }
 
 static void
+append_failed(struct ask *a, const char *why)
+{
+	question_answer_append(a->scope, a->question,
+		&(struct append_plan){.status = APPEND_FAILED, .why = slice_of(why)});
+	loop_task_queue(a->wake);
+}
+
+static void
+on_plan(void *arg, struct ipc_msg *m)
+{
+	struct ask *a = arg;
+	struct append_plan p;
+	a->scan_id = 0;
+	if (m == NULL || m->type != SCAN_MSG_PLAN ||
+		!append_plan_unpack(m->payload, a->mail_bytes, a->scope->arena, &p)) {
+		append_failed(a, "the scanner gave no plan");
+		return;
+	}
+	question_answer_append(a->scope, a->question, &p);
+	loop_task_queue(a->wake);
+}
+
+static void
+ask_append(struct ask *a, const struct asker *who)
+{
+	struct peer *scanner = a->process->peers[PROCESS_SCANNER][0];
+	struct append_job job = {.text = a->question->name,
+		.html = a->question->input,
+		.bytes = spill_bytes(who->spill)};
+	struct ipc_out out;
+	struct slice payload;
+	int fd;
+	bool attached = attach(who->spill, SCAN_INLINE_BYTES, &job.body, &fd);
+	a->mail_bytes = job.bytes;
+	ipc_out_init(&out);
+	append_job_pack(&job, &out);
+	if (scanner != NULL && attached && ipc_out_ok(&out, &payload))
+		a->scan_id = peer_ask(scanner, SCAN_MSG_APPEND, payload, &fd, fd >= 0 ? 1 : 0,
+			ASK_SCAN_MS, on_plan, a);
+	ipc_out_fini(&out);
+	if (a->scan_id == 0)
+		append_failed(a, "no scanner is free");
+}
+
+static void
 on_engine(void *arg, struct ipc_msg *m)
 {
 	struct ask *a = arg;
@@ -170,6 +222,51 @@ ask_engine(struct ask *a, const struct asker *who)
 		on_engine(a, NULL);
 }
 
+static void
+lookup_answered(struct ask *a, enum lookup_answer answer, struct slice words)
+{
+	question_answer_lookup(a->scope, a->question, answer, words);
+	loop_task_queue(a->wake);
+}
+
+static void
+on_lookup(void *arg, struct ipc_msg *m)
+{
+	static const enum lookup_answer answers[] = {[DIRECTORY_YES] = LOOKUP_YES,
+		[DIRECTORY_NO] = LOOKUP_NO,
+		[DIRECTORY_FAILED] = LOOKUP_FAILED};
+	struct ask *a = arg;
+	struct directory_answer answer;
+	a->lookup_id = 0;
+	if (m == NULL || m->type != DIRECTORY_MSG_ANSWER ||
+		!directory_answer_unpack(m->payload, &answer))
+		lookup_answered(a, LOOKUP_FAILED, SLICE("the look-up was not answered"));
+	else
+		lookup_answered(a, answers[answer.found], answer.why);
+}
+
+static void
+ask_lookup(struct ask *a)
+{
+	struct peer *directory = a->process->peers[PROCESS_DIRECTORY][0];
+	struct directory_lookup l = {.table = a->question->name, .value = a->question->input};
+	struct ipc_out out;
+	struct slice payload;
+	if (l.value.n > DIRECTORY_VALUE_MOST) {
+		lookup_answered(a, LOOKUP_NO, SLICE_NONE);
+		return;
+	}
+	ipc_out_init(&out);
+	directory_lookup_pack(&l, &out);
+	if (directory != NULL && ipc_out_ok(&out, &payload))
+		a->lookup_id = peer_ask(directory, DIRECTORY_MSG_LOOKUP, payload, NULL, 0,
+			directory_timeout_ms(a->process->conf) + ASK_LOOKUP_MORE_MS, on_lookup,
+			a);
+	ipc_out_fini(&out);
+	if (a->lookup_id == 0)
+		lookup_answered(a, LOOKUP_FAILED, SLICE("no directory process is free"));
+}
+
 void
 ask_world(const struct asker *who, struct question *q, struct questions *scope)
 {
@@ -188,11 +285,9 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 		break;
 	case QUESTION_KNOWN: ask_known(a); break;
 	case QUESTION_SCAN: ask_scan(a, who); break;
+	case QUESTION_APPEND: ask_append(a, who); break;
 	case QUESTION_ENGINE: ask_engine(a, who); break;
 	case QUESTION_STATE: break;
-	case QUESTION_LOOKUP:
-		question_answer_lookup(scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
-		loop_task_queue(a->wake);
-		break;
+	case QUESTION_LOOKUP: ask_lookup(a); break;
 	}
 }

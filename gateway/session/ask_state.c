@@ -14,7 +14,6 @@
 #include "state/messages.h"
 
 enum {
-	ASK_STATE_MS = 5 * 1000,   /* then the fact has failed */
 	LATE_STATE_MS = 60 * 1000, /* so long a late answer is still given back */
 	TELL_AGAIN_MS = 1000,
 	TELLS_MOST = 10000, /* while there is no keeper */
@@ -44,6 +43,7 @@ TAILQ_HEAD(batch_list, batch);
 struct state_asker {
 	struct peer *keeper;
 	struct loop *loop;
+	uint32_t patience_ms;
 	struct loop_task task;   /* sends what was gathered */
 	struct loop_timer again; /* tells the keeper, which was not there */
 	struct batch *gathering;
@@ -257,10 +257,14 @@ send_gathered(struct state_asker *s)
 		return;
 	s->gathering = NULL;
 	b->n = close_ranks(b, ops);
+	if (b->n == 0) {
+		batch_free(b);
+		return;
+	}
 	ipc_out_init(&out);
 	state_ops_pack(ops, b->n, &out);
 	must(ipc_out_ok(&out, &payload));
-	if (s->keeper != NULL && b->n != 0)
+	if (s->keeper != NULL)
 		b->id = peer_ask(s->keeper, STATE_MSG_ASK, payload, NULL, 0, LATE_STATE_MS,
 			on_answer, b);
 	ipc_out_fini(&out);
@@ -270,7 +274,7 @@ send_gathered(struct state_asker *s)
 		return;
 	}
 	TAILQ_INSERT_TAIL(&s->sent, b, link);
-	loop_timer_set(&b->timer, ASK_STATE_MS);
+	loop_timer_set(&b->timer, s->patience_ms);
 }
 
 static struct batch *
@@ -340,11 +344,12 @@ on_again(void *arg)
 }
 
 struct state_asker *
-state_asker_new(struct loop *l, struct peer *keeper)
+state_asker_new(struct loop *l, struct peer *keeper, uint32_t patience_ms)
 {
 	struct state_asker *s = MEM_NEW(struct state_asker);
 	s->loop = l;
 	s->keeper = keeper;
+	s->patience_ms = patience_ms;
 	loop_task_init(&s->task, l, on_task, s);
 	loop_timer_init(&s->again, l, on_again, s);
 	TAILQ_INIT(&s->sent);

@@ -186,27 +186,51 @@ copies_make(const struct parcels_input *in, struct arena *a, struct queue_parcel
 
 /* --- the log */
 
+/* An effect is told of once for its rule; a text once for each set of bytes. */
+static bool
+is_told(const struct decisions *d, size_t decision, const struct rule *r)
+{
+	for (size_t i = 0; i < decision; i++)
+		if (decision_serves(&d->list[i]) &&
+			(r->action != ACTION_APPEND ||
+				d->list[i].set == d->list[decision].set) &&
+			decision_has_rule(&d->list[i], r))
+			return true;
+	return false;
+}
+
+static size_t
+count_recipients(const struct decisions *d, size_t decision, const struct rule *r)
+{
+	size_t n = 0;
+	for (size_t i = decision; i < d->n; i++)
+		if (decision_serves(&d->list[i]) &&
+			(r->action != ACTION_APPEND ||
+				d->list[i].set == d->list[decision].set) &&
+			decision_has_rule(&d->list[i], r))
+			n += d->list[i].n;
+	return n;
+}
+
 static void
 log_effect(const struct parcels_input *in, size_t decision, const struct rule *r,
 	const struct log_context *log)
 {
 	const struct decisions *d = in->outcome->decisions;
-	size_t recipients = 0;
+	const struct edit_set *set = &in->outcome->sets[d->list[decision].set];
 	struct log_line l;
-	for (size_t i = decision; i < d->n; i++)
-		for (size_t k = 0;
-			decision_serves(&d->list[i]) && k < d->list[i].verdict.n_effects; k++)
-			if (d->list[i].verdict.effects[k] == r) {
-				recipients += d->list[i].n;
-				break;
-			}
 	log_begin(&l, EV_EFFECT, log);
 	log_text(&l, "action", action_text(r->action));
 	log_text(&l, "file", r->at.file);
 	log_number(&l, "line", r->at.line);
-	if (r->action != ACTION_APPEND)
+	if (r->action != ACTION_APPEND) {
 		log_slice(&l, "to", r->text);
-	log_number(&l, "recipients", (int64_t)recipients);
+	} else {
+		log_text(&l, "result", set->not_appended.n == 0 ? "done" : "not");
+		if (set->not_appended.n != 0)
+			log_slice(&l, "why", set->not_appended);
+	}
+	log_number(&l, "recipients", (int64_t)count_recipients(d, decision, r));
 	log_end(&l);
 }
 
@@ -220,7 +244,7 @@ copies_log(const struct parcels_input *in, const struct log_context *log)
 			enum action action = v->effects[k]->action;
 			if ((action == ACTION_REDIRECT || action == ACTION_COPY ||
 				    action == ACTION_APPEND || action == ACTION_NOTIFY) &&
-				is_first_of_rule(d, i, v->effects[k]))
+				!is_told(d, i, v->effects[k]))
 				log_effect(in, i, v->effects[k], log);
 		}
 	}

@@ -173,15 +173,6 @@ add_facts(const struct parcels_input *in, const struct rule *r, size_t rcpt, str
 		add_line(out, "Facts", facts);
 }
 
-static bool
-has_effect(const struct decision *d, const struct rule *r)
-{
-	for (size_t i = 0; decision_serves(d) && i < d->verdict.n_effects; i++)
-		if (d->verdict.effects[i] == r)
-			return true;
-	return false;
-}
-
 static void
 add_decisions(
 	const struct parcels_input *in, const struct rule *r, struct arena *a, struct buf *out)
@@ -190,7 +181,7 @@ add_decisions(
 	size_t told = 0, all = 0;
 	for (size_t i = 0; i < d->n; i++) {
 		size_t first = SIZE_MAX;
-		if (!has_effect(&d->list[i], r))
+		if (!decision_serves(&d->list[i]) || !decision_has_rule(&d->list[i], r))
 			continue;
 		(void)buf_add_text(out, "\r\n");
 		add_decision(&d->list[i], out);

@@ -199,6 +199,15 @@ decision_has(const struct decision *d, enum action effect)
 }
 
 bool
+decision_has_rule(const struct decision *d, const struct rule *effect)
+{
+	for (size_t i = 0; i < d->verdict.n_effects; i++)
+		if (d->verdict.effects[i] == effect)
+			return true;
+	return false;
+}
+
+bool
 decision_serves(const struct decision *d)
 {
 	return d->verdict.action == ACTION_ACCEPT || d->verdict.action == ACTION_QUARANTINE ||

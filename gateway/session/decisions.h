@@ -46,6 +46,7 @@ const struct rule *decision_route(const struct decision *d);
 /* The same of `redirect to`. */
 const struct rule *decision_redirect(const struct decision *d);
 bool decision_has(const struct decision *d, enum action effect);
+bool decision_has_rule(const struct decision *d, const struct rule *effect);
 /* Whether its recipients' mail goes on or is kept: accept, quarantine, hold. */
 bool decision_serves(const struct decision *d);
 /* Whether their mail is taken: all but reject and defer. */

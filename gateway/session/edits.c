@@ -39,6 +39,22 @@ protocol(const struct edits_input *in)
 	return tls ? auth ? "ESMTPSA" : "ESMTPS" : auth ? "ESMTPA" : "ESMTP";
 }
 
+/* `hide received`: whose mail it is and how it came is nobody's business outside. */
+static bool
+hides_received(const struct edits_input *in)
+{
+	return in->config->listener->hide_received && in->config->direction == OUTBOUND;
+}
+
+static void
+add_received_hidden(const struct edits_input *in, struct buf *out)
+{
+	char date[CLOCK_DATE_BYTES];
+	struct slice when = clock_date(in->session->wall_ms, date);
+	(void)buf_printf(out, "Received: by %.*s with %s id %s;\r\n\t%.*s\r\n",
+		SLICE_ARG(in->config->conf->hostname), protocol(in), in->id, SLICE_ARG(when));
+}
+
 static void
 add_received(const struct edits_input *in, struct facts *facts, struct buf *out)
 {
@@ -128,6 +144,14 @@ is_removed(const struct verdict *v, struct slice name)
 	return is_tagged(v, name);
 }
 
+/* Not those of our own name: by them a loop is found, and what they tell is ours to tell. */
+static bool
+is_hidden(const struct edits_input *in, const struct message_field *f)
+{
+	return hides_received(in) && slice_eq_nocase(slice_trim(f->name), SLICE("Received")) &&
+	       !message_received_by(f->value, in->config->conf->hostname);
+}
+
 static bool
 is_forged(const size_t *places, size_t n, size_t i)
 {
@@ -154,8 +178,9 @@ make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 		const struct message_field *f = &m->fields[i];
 		uint64_t at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
 		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i) ||
+			is_hidden(in, f) ||
 			(observes && slice_eq_nocase(slice_trim(f->name), SLICE(MODES_FIELD))))
-			e->cuts[e->n_cuts++] = (struct cut){at, f->raw.n};
+			e->cuts[e->n_cuts++] = (struct cut){.at = at, .bytes = f->raw.n};
 	}
 }
 
@@ -213,7 +238,10 @@ edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	add_tags(in->verdict, &out);
 	(void)buf_add(&out, results);
 	if (in->config->listener->kind != LISTEN_MILTER) { /* an MTA adds its own */
-		add_received(in, facts, &out);
+		if (hides_received(in))
+			add_received_hidden(in, &out);
+		else
+			add_received(in, facts, &out);
 		add_missing(in, &out);
 	}
 	make_cuts(in, a, edits_out);

@@ -21,7 +21,8 @@ note_refusals(struct gate *g, const struct queue_result *r)
 			if (m->rcpts[k].way == DELIVERY_BY_DOMAIN &&
 				one->fate == RELAY_REFUSED && one->phase == SMTP_CL_RCPT &&
 				smtp_reply_class(&one->reply) == 5)
-				refusals_note(g->config->refusals, &m->sender,
+				refusals_note(g->config->refusals,
+					&pipeline_the_mail(g->pipeline)->sender,
 					&m->rcpts[k].address, &one->reply, clock_ms());
 		}
 	}

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "session/bounces.h"
 #include "session/gate_priv.h"
 #include "session/modes.h"
 #include "session/parcels.h"
@@ -24,6 +25,7 @@ gate_reset(struct gate *g)
 	if (g->wait == GATE_FACTS || g->wait == GATE_SIGN || g->wait == GATE_RCPT)
 		g->wait = GATE_IDLE;
 	g->in_mail = g->in_body = false;
+	g->sender = (struct address){0};
 	g->hops = NULL;
 	g->site = SLICE_NONE;
 	g->rcpt_params = NULL;
@@ -78,6 +80,8 @@ gate_on_mail(struct gate *g, const struct smtp_event *ev)
 	}
 	g->in_mail = true;
 	pipeline_mail(g->pipeline, &ev->address, &ev->mail);
+	g->sender = bounces_sender(g->config, &ev->address, g->session.wall_ms, 0,
+		pipeline_arena(g->pipeline), pipeline_log(g->pipeline));
 	gate_reply(g, smtp_reply_of("250 2.1.0 Sender ok"));
 }
 
@@ -136,6 +140,7 @@ gate_on_rcpt(struct gate *g, const struct smtp_event *ev)
 	g->rcpt = ev->address;
 	g->rcpt_param = ev->rcpt;
 	pipeline_postmaster(g->pipeline, &g->rcpt);
+	pipeline_untag(g->pipeline, &g->rcpt);
 	g->rcpt_domain = conf_domain_find(conf, g->rcpt.domain);
 	const struct hop_list *hops = hops_of(g->config, g->rcpt_domain);
 	if (hops == NULL && g->config->direction == INBOUND) {

@@ -28,6 +28,7 @@ struct gate {
 	struct named *named;
 	/* of the transaction */
 	bool in_mail;
+	struct address sender;       /* as next hops and the spool have it: tagged */
 	const struct hop_list *hops; /* of its first recipient; NULL with site */
 	struct slice site;
 	struct smtp_rcpt_params *rcpt_params;

@@ -32,7 +32,7 @@ gate_may_ask(struct gate *g)
 		!pipeline_rcpt_is_accepted(g->pipeline))
 		return false;
 	g->asked = (struct gate_rcpt){.site = g->rcpt.domain,
-		.sender = m->sender,
+		.sender = g->sender,
 		.rcpt = g->rcpt,
 		.params = m->params,
 		.rcpt_params = g->rcpt_param,

@@ -41,7 +41,7 @@ gate_refuse_mail(struct gate *g, const char *decision, struct smtp_reply r)
 	gate_reset(g);
 }
 
-/* The mail as it leaves: what came, less the cuts, behind our lines. -1: too many pieces. */
+/* The mail as it leaves: what came, cut and spliced, behind our lines. -1: too many pieces. */
 static int
 make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, struct err *err)
 {
@@ -54,7 +54,8 @@ make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, s
 	else
 		(void)relay_body_add_file(body, spill_file(spill, err), 0, spill_bytes(spill));
 	for (size_t i = e->n_cuts; i > 0; i--)
-		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0)
+		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0 ||
+			relay_body_insert(body, e->cuts[i - 1].at, e->cuts[i - 1].insert) < 0)
 			return err_set(err,
 				"more header fields to leave out than a mail can have pieces");
 	if (relay_body_prefix(body, e->prefix) < 0 ||
@@ -97,6 +98,7 @@ parcels_input_of(struct gate *g, const struct relay_body *bodies)
 	return (struct parcels_input){.config = g->config,
 		.session = &g->session,
 		.mail = pipeline_the_mail(g->pipeline),
+		.sender = &g->sender,
 		.params = g->rcpt_params,
 		.outcome = pipeline_outcome(g->pipeline),
 		.bodies = bodies,
@@ -112,7 +114,7 @@ to_next_hop(struct gate *g, const struct relay_body *bodies)
 	const struct decisions *d = pipeline_outcome(g->pipeline)->decisions;
 	struct arena *a = pipeline_arena(g->pipeline);
 	struct gate_transfer *t = &g->transfer;
-	t->mail = (struct relay_mail){.sender = m->sender,
+	t->mail = (struct relay_mail){.sender = g->sender,
 		.params = m->params,
 		.rcpts = arena_array(a, m->n_recipients, sizeof(*t->mail.rcpts)),
 		.all_or_none = true,
@@ -304,8 +306,9 @@ note_refusals(struct gate *g)
 	for (size_t i = 0; i < t->mail.n_rcpts; i++) {
 		const struct relay_rcpt *r = &t->mail.rcpts[i];
 		if (r->fate == RELAY_REFUSED && r->phase == SMTP_CL_RCPT)
-			refusals_note(g->config->refusals, &t->mail.sender, &r->address,
-				&r->reply, clock_ms());
+			refusals_note(g->config->refusals,
+				&pipeline_the_mail(g->pipeline)->sender, &r->address, &r->reply,
+				clock_ms());
 	}
 }
 

@@ -12,6 +12,7 @@ struct parcels_input {
 	const struct gate_config *config;
 	const struct flt_session *session;
 	const struct flt_mail *mail;
+	const struct address *sender;          /* as it leaves: tagged where its domain tags */
 	const struct smtp_rcpt_params *params; /* by recipient */
 	const struct outcome *outcome;         /* accept, after the data */
 	const struct relay_body *bodies;       /* by its sets of edits */

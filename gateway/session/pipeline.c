@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "session/bounces.h"
 #include "session/pipeline_priv.h"
 
 /* What is kept of a mail grows with `limits { header bytes, recipients }`: its bound too. */
@@ -154,10 +155,18 @@ pipeline_postmaster(struct pipeline *p, struct address *rcpt)
 		arena_printf(p->arena, "postmaster@%.*s", SLICE_ARG(rcpt->domain));
 }
 
+void
+pipeline_untag(struct pipeline *p, struct address *rcpt)
+{
+	p->untagged = bounces_untag(p->config->conf, p->session->wall_ms, p->arena, rcpt);
+}
+
 enum step
 pipeline_rcpt(struct pipeline *p, const struct address *rcpt, const struct conf_domain *domain)
 {
-	p->candidate = (struct flt_recipient){.address = *rcpt, .domain = domain};
+	p->candidate = (struct flt_recipient){
+		.address = *rcpt, .domain = domain, .tagged = p->untagged};
+	p->untagged = false;
 	size_t at = facts_rcpt(p->facts, &p->candidate);
 	must(at == p->mail.n_recipients);
 	p->pending = PENDING_RCPT;
@@ -207,6 +216,7 @@ header_complete(struct pipeline *p, size_t header_bytes)
 {
 	struct slice seen = buf_slice(&p->header);
 	struct slice header = arena_slice(p->arena, slice_first(seen, header_bytes));
+	p->header_bytes = header_bytes;
 	message_parse(header, p->config->conf->hostname, p->mail.params.smtputf8, p->arena,
 		&p->message);
 	p->mail.message = &p->message;

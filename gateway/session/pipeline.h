@@ -36,16 +36,18 @@ struct sign_request;
 
 enum step { STEP_WAIT, STEP_GO, STEP_REFUSE };
 
-/* Bytes of the mail as it came that are left out. */
+/* Bytes of the mail as it came that are left out, and what comes in their place. */
 struct cut {
 	uint64_t at, bytes;
+	struct slice insert; /* `append text` alone: in the header whole fields */
 };
 
 /* What is done to the header of a mail that goes on. */
 struct edits {
 	struct slice prefix; /* whole lines with CRLF, to stand before the first field */
-	struct cut *cuts;    /* whole fields, ascending */
+	struct cut *cuts;    /* ascending; in the header whole fields */
 	size_t n_cuts;
+	uint64_t body_at;   /* where the body begins in what came; 0: nothing is inserted */
 	struct slice *sign; /* domains to sign as */
 	size_t n_sign;
 };
@@ -55,6 +57,8 @@ struct edit_set {
 	struct edits edits;
 	struct sign_request *signs; /* to be signed before it goes on */
 	size_t n_signs;
+	struct slice not_appended; /* why it has no text of `append`; empty: it has, or needs
+				      none */
 };
 
 struct outcome {
@@ -98,6 +102,8 @@ void pipeline_mail(struct pipeline *p, const struct address *sender,
 	const struct smtp_mail_params *params);
 /* <postmaster> without a domain is that of the first declared one (RFC 5321 4.5.1). */
 void pipeline_postmaster(struct pipeline *p, struct address *rcpt);
+/* A tag of ours is taken off the recipient that comes next (session/bounces.h). */
+void pipeline_untag(struct pipeline *p, struct address *rcpt);
 /*
  * One recipient. domain: its declaration, or NULL (outbound, to elsewhere). Once a step has not
  * said WAIT, pipeline_outcome tells its reply, rule and action.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "session/append.h"
 #include "session/edits.h"
 #include "session/modes.h"
 #include "session/pipeline_priv.h"
@@ -376,7 +377,43 @@ first_of_set(struct decisions *d, size_t set)
 	return one;
 }
 
-/* WAIT: the facts that the header tells of are still open. */
+/* WAIT: the scanner is asked how. */
+static enum step
+append(struct pipeline *p, const struct verdict *v, struct edit_set *set)
+{
+	switch (append_to(p->facts, v, &p->mail, p->header_bytes,
+		p->config->conf->limits.mail_bytes, p->judged, &set->edits,
+		&set->not_appended)) {
+	case APPEND_WAITS: return STEP_WAIT;
+	case APPEND_MADE: return STEP_GO;
+	case APPEND_DEFERS: break;
+	}
+	return pipeline_refuse(p, ACTION_DEFER, "append",
+		smtp_reply_of("451 4.3.0 The text that belongs under this mail cannot be put "
+			      "there now, try again later"));
+}
+
+/* Over the body as it leaves: that of the mail as it came was hashed on its way. */
+static enum step
+sign_set(struct pipeline *p, struct edit_set *set)
+{
+	struct dkim_sign *s = p->sign;
+	struct err err;
+	if (append_is_of_body(&set->edits)) {
+		s = dkim_sign_begin(p->judged);
+		if (append_hash(p->spill, &set->edits, p->judged, s, &err) < 0) {
+			log_error(EV_SYSTEM_ERROR, &p->log, &err);
+			return pipeline_refuse(p, ACTION_DEFER, "disk",
+				smtp_reply_of("452 4.3.1 Insufficient system resources, try "
+					      "again later"));
+		}
+	}
+	set->n_signs = sign_make(s, p->config, &p->mail, &set->edits, p->session->wall_ms,
+		p->judged, &p->log, &set->signs);
+	return STEP_GO;
+}
+
+/* WAIT: the facts that the header tells of are still open, or how a text is appended. */
 static enum step
 make_sets(struct pipeline *p, size_t n, struct edit_set *sets)
 {
@@ -390,13 +427,15 @@ make_sets(struct pipeline *p, size_t n, struct edit_set *sets)
 					      "many different headers, send fewer at a time"));
 		if (!edits_make(&in, p->facts, p->judged, &sets[i].edits))
 			return STEP_WAIT;
+		enum step s = append(p, v, &sets[i]);
+		if (s != STEP_GO)
+			return s;
 	}
-	for (size_t i = 0; i < n; i++)
+	enum step s = STEP_GO;
+	for (size_t i = 0; i < n && s == STEP_GO; i++)
 		if (sets[i].edits.n_sign != 0)
-			sets[i].n_signs = sign_make(p->sign, p->config, &p->mail,
-				&sets[i].edits, p->session->wall_ms, p->judged, &p->log,
-				&sets[i].signs);
-	return STEP_GO;
+			s = sign_set(p, &sets[i]);
+	return s;
 }
 
 /* What refused recipients are told, and what observed ones would have been. */

@@ -29,6 +29,7 @@ struct pipeline {
 	struct flt_mail mail;
 	size_t recipients_room;
 	struct flt_recipient candidate;
+	bool untagged;  /* its tag holds */
 	size_t waiting; /* the last recipient whose evaluation waits, from 1; 0: none */
 	bool has_first;
 	struct verdict first; /* of the first recipient that is not only observed, as it stood
@@ -37,7 +38,8 @@ struct pipeline {
 	struct decisions decisions;
 	struct spill *spill;
 	bool spill_failed;
-	struct buf header; /* until the blank line */
+	struct buf header;     /* until the blank line */
+	uint64_t header_bytes; /* with it */
 	bool header_done, header_too_large;
 	struct message message;
 	struct dkim_sign *sign; /* where a rule signs: the body's hash */

@@ -19,7 +19,8 @@ enum {
 	STOP_MS = 10 * 60 * 1000,
 	DNS_CACHE = 20000,
 	BEHIND_FIRST_MS = 1000,
-	BEHIND_MS = 60 * 1000
+	BEHIND_MS = 60 * 1000,
+	ASK_STATE_MS = 5 * 1000
 };
 
 void
@@ -259,7 +260,7 @@ process_open(struct process *p, struct err *err)
 	loop_timer_init(&p->stop_timer, p->loop, on_stop_time, p);
 	loop_timer_init(&p->behind_timer, p->loop, learn_behind, p);
 	open_peers(p);
-	p->state = state_asker_new(p->loop, p->peers[PROCESS_KEEPER][0]);
+	p->state = state_asker_new(p->loop, p->peers[PROCESS_KEEPER][0], ASK_STATE_MS);
 	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
 	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
 		return -1;

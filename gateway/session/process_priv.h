@@ -132,8 +132,9 @@ void through_close(struct process *p); /* no more of them */
 /* ask.c: a filter's question, asked of the world. */
 void ask_world(const struct asker *who, struct question *q, struct questions *scope);
 
-/* ask_state.c: operations on the state, for the keeper. NULL keeper: there is none. */
-struct state_asker *state_asker_new(struct loop *l, struct peer *keeper);
+/* ask_state.c: operations on the state, for the keeper. NULL keeper: there is none. A fact has
+ * failed after patience_ms without an answer. */
+struct state_asker *state_asker_new(struct loop *l, struct peer *keeper, uint32_t patience_ms);
 /* When no scope with such a question is left; tells the keeper what is still to be told. */
 void state_asker_free(struct state_asker **s);
 void ask_state(struct state_asker *s, struct loop_task *wake, struct question *q,

@@ -18,9 +18,20 @@ is_cut(const struct edits *e, const struct message *m, size_t i)
 {
 	uint64_t at = (uint64_t)(m->fields[i].raw.p - m->fields[0].raw.p);
 	for (size_t k = 0; k < e->n_cuts; k++)
-		if (e->cuts[k].at == at)
+		if (at >= e->cuts[k].at && at - e->cuts[k].at < e->cuts[k].bytes)
 			return true;
 	return false;
+}
+
+/* The fields that stand in place of others. */
+static struct slice
+inserted_fields(const struct edits *e, struct arena *a)
+{
+	struct slice fields = SLICE_NONE;
+	for (size_t k = 0; k < e->n_cuts && e->cuts[k].at < e->body_at; k++)
+		fields = arena_printf(
+			a, "%.*s%.*s", SLICE_ARG(fields), SLICE_ARG(e->cuts[k].insert));
+	return fields;
 }
 
 /* The header as it will be sent: our lines, then what is left of what came. */
@@ -29,7 +40,9 @@ sent_fields(const struct flt_mail *mail, const struct edits *e, struct slice hos
 	struct arena *a, struct message_field **fields_out)
 {
 	struct message ours;
-	struct slice block = arena_printf(a, "%.*s\r\n", SLICE_ARG(e->prefix));
+	struct slice inserted = inserted_fields(e, a);
+	struct slice block =
+		arena_printf(a, "%.*s%.*s\r\n", SLICE_ARG(e->prefix), SLICE_ARG(inserted));
 	message_parse(block, hostname, mail->params.smtputf8, a, &ours);
 	struct message_field *fields =
 		arena_array(a, ours.n_fields + mail->message->n_fields, sizeof(*fields));

@@ -292,6 +292,17 @@ address_parse(struct slice in, bool smtputf8, struct arena *a, struct address *a
 	return e == ADDRESS_OK && c.in.n > 0 ? ADDRESS_SYNTAX : e;
 }
 
+enum address_error
+address_make(
+	struct slice local, struct slice domain, struct arena *a, struct address *address_out)
+{
+	if (local.n == 0)
+		return ADDRESS_SYNTAX;
+	if (local.n > ADDRESS_LOCAL_MOST)
+		return ADDRESS_TOO_LONG;
+	return address_parse(canonical_text(local, domain, a), true, a, address_out);
+}
+
 const char *
 address_error_text(enum address_error e)
 {

@@ -41,6 +41,10 @@ enum address_error address_parse_path(struct slice in, bool reverse, bool smtput
 /* "local@domain" and nothing else, as in configurations and headers. */
 enum address_error
 address_parse(struct slice in, bool smtputf8, struct arena *a, struct address *address_out);
+/* From a local part without quotes and a domain as struct address has them; raw is canonical.
+ */
+enum address_error address_make(
+	struct slice local, struct slice domain, struct arena *a, struct address *address_out);
 const char *address_error_text(enum address_error e);
 
 /* A domain name or address literal, as in EHLO (4.1.1.1) or behind '@'. */

@@ -7,6 +7,7 @@
   --bytes N         size of a mail (4096)
   --connections N   idle connections (5000)
   --alone           Postern without its peer
+  --limits          inbound: beside Postern itself with greylisting, limits and content rules
   --through         milter: Postern's front of libmilter, too
   --profile         one more round of Postern under perf, and its hottest functions
 """
@@ -17,6 +18,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
@@ -27,7 +29,8 @@ import milters  # noqa: E402
 import systems  # noqa: E402
 
 AIMS = {"passthrough": 0.15, "inbound": 1.0}
-AIM_BYTES = 4096
+AIM_BYTES, AIM_LOSS = 4096, 3.0
+LIMITS = "With-limits"
 VIRUS_EVERY = 100
 
 
@@ -42,6 +45,7 @@ def options(words):
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--virus-every", type=int, default=VIRUS_EVERY)
     parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--limits", action="store_true")
     parser.add_argument("--through", action="store_true")
     parser.add_argument("--profile", action="store_true")
     chosen = parser.parse_args(words)
@@ -72,6 +76,10 @@ def start(chosen, zone):
     if chosen.what == "inbound":
         mine = systems.Postern(systems.FILTER_RULES, zone.trust_file, marks="sdm")
         peer = systems.PostfixFull
+        if chosen.limits:
+            rules = systems.LIMIT_RULES.replace("{spool}", str(proc.LAB / "bench-spool"))
+            return [mine, systems.Postern(rules, zone.trust_file, number=44, marks="sdm",
+                                          name=LIMITS)]
     else:
         mine = systems.Postern(systems.RULES, zone.trust_file)
         peer = systems.PostfixPass
@@ -83,6 +91,11 @@ def rounds(chosen, running, load):
     warm = [*load, "-n", str(min(chosen.mails, 200))]
     found = {system.name: [] for system in running}
     for system in running:
+        if system.name == LIMITS: # every sender is put off once, and known when it comes again
+            for _ in range(2):
+                proc.run(measure.program("bench_load"), "-a", system.address, "-r", "9999", "-o",
+                         proc.LAB / "load.out", *load, timeout=600)
+                time.sleep(1.5)
         measure.Round(system, warm, 0)
     for number in range(1, chosen.rounds + 1):
         for system in running if number % 2 else running[::-1]:
@@ -124,6 +137,15 @@ def report(chosen, found):
     figure(f"{chosen.what} CPU", f"{mine[0]:.3f} s/1000", what)
     figure(f"{chosen.what} rate", f"{mine[1]:.0f} mails/s", what)
     figure(f"{chosen.what} memory", f"{mine[2]:.1f} MB", f"PSS of {what}")
+    if LIMITS in found:
+        other = medians(found[LIMITS])
+        for i, name in enumerate(("CPU", "rate")):
+            loss = 100 * (other[i] / mine[i] - 1) * (1, -1)[i]
+            met = "met" if loss < AIM_LOSS else "NOT met"
+            print(f"loss of {name} to greylisting, limits and content rules: {loss:.1f} % (aim "
+                  f"below {AIM_LOSS:.0f} %: {met})")
+            figure(f"{chosen.what} loss of {name}", f"{loss:.1f} %", "to greylisting, limits and "
+                   f"content rules, in the same rounds; {what}")
     if "Postfix" in found:
         theirs = medians(found["Postfix"])
         print(f"Postfix takes {theirs[0] / mine[0]:.1f} times the CPU")

@@ -1,8 +1,9 @@
 /*
  * Puts mails into a spool as the keeper stores them, without a gateway: mails of our own users
- * to one recipient each, all of one site, never tried. The spool must not be in use.
+ * to one recipient each, all of one site, never tried; or in the quarantine of that name. The
+ * spool must not be in use.
  *
- *	queue_fill FOLDER MAILS BODY-BYTES SITE
+ *	queue_fill FOLDER MAILS BODY-BYTES SITE [QUARANTINE]
  */
 #include <err.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@ enum { BATCH = 500, SENDERS = 1000, BODY_MOST = 1024 * 1024 };
 
 static struct loop *loop;
 static struct custody *store;
-static struct slice site, body;
+static struct slice site, body, quarantine;
 static size_t wanted, done;
 
 static struct address
@@ -37,7 +38,8 @@ envelope(struct arena *a, size_t number, struct buf *out)
 	struct stored_rcpt rcpt = {.address = address_of(a, "recipient", number, site),
 		.way = DELIVERY_BY_SEND,
 		.site = site};
-	struct stored_mail m = {.kind = STORED_SEND,
+	struct stored_mail m = {.kind = quarantine.n != 0 ? STORED_QUARANTINE : STORED_SEND,
+		.quarantine = quarantine,
 		.direction = OUTBOUND,
 		.own = true,
 		.arrived_ms = (uint64_t)clock_wall_ms(),
@@ -113,13 +115,14 @@ int
 main(int argc, char **argv)
 {
 	struct err why;
-	if (argc != 5)
-		errx(64, "usage: queue_fill FOLDER MAILS BODY-BYTES SITE");
+	if (argc != 5 && argc != 6)
+		errx(64, "usage: queue_fill FOLDER MAILS BODY-BYTES SITE [QUARANTINE]");
 	wanted = strtoull(argv[2], NULL, 10);
 	size_t bytes = strtoull(argv[3], NULL, 10);
 	if (wanted == 0 || bytes > BODY_MOST)
 		errx(64, "no mails, or a body beyond %d bytes", BODY_MOST);
 	site = slice_of(argv[4]);
+	quarantine = slice_of(argv[5]); /* NULL: empty */
 	body = make_body(bytes);
 	int dir = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)

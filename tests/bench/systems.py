@@ -33,6 +33,19 @@ inbound {
     accept
 }
 """
+# The same, and beside it what limits how much may come and looks at what is inside.
+LIMIT_RULES = FILTER_RULES.replace("inbound {", """\
+spool "{spool}"
+filter greylist { delay 1s retry within 1h passers 1000000 }
+pattern project /project[ -]x-ray \\d{4}/i
+pattern accounts /\\b[A-Z]{2}\\d{2}[ ]?(?:\\d{4}[ ]?){4}\\d{2}\\b/ iban
+inbound {
+    defer if greylisted
+    defer if rate client > 1000000/hour or rate sender.domain > 1000000/day
+    defer if quota client > 1000000000 recipients/month
+    reject if body contains project
+    reject if body contains accounts
+    reject if attachment.name matches "*.{exe,scr,js}\"""")
 
 
 def make_key():
@@ -81,8 +94,8 @@ class System:
 
 
 class Postern(System):
-    def __init__(self, rules, trust_file, number=41, marks="", listen=""):
-        super().__init__("Postern", number, marks)
+    def __init__(self, rules, trust_file, number=41, marks="", listen="", name="Postern"):
+        super().__init__(name, number, marks)
         self.gate = postern.Postern(
             'hostname "mx.example.com"\nresolver "192.0.2.53:53" trust "trust.key"\n'
             f'listen inbound on "{self.address}:25" {listen}\n'

@@ -21,6 +21,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < m.n_fields; i++)
 		must(m.fields[i].raw.p >= in.p &&
 			m.fields[i].raw.p + m.fields[i].raw.n <= in.p + in.n);
+	const struct message_field *from = message_field(&m, SLICE("From"), 0);
+	struct slice *names;
+	struct address *list;
+	size_t n_names, n;
+	if (from != NULL && message_names(from->value, data[0] & 1, a, &names, &n_names))
+		must(message_addresses(from->value, data[0] & 1, a, &list, &n));
 	(void)message_refusal(&m, false, 50, a);
 	arena_free(&a);
 	return 0;

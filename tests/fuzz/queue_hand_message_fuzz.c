@@ -26,6 +26,7 @@ check_list(struct slice payload, struct ipc_out *out)
 	if (!hand_list_unpack(payload, &q))
 		return;
 	must_be_clean(q.filter.sender);
+	must_be_clean(q.filter.rule);
 	hand_list_pack(&q, out);
 	must(ipc_out_ok(out, &again) && slice_eq(again, payload));
 }
@@ -37,6 +38,7 @@ check_act(struct slice payload, struct arena *a, struct ipc_out *out)
 	struct slice again;
 	if (!hand_act_unpack(payload, a, &act))
 		return;
+	must_be_clean(act.to);
 	hand_act_pack(&act, out);
 	must(ipc_out_ok(out, &again) && slice_eq(again, payload));
 }
@@ -51,6 +53,7 @@ check_items(struct slice payload, struct arena *a, struct ipc_out *out)
 	for (size_t i = 0; i < n; i++) {
 		must_be_clean(items[i].words);
 		must_be_clean(items[i].sender);
+		must_be_clean(items[i].virus);
 		must(items[i].n_rcpts <= HAND_RCPTS_MOST);
 		must(hand_items_add(&items[i], out) == 0);
 	}
@@ -82,13 +85,16 @@ static void
 check_small(struct slice payload)
 {
 	struct custody_id id;
+	struct hand_body body;
 	struct hand_page page;
 	struct hand_stored stored;
 	struct slice bytes;
-	uint64_t offset;
 	bool last;
 	must(!hand_id_unpack(payload, &id) || payload.n == CUSTODY_ID_BYTES);
-	must(!hand_body_unpack(payload, &id, &offset) || payload.n == CUSTODY_ID_BYTES + 8);
+	if (hand_body_unpack(payload, &body)) {
+		must(payload.n == CUSTODY_ID_BYTES + 8 + 1 + 4 + body.by.n);
+		must_be_clean(body.by);
+	}
 	if (hand_page_unpack(payload, &page))
 		must(page.matched <= page.seen);
 	if (hand_bytes_unpack(payload, &bytes, &last))

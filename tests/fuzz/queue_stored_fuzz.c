@@ -26,6 +26,8 @@ check_mail(struct slice bytes, struct arena *a)
 	must(stored_mail_pack(&m, &out) == 0);
 	must(stored_mail_unpack(buf_slice(&out), a, &again) && again.n_rcpts == m.n_rcpts);
 	must(slice_eq(again.sender.local, m.sender.local));
+	must(slice_eq(again.facts, m.facts) && slice_eq(again.virus, m.virus));
+	must(again.signatures == m.signatures && !slice_has(m.facts, '\x1b'));
 	buf_fini(&out);
 }
 
@@ -42,6 +44,8 @@ check_note(struct slice bytes, struct arena *a)
 	must(stored_note_pack(&n, &out) == 0);
 	must(stored_note_unpack(buf_slice(&out), &m, a, &again));
 	must(again.held == n.held && again.expire == n.expire);
+	must(slice_eq(again.by, n.by) && slice_eq(again.history, n.history));
+	must(slice_eq(again.virus, n.virus) && again.scanned == n.scanned);
 	for (size_t i = 0; i < RCPTS; i++)
 		must(again.rcpts[i].state == n.rcpts[i].state &&
 			again.rcpts[i].way == n.rcpts[i].way &&

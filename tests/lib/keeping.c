@@ -16,6 +16,7 @@
 #include "delivery/signer.h"
 #include "io/child.h"
 #include "io/control.h"
+#include "scan/messages.h"
 
 enum { WAIT_MS = 10 * 1000 };
 
@@ -248,6 +249,50 @@ on_signer(void *arg, struct ipc_msg *m)
 	ipc_out_fini(&out);
 }
 
+/* ---- a scanner ---- */
+
+static void
+read_job(struct keeping *k, const struct scan_job *j, int fd)
+{
+	buf_clear(&k->scanned);
+	if (fd < 0) {
+		must(buf_add(&k->scanned, j->body) == 0);
+		return;
+	}
+	char *bytes = arena_alloc(k->arena, j->bytes);
+	must(pread(fd, bytes, j->bytes, 0) == (ssize_t)j->bytes);
+	must(buf_add(&k->scanned, (struct slice){bytes, j->bytes}) == 0);
+}
+
+static void
+on_scanner(void *arg, struct ipc_msg *m)
+{
+	struct keeping *k = arg;
+	struct scan_job j;
+	int fd = ipc_take_fd(m, 0);
+	must(m->type == SCAN_MSG_SCAN && scan_job_unpack(m->payload, fd >= 0, &j));
+	must(j.want == SCAN_WANT_VIRUS);
+	k->scans++;
+	read_job(k, &j, fd);
+	if (fd >= 0)
+		close(fd);
+	if (k->scanner_is_silent)
+		return;
+	struct slice word = slice_of(k->scan_word);
+	struct scan_report r = {.status = k->scan_says, .signatures = k->signatures};
+	if (r.status == SCAN_INFECTED)
+		r.virus = word;
+	else
+		r.why = word;
+	struct ipc_out out;
+	struct slice payload;
+	ipc_out_init(&out);
+	scan_report_pack(&r, &out);
+	must(ipc_out_ok(&out, &payload));
+	must(ipc_send(k->scanner, SCAN_MSG_REPORT, m->id, payload) == 0);
+	ipc_out_fini(&out);
+}
+
 /* ---- parent and session ---- */
 
 static void
@@ -286,6 +331,23 @@ keeping_attach_delivery(struct keeping *k)
 		.on_message = on_delivery, .on_gone = on_ignored};
 	ipc_free(&k->delivery);
 	k->delivery = ipc_new(k->loop, give(k, PROCESS_DELIVERY), 16 * 1024 * 1024, &calls, k);
+}
+
+void
+keeping_attach_scanner(struct keeping *k)
+{
+	static const struct ipc_calls calls = {.on_message = on_scanner, .on_gone = on_ignored};
+	ipc_free(&k->scanner);
+	buf_fini(&k->scanned);
+	buf_init(&k->scanned, 1024 * 1024);
+	k->scanner = ipc_new(k->loop, give(k, PROCESS_SCANNER), 1024 * 1024, &calls, k);
+	keeping_run_for(k, 20); /* it is there before anybody asks for it */
+}
+
+void
+keeping_end_scanner(struct keeping *k)
+{
+	ipc_free(&k->scanner);
 }
 
 void
@@ -355,6 +417,9 @@ forget(struct keeping *k)
 	peer_free(&k->session);
 	ipc_free(&k->delivery);
 	ipc_free(&k->signer);
+	ipc_free(&k->scanner);
+	buf_fini(&k->scanned);
+	k->scans = 0;
 	ipc_free(&k->control);
 	for (size_t i = 0; i < k->n_asked; i++)
 		buf_fini(&k->asked[i].data);
@@ -500,6 +565,7 @@ keeping_take(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t
 /* ---- `postern queue` ---- */
 
 struct acting {
+	struct arena *arena;
 	struct hand_done done;
 	bool is_done;
 };
@@ -509,31 +575,56 @@ on_acted(void *arg, struct ipc_msg *m)
 {
 	struct acting *a = arg;
 	must(m->type == HAND_MSG_DONE && hand_done_unpack(m->payload, &a->done));
+	a->done.why = arena_slice(a->arena, a->done.why);
 	a->is_done = true;
+}
+
+static struct ipc *
+send_act(struct keeping *k, const struct hand_act *act, struct acting *a)
+{
+	static const struct ipc_calls calls = {.on_message = on_acted, .on_gone = on_ignored};
+	struct ipc_out out;
+	struct slice payload;
+	struct err err;
+	char path[80];
+	*a = (struct acting){.arena = k->arena};
+	snprintf(path, sizeof(path), "%s/control", k->folder);
+	int fd = ipc_connect(path, &err);
+	must(fd >= 0);
+	struct ipc *channel = ipc_new(k->loop, fd, 64 * 1024, &calls, a);
+	ipc_out_init(&out);
+	hand_act_pack(act, &out);
+	must(ipc_out_ok(&out, &payload) && ipc_send(channel, HAND_MSG_ACT, 1, payload) == 0);
+	ipc_out_fini(&out);
+	return channel;
+}
+
+void
+keeping_do(struct keeping *k, const struct hand_act *act, struct hand_done *d_out)
+{
+	struct acting a;
+	struct ipc *channel = send_act(k, act, &a);
+	run_until(k, &a.is_done);
+	ipc_free(&channel);
+	*d_out = a.done;
+}
+
+void
+keeping_do_and_go(struct keeping *k, const struct hand_act *act)
+{
+	struct acting a;
+	struct ipc *channel = send_act(k, act, &a);
+	keeping_run_for(k, 1);
+	ipc_free(&channel);
 }
 
 uint32_t
 keeping_act(struct keeping *k, enum hand_action action, const struct custody_id *id)
 {
-	static const struct ipc_calls calls = {.on_message = on_acted, .on_gone = on_ignored};
 	struct custody_id one = *id;
-	struct hand_act act = {.action = action, .ids = &one, .n = 1};
-	struct acting a = {.is_done = false};
-	struct ipc_out out;
-	struct slice payload;
-	struct err err;
-	char path[80];
-	snprintf(path, sizeof(path), "%s/control", k->folder);
-	int fd = ipc_connect(path, &err);
-	must(fd >= 0);
-	struct ipc *channel = ipc_new(k->loop, fd, 64 * 1024, &calls, &a);
-	ipc_out_init(&out);
-	hand_act_pack(&act, &out);
-	must(ipc_out_ok(&out, &payload) && ipc_send(channel, HAND_MSG_ACT, 1, payload) == 0);
-	ipc_out_fini(&out);
-	run_until(k, &a.is_done);
-	ipc_free(&channel);
-	return a.done.done;
+	struct hand_done d;
+	keeping_do(k, &(struct hand_act){.action = action, .ids = &one, .n = 1}, &d);
+	return d.done;
 }
 
 /* ---- what is stored ---- */
@@ -541,7 +632,8 @@ keeping_act(struct keeping *k, enum hand_action action, const struct custody_id 
 struct looking {
 	struct keeping *k;
 	struct custody *custody;
-	struct keeping_spool *spool;
+	keeping_each_fn *fn;
+	void *arg;
 	bool done;
 };
 
@@ -550,26 +642,34 @@ look_at(struct looking *l, const struct custody_item *item, struct arena *a)
 {
 	struct stored_mail m;
 	struct stored_note n;
-	struct keeping_spool *s = l->spool;
 	must(stored_mail_unpack(item->envelope, a, &m) &&
 		stored_note_unpack(item->note, &m, a, &n));
-	if (m.kind == STORED_QUARANTINE) {
+	l->fn(l->arg, &item->id, &m, &n);
+}
+
+static void
+count(void *arg, const struct custody_id *id, const struct stored_mail *m,
+	const struct stored_note *n)
+{
+	struct keeping_spool *s = arg;
+	(void)id;
+	if (m->kind == STORED_QUARANTINE) {
 		s->quarantined++;
-		s->undeliverable += slice_eq(m.quarantine, SLICE("undeliverable"));
+		s->undeliverable += slice_eq(m->quarantine, SLICE("undeliverable"));
 		return;
 	}
-	s->held += m.kind == STORED_HOLD || n.held;
-	if (m.notification) {
+	s->held += m->kind == STORED_HOLD || n->held;
+	if (m->notification) {
 		s->notices++;
 		return;
 	}
 	s->mails++;
-	for (size_t i = 0; i < n.n_rcpts; i++) {
-		s->waiting += n.rcpts[i].state == RCPT_WAITING;
-		s->delivered += n.rcpts[i].state == RCPT_DELIVERED;
-		s->failed += n.rcpts[i].state == RCPT_FAILED;
-		s->told += n.rcpts[i].state == RCPT_TOLD;
-		s->doubt += n.rcpts[i].state == RCPT_DOUBT;
+	for (size_t i = 0; i < n->n_rcpts; i++) {
+		s->waiting += n->rcpts[i].state == RCPT_WAITING;
+		s->delivered += n->rcpts[i].state == RCPT_DELIVERED;
+		s->failed += n->rcpts[i].state == RCPT_FAILED;
+		s->told += n->rcpts[i].state == RCPT_TOLD;
+		s->doubt += n->rcpts[i].state == RCPT_DOUBT;
 	}
 }
 
@@ -593,10 +693,16 @@ on_scanned(void *arg, enum custody_result r, const struct custody_item *items, s
 void
 keeping_look(struct keeping *k, struct keeping_spool *s_out)
 {
+	*s_out = (struct keeping_spool){0};
+	keeping_each(k, count, s_out);
+}
+
+void
+keeping_each(struct keeping *k, keeping_each_fn *fn, void *arg)
+{
 	struct err err;
 	int dir = open(k->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct looking l = {.k = k, .spool = s_out};
-	*s_out = (struct keeping_spool){0};
+	struct looking l = {.k = k, .fn = fn, .arg = arg};
 	l.custody =
 		segments_open(&(struct segments_config){.loop = k->loop, .dir_fd = dir}, &err);
 	must(l.custody != NULL);

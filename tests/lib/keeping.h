@@ -1,7 +1,7 @@
 /*
  * The keeper as the parent starts it, in its sandbox, with this test as its parent, session,
- * delivery processes and signer. What a remote would have said stands in the recipient's local
- * part, up to its first '.':
+ * delivery processes, signer and scanner. What a remote would have said stands in the
+ * recipient's local part, up to its first '.':
  *
  *     ok        taken                      550, 554   refused at RCPT, at the dot
  *     450, 451  put off at RCPT, the dot   dead       no connection to its site
@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include "base/scan_report.h"
 #include "io/ipc.h"
 #include "io/loop.h"
 #include "io/peer.h"
@@ -37,7 +38,7 @@ struct keeping {
 	struct loop *loop;
 	struct loop_timer late;
 	bool timed_out, ready, gone;
-	struct ipc *control, *delivery, *signer;
+	struct ipc *control, *delivery, *signer, *scanner;
 	struct peer *session;
 	pid_t pid;
 	char folder[64];
@@ -52,6 +53,13 @@ struct keeping {
 	struct queue_result result;
 	bool has_result, lost;
 	bool signer_is_silent;
+	/* What the scanner says; it starts with keeping_attach_scanner. */
+	enum scan_status scan_says;
+	const char *scan_word; /* the virus, or why not */
+	uint64_t signatures;
+	bool scanner_is_silent;
+	size_t scans;
+	struct buf scanned;  /* the last mail that it was given */
 	const char *all_say; /* in place of what the names say */
 	bool give_back;      /* of the transactions to come: see struct queue_take */
 	bool dsn_fails;      /* notices are put off: they stay in the spool */
@@ -65,6 +73,8 @@ void keeping_stop(struct keeping *k);  /* told to; status 0 */
 void keeping_kill(struct keeping *k);  /* SIGKILL */
 void keeping_close(struct keeping *k); /* stopped; the spool goes too */
 void keeping_attach_delivery(struct keeping *k);
+void keeping_attach_scanner(struct keeping *k);
+void keeping_end_scanner(struct keeping *k); /* it dies */
 void keeping_run_for(struct keeping *k, uint32_t ms);
 /* Until *what has at least that value; at most ten seconds. */
 void keeping_until(struct keeping *k, const size_t *what, size_t least);
@@ -83,6 +93,10 @@ void keeping_let_go(struct keeping *k, const char *as);
 
 /* By hand, as `postern queue` does; waits for its end: mails that it was done to. */
 uint32_t keeping_act(struct keeping *k, enum hand_action action, const struct custody_id *id);
+/* All that there is to say; d_out->why lives in k->arena. */
+void keeping_do(struct keeping *k, const struct hand_act *act, struct hand_done *d_out);
+/* Asks, and waits for nothing. */
+void keeping_do_and_go(struct keeping *k, const struct hand_act *act);
 
 /* The keeper must not run: what stands in its spool. */
 struct keeping_spool {
@@ -90,5 +104,9 @@ struct keeping_spool {
 	size_t waiting, delivered, failed, told, doubt; /* recipients of what is sent */
 };
 void keeping_look(struct keeping *k, struct keeping_spool *s_out);
+/* Each mail that stands there; valid in the call. */
+typedef void keeping_each_fn(void *arg, const struct custody_id *id,
+	const struct stored_mail *m, const struct stored_note *n);
+void keeping_each(struct keeping *k, keeping_each_fn *fn, void *arg);
 
 #endif

@@ -130,8 +130,11 @@ service(struct play *p, struct by_gate *b)
 {
 	struct questions *scope;
 	struct question *q;
-	while (!p->failed && (q = gate_question(b->gate, &scope)) != NULL)
+	while (!p->failed && (q = gate_question(b->gate, &scope)) != NULL) {
+		if (gate_spill(b->gate) != NULL)
+			p->world.mail_bytes = spill_bytes(gate_spill(b->gate));
 		play_ask(p, q, scope);
+	}
 	take_output(p, b);
 	while (!p->failed && serve_wants(p, b))
 		take_output(p, b);

@@ -253,6 +253,9 @@ check_end(struct play *p)
 {
 	if (p->hop.n_got != 0)
 		play_fail(p, "the next hop got a mail that no `got` tells of");
+	if (p->world.n_told != 0)
+		play_fail(p, "the state was told, and no `told` looks at it: %.*s",
+			SLICE_ARG(p->world.told[0]));
 	if (p->keeper.n_took != 0)
 		play_fail(p, "the keeper was told something that no `took` tells of:\n    %.*s",
 			SLICE_ARG(p->keeper.took[0]));

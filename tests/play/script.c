@@ -265,6 +265,26 @@ expect_took(struct play *p)
 	k->n_took = k->n_mails = 0;
 }
 
+/* `told`, then lines `| give KEY`, `| pass KEY`: all that the state was told, in order. */
+static void
+expect_told(struct play *p)
+{
+	struct world *w = &p->world;
+	size_t i = 0, at;
+	while ((at = next_line(p)) < p->n_lines && !p->failed &&
+		slice_starts(p->lines[at].text, SLICE("| "))) {
+		p->at = at;
+		if (i == w->n_told)
+			play_fail(p, "the state was told no more");
+		else if (!like(slice_from(p->lines[at].text, 2), w->told[i]))
+			play_fail(p, "the state was told\n    %.*s", SLICE_ARG(w->told[i]));
+		i++;
+	}
+	if (!p->failed && i < w->n_told)
+		play_fail(p, "the state was told more:\n    %.*s", SLICE_ARG(w->told[i]));
+	w->n_told = 0;
+}
+
 static bool
 is_signed(struct play *p, struct slice text, struct slice domain)
 {
@@ -409,6 +429,8 @@ play_line(struct play *p, struct slice verb, struct slice words)
 		expect_got(p);
 	else if (slice_eq(verb, SLICE("took")))
 		expect_took(p);
+	else if (slice_eq(verb, SLICE("told")))
+		expect_told(p);
 	else if (slice_eq(verb, SLICE("keeper")) || slice_eq(verb, SLICE("remote"))) {
 		if (!keeper_add(&p->keeper, verb.p[0] == 'r', words))
 			play_fail(p, "this answer is not understood");
@@ -422,7 +444,8 @@ play_line(struct play *p, struct slice verb, struct slice words)
 		if (!mta_habit(&p->habits, words))
 			play_fail(p, "no MTA does that");
 	} else if (!slice_eq(verb, SLICE("dns")) && !slice_eq(verb, SLICE("known")) &&
-		   !slice_eq(verb, SLICE("scan")))
+		   !slice_eq(verb, SLICE("scan")) && !slice_eq(verb, SLICE("state")) &&
+		   !slice_eq(verb, SLICE("append")) && !slice_eq(verb, SLICE("lookup")))
 		play_fail(p, "what is \"%.*s\"?", SLICE_ARG(verb));
 	else if (!world_add(&p->world, verb, words))
 		play_fail(p, "this answer is not understood");

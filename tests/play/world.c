@@ -76,6 +76,20 @@ read_known(struct slice words, struct world_answer *a)
 	return a->known != KNOWN_FAILED || slice_eq(words, SLICE("failed"));
 }
 
+/* TABLE VALUE yes|no|failed WHY */
+static bool
+read_lookup(struct slice words, struct world_answer *a)
+{
+	a->name = word(&words);
+	a->value = word(&words);
+	struct slice what = word(&words);
+	a->lookup = slice_eq(what, SLICE("yes"))  ? LOOKUP_YES
+		    : slice_eq(what, SLICE("no")) ? LOOKUP_NO
+						  : LOOKUP_FAILED;
+	a->why = words;
+	return a->lookup != LOOKUP_FAILED || slice_eq(what, SLICE("failed"));
+}
+
 static bool
 read_scan(struct world *w, struct slice words, struct world_answer *a)
 {
@@ -97,6 +111,45 @@ read_scan(struct world *w, struct slice words, struct world_answer *a)
 	return true;
 }
 
+/* "KEY" yes | no MS | failed */
+static bool
+read_state(struct slice words, struct world_answer *a)
+{
+	if (!slice_starts(words, SLICE("\"")) ||
+		!slice_cut(slice_from(words, 1), '"', &a->name, &words))
+		return false;
+	struct slice what = word(&words);
+	a->state.yes = slice_eq(what, SLICE("yes"));
+	a->state.status = slice_eq(what, SLICE("failed")) ? STATE_FAILED : STATE_OK;
+	if (slice_eq(what, SLICE("no")))
+		return slice_u64(words, &a->state.wait_ms);
+	return words.n == 0 && (a->state.yes || a->state.status == STATE_FAILED);
+}
+
+/* done TEXT: a line at the mail's end; not WHY; failed */
+static bool
+read_append(struct slice words, struct world_answer *a)
+{
+	struct slice what = word(&words);
+	a->append = slice_eq(what, SLICE("done"))  ? APPEND_DONE
+		    : slice_eq(what, SLICE("not")) ? APPEND_NOT
+						   : APPEND_FAILED;
+	a->words = words;
+	return a->append != APPEND_FAILED || slice_eq(what, SLICE("failed"));
+}
+
+/* At the end of the mail, which the play knows: its question says how long it is. */
+static void
+answer_append(struct world *w, struct world_due *d)
+{
+	struct append_splice s = {.at = w->mail_bytes,
+		.insert = arena_printf(w->arena, "%.*s\r\n", SLICE_ARG(d->answer->words))};
+	struct append_plan plan = {.status = d->answer->append, .why = d->answer->words};
+	if (plan.status == APPEND_DONE)
+		plan = (struct append_plan){.splices = &s, .n = 1};
+	question_answer_append(d->scope, d->question, &plan);
+}
+
 bool
 world_add(struct world *w, struct slice kind, struct slice words)
 {
@@ -116,6 +169,18 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_KNOWN;
 		return read_known(words, a);
 	}
+	if (slice_eq(kind, SLICE("lookup"))) {
+		a->kind = QUESTION_LOOKUP;
+		return read_lookup(words, a);
+	}
+	if (slice_eq(kind, SLICE("state"))) {
+		a->kind = QUESTION_STATE;
+		return read_state(words, a);
+	}
+	if (slice_eq(kind, SLICE("append"))) {
+		a->kind = QUESTION_APPEND;
+		return read_append(words, a);
+	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
 }
@@ -125,7 +190,24 @@ answers(const struct world_answer *a, const struct question *q)
 {
 	if (a->kind != q->kind || (q->kind == QUESTION_DNS && a->type != q->type))
 		return false;
-	return q->kind == QUESTION_SCAN || slice_eq_nocase(a->name, q->name);
+	if (q->kind == QUESTION_LOOKUP && !slice_eq(a->value, q->input))
+		return false;
+	if (q->kind == QUESTION_STATE)
+		return slice_eq(a->name, q->op.key);
+	return q->kind == QUESTION_SCAN || q->kind == QUESTION_APPEND ||
+	       slice_eq_nocase(a->name, q->name);
+}
+
+/* What a driver tells the keeper when a scope ends (session/ask_state.c). */
+static void
+tell(struct world *w, const struct question *q, const struct state_answer *answer, bool kept)
+{
+	bool takes = q->op.kind == STATE_TAKE || q->op.kind == STATE_COUNT;
+	if (answer->status != STATE_OK || !answer->yes || takes == kept)
+		return;
+	must(w->n_told < WORLD_TOLD_MOST);
+	w->told[w->n_told++] = arena_printf(
+		w->arena, "%s %.*s", takes ? "give" : "pass", SLICE_ARG(q->op.key));
 }
 
 /* The question's arena ends: its answer is not awaited any more. */
@@ -133,6 +215,8 @@ static void
 forget(void *arg)
 {
 	struct world_due *d = arg;
+	if (d->question->kind == QUESTION_STATE)
+		tell(d->world, d->question, &d->answer->state, d->question->kept);
 	d->used = false;
 }
 
@@ -144,16 +228,21 @@ world_ask(struct world *w, struct question *q, struct questions *scope)
 		if (answers(&w->answers[i], q))
 			found = &w->answers[i];
 	if (found == NULL) {
+		struct slice what = q->kind == QUESTION_STATE    ? q->op.key
+				    : q->kind == QUESTION_LOOKUP ? q->input
+								 : q->name;
 		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
-			q->kind == QUESTION_DNS     ? dns_type_text(q->type)
-			: q->kind == QUESTION_KNOWN ? "known"
-						    : "a scan or engine",
-			SLICE_ARG(q->name));
+			q->kind == QUESTION_DNS      ? dns_type_text(q->type)
+			: q->kind == QUESTION_KNOWN  ? "known"
+			: q->kind == QUESTION_STATE  ? "the state"
+			: q->kind == QUESTION_LOOKUP ? "lookup"
+						     : "a scan or engine",
+			SLICE_ARG(what));
 		return;
 	}
 	must(w->n_due < WORLD_DUE_MOST);
 	struct world_due *d = &w->due[w->n_due++];
-	*d = (struct world_due){true, w->now_ms + found->after_ms, scope, q, found};
+	*d = (struct world_due){w, true, w->now_ms + found->after_ms, scope, q, found};
 	q->state = QUESTION_ASKED;
 	arena_defer(scope->arena, forget, d);
 }
@@ -183,6 +272,13 @@ world_deliver(struct world *w)
 		else if (d->question->kind == QUESTION_KNOWN)
 			question_answer_known(
 				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
+		else if (d->question->kind == QUESTION_LOOKUP)
+			question_answer_lookup(
+				d->scope, d->question, d->answer->lookup, d->answer->why);
+		else if (d->question->kind == QUESTION_STATE)
+			question_answer_state(d->scope, d->question, &d->answer->state);
+		else if (d->question->kind == QUESTION_APPEND)
+			answer_append(w, d);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}

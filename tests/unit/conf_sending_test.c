@@ -214,6 +214,7 @@ test_queue(void **state)
 	assert_int_equal(q->delay_notice_ms, 4 * 3600000);
 	assert_int_equal(q->attempts, 200);
 	assert_int_equal(q->quarantine_ms, 14 * 86400000);
+	assert_int_equal(q->quarantine_bytes, UINT64_C(10) << 30);
 	assert_int_equal(q->failure_rules.n, 0);
 	assert_true(slice_eq(c->spool, SLICE("/var/spool/postern")));
 	conf_free(&c);
@@ -221,7 +222,7 @@ test_queue(void **state)
 	assert_non_null(getenv("POSTERN_SOURCE"));
 	snprintf(text, sizeof(text),
 		"send direct\nqueue {\n\tretry after 1s up to 20s lifetime 30s\n"
-		"\tdelay notice 10s attempts 7\n\tquarantine 1m\n"
+		"\tdelay notice 10s attempts 7\n\tquarantine 1m quarantine size 5M\n"
 		"\tfailure rules \"%s/tests/conf/failure.rules\"\n}",
 		getenv("POSTERN_SOURCE"));
 	c = read_right("", text);
@@ -232,6 +233,7 @@ test_queue(void **state)
 	assert_int_equal(q->delay_notice_ms, 10000);
 	assert_int_equal(q->attempts, 7);
 	assert_int_equal(q->quarantine_ms, 60000);
+	assert_int_equal(q->quarantine_bytes, 5 << 20);
 	assert_true(slice_starts(q->failure_rules, SLICE("/")));
 	assert_true(slice_ends(q->failure_rules, SLICE("/tests/conf/failure.rules")));
 	conf_free(&c);

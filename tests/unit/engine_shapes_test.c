@@ -26,7 +26,8 @@ scan(struct slice mail, const struct pattern_set *patterns)
 {
 	struct scan_report r = {.status = SCAN_CLEAN};
 	r.attachments = arena_array(arena, SCAN_ATTACHMENTS_MOST, sizeof(*r.attachments));
-	parts_scan(mail, patterns, arena, &r);
+	parts_scan(mail, SCAN_WANT_ATTACHMENTS | (patterns != NULL ? SCAN_WANT_PATTERNS : 0),
+		patterns, 300000, arena, &r);
 	return r;
 }
 
@@ -201,7 +202,7 @@ static int
 start(void **state)
 {
 	(void)state;
-	parts_init();
+	look_init();
 	arena = arena_new(ARENA_MOST);
 	return 0;
 }

@@ -36,7 +36,7 @@ scan(struct virus_engine *e, struct slice mail)
 {
 	struct scan_report r = {.status = SCAN_CLEAN};
 	r.attachments = arena_array(arena, SCAN_ATTACHMENTS_MOST, sizeof(*r.attachments));
-	virus_engine_scan(e, mail, arena, &r);
+	virus_engine_scan(e, mail, false, arena, &r);
 	return r;
 }
 

@@ -186,6 +186,64 @@ address_lists(void **state)
 	}
 }
 
+static const struct {
+	const char *value;
+	const char *names; /* joined by "|"; NULL: they cannot be told */
+} name_cases[] = {
+	{"a@b.example", ""},
+	{"<a@b.example>", ""},
+	{"John Q. Public <a@b.example>", "John Q. Public"},
+	{"\"x@example.com\" <a@b.example>", "x@example.com"},
+	{"\"J\\\"o (h) n\" <a@b.example>", "J\"o (h) n"},
+	{"John\r\n Public <a@b.example>", "John Public"},
+	{"=?utf-8?q?x=40example=2Ecom?= <a@b.example>", "x@example.com"},
+	{"\"=?utf-8?q?x=40example=2Ecom?=\" <a@b.example>", "x@example.com"},
+	{"a@b.example (x@example.com)", "x@example.com"},
+	{"John (the (first)) Public <a@b.example> (of us)", "the (first)|John  Public|of us"},
+	{"(x) a@b.example", "x"},
+	{"Team: One <a@b.example>, c@d.example (two);", "Team|One|two"},
+	{"One <a@b.example>, \"Two\" <c@d.example>", "One|Two"},
+	{"\"\" <a@b.example>", ""},
+	{"() a@b.example", ""},
+	{"\"x@example.com\" a@b.example", NULL},
+	{"John", NULL},
+};
+
+static void
+names_of_lists(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(name_cases) / sizeof(name_cases[0]); i++) {
+		const char *value = name_cases[i].value, *want = name_cases[i].names;
+		struct guarded g = guarded_new(slice_of(value));
+		struct arena *a = arena_new(ARENA_BYTES);
+		struct slice *names, all = SLICE("");
+		size_t n;
+		bool ok = message_names(g.in, false, a, &names, &n);
+		for (size_t k = 0; k < n; k++)
+			all = arena_printf(a, "%.*s%s%.*s", SLICE_ARG(all), k != 0 ? "|" : "",
+				SLICE_ARG(names[k]));
+		if (ok != (want != NULL) || (ok && !slice_eq(all, slice_of(want))))
+			fail_msg("\"%s\": %d, \"%.*s\"", value, ok, SLICE_ARG(all));
+		arena_free(&a);
+		guarded_free(&g);
+	}
+	/* more than anybody has */
+	struct arena *a = arena_new(64 << 20);
+	struct slice text = SLICE("a@b.example"), *names;
+	struct buf many;
+	size_t n;
+	buf_init(&many, 1 << 20);
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(buf_add_text(&many, "(x)"), 0);
+	assert_int_equal(buf_add(&many, text), 0);
+	assert_true(message_names(buf_slice(&many), false, a, &names, &n) && n == 2000);
+	assert_int_equal(buf_add_text(&many, "(x)"), 0);
+	assert_false(message_names(buf_slice(&many), false, a, &names, &n));
+	buf_fini(&many);
+	arena_free(&a);
+}
+
 static void
 nul_and_utf8_in_from(void **state)
 {
@@ -362,6 +420,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(faults_and_domains),
 		cmocka_unit_test(address_lists),
+		cmocka_unit_test(names_of_lists),
 		cmocka_unit_test(nul_and_utf8_in_from),
 		cmocka_unit_test(subjects_are_decoded),
 		cmocka_unit_test(header_end_whatever_the_pieces),

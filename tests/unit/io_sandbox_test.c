@@ -234,6 +234,7 @@ each_kind_may_do_its_work_and_no_more(void **state)
 		{SANDBOX_AUTH, true, false, false, false, false},
 		{SANDBOX_ENGINE, false, false, false, false, false},
 		{SANDBOX_MILTER, false, false, false, true, false},
+		{SANDBOX_DIRECTORY, true, false, true, false, false},
 	};
 	(void)state;
 	if (!offered())

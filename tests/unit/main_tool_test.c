@@ -118,6 +118,29 @@ test_check(void **state)
 	done(&r);
 }
 
+/* The first line says that the rules do not hold. */
+static void
+test_check_modes(void **state)
+{
+	(void)state;
+	write_config("mode soft\n" RIGHT "inbound {\n\taccept\n}\n");
+	struct run r = run(tool_check, "", "");
+	assert_int_equal(r.status, 0);
+	assert_true(strstr(r.out, "mode soft: ") == r.out);
+	done(&r);
+	write_config(
+		"mode soft\n" RIGHT
+		"listen inbound on \"127.0.0.1:27\" mode observe\ninbound {\n\taccept\n}\n");
+	r = run(tool_check, "", "");
+	assert_true(strstr(r.out, "listen on \"127.0.0.1:25\": mode soft: ") == r.out);
+	assert_non_null(strstr(r.out, "\nlisten on \"127.0.0.1:27\": mode observe: "));
+	done(&r);
+	write_config(RIGHT "inbound {\n\taccept\n}\n");
+	r = run(tool_check, "", "");
+	assert_true(strstr(r.out, "inbound:\n") == r.out);
+	done(&r);
+}
+
 /* Every fact is in the table and in the manual, every event in the daemon's page. */
 static void
 test_facts(void **state)
@@ -363,6 +386,32 @@ test_explain(void **state)
 	r = run(tool_explain, WHO "--dns dns --scan Eicar-Test m.eml", "");
 	assert_non_null(strstr(r.out, "decision: reject by test.conf:7"));
 	done(&r);
+	/* Limits are not asked, since that would count the mail: what is assumed is said. */
+	write_config(RIGHT
+		"spool \"/var/spool/postern\"\ninbound {\n"
+		"\tdefer if rate client > 5/minute\n\tdefer if greylisted\n\taccept\n}\n");
+	static const struct {
+		const char *state, *out;
+	} assumed[] = {
+		{"", "assumed: no limit is used up and the sender is known; --state used says "
+		     "the opposite\n"},
+		{"--state free ",
+			"as --state says: no limit is used up and the sender is known\n"},
+		{"--state used ",
+			"\trate \"client > 5/minute\"=yes (client 192.0.2.1: 5 of 5 are "
+			"used, the next in 12 seconds)\n"},
+	};
+	for (size_t i = 0; i < 3; i++) {
+		char words[200];
+		snprintf(words, sizeof(words), WHO "--dns dns %sm.eml", assumed[i].state);
+		r = run(tool_explain, words, "");
+		if (strstr(r.out, assumed[i].out) == NULL)
+			fail_msg("%s", r.out);
+		assert_true((strstr(r.out, "decision: accept") != NULL) == (i < 2));
+		done(&r);
+	}
+	write_config(RIGHT "inbound {\n\treject if recipient is not known\n"
+			   "\treject if virus\n\taccept\n}\n");
 	/* HDR-01: two From fields. */
 	write_file("m.eml", "From: a@sender.example\nFrom: b@example.com\n\nbody\n");
 	r = run(tool_explain, WHO "--dns dns --scan clean m.eml", "");
@@ -375,6 +424,7 @@ test_explain(void **state)
 		{"m.eml", "usage", 2},
 		{WHO, "usage", 2},
 		{WHO "--known maybe m.eml", "usage", 2},
+		{WHO "--state full m.eml", "usage", 2},
 		{WHO "--dns dns nowhere.eml", "cannot read nowhere.eml", 1},
 		{WHO "--outbound m.eml", "no outbound listener", 1},
 		{"--client host --to c@example.com m.eml", "is no IP address", 1},
@@ -388,6 +438,45 @@ test_explain(void **state)
 		done(&r);
 	}
 	unlink("dns");
+	unlink("m.eml");
+}
+
+/* A directory is never asked by the tool: what it would have said is told, or has failed. */
+static void
+test_explain_lookups(void **state)
+{
+	static const struct {
+		const char *words, *out;
+	} cases[] = {
+		{"m.eml", "sender in staff=failed (table staff: nobody was asked; say --lookup "
+			  "staff a@sender.example yes or no)"},
+		{"m.eml", "decision: defer"},
+		{"--lookup staff a@sender.example yes m.eml",
+			"decision: reject by test.conf:6"},
+		{"--lookup staff A@Sender.Example no --lookup staff b@sender.example yes m.eml",
+			"decision: accept by test.conf:7"},
+	};
+	(void)state;
+	write_config(RIGHT "table staff ldap \"ldap://192.0.2.9/dc=x\" filter \"(mail=%s)\"\n"
+			   "inbound {\n\treject if sender in staff\n\taccept\n}\n");
+	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
+			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char words[300];
+		snprintf(words, sizeof(words), WHO "%s", cases[i].words);
+		struct run r = run(tool_explain, words, "");
+		if (strstr(r.out, cases[i].out) == NULL)
+			fail_msg("%s: %s%s", cases[i].words, r.out, r.err);
+		done(&r);
+	}
+	static const char *const wrong[] = {WHO "--lookup staff a@sender.example maybe m.eml",
+		WHO "m.eml --lookup staff a"};
+	for (size_t i = 0; i < 2; i++) {
+		struct run r = run(tool_explain, wrong[i], "");
+		assert_int_equal(r.status, 2);
+		assert_non_null(strstr(r.err, "usage"));
+		done(&r);
+	}
 	unlink("m.eml");
 }
 
@@ -496,10 +585,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_check_modes),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_lookups),
 		cmocka_unit_test(test_explain_second_engines),
 		cmocka_unit_test(test_dns_file),
 	};

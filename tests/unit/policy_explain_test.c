@@ -93,12 +93,41 @@ test_facts_of_a_rule(void **state)
 	policy_lab_close(&lab);
 }
 
+/* What is kept with a mail: known facts alone, those of the rule first, whole lines. */
+static void
+test_known(void **state)
+{
+	(void)state;
+	struct policy_lab lab;
+	struct verdict v;
+	policy_lab_open(&lab, "reject if virus\nreject if client in dnsbl \"z\"\n"
+			      "reject if attachment.name is \"a\" or spf is fail\naccept");
+	assert_non_null(lab.policy);
+	policy_lab_eval(
+		&lab, "dnsbl(z)=!servfail spf=fail virus=? attachment.name=[x]+", false, &v);
+	const struct rule *third = policy_rule(lab.policy, 2);
+	struct fact_source source = policy_lab_source(&lab);
+	struct slice got = policy_explain_known(lab.policy, third, source, 8192, lab.arena);
+	struct slice want = SLICE("spf=fail\nattachment.name=[\"x\"] so far\n"
+				  "dnsbl \"z\"=failed, skipped (servfail)\n");
+	if (!slice_eq(got, want))
+		fail_msg("%.*s", SLICE_ARG(got));
+	for (size_t most = 0; most <= want.n; most++) {
+		got = policy_explain_known(lab.policy, third, source, most, lab.arena);
+		assert_true(got.n <= most && slice_starts(want, got));
+		assert_true(got.n == 0 || got.p[got.n - 1] == '\n');
+	}
+	assert_true(slice_eq(got, want));
+	policy_lab_close(&lab);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_facts_of_a_rule),
+		cmocka_unit_test(test_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
  * every step the verdict is that of a naive evaluator, which shares no code with policy/ and
  * tries all values of what is unknown, so no refusal is later than rule 3 allows; the last one
  * has the action and effects of all facts known at once. No question goes out that no rule
- * needs: a reservation only where all else of its rule is settled, none that is dear while
- * answers to cheap open ones could decide.
+ * needs: a reservation only where all else of its rule is settled and one at a time, none that
+ * is dear while answers to cheap open ones could decide.
  *
  * POSTERN_RULE_SETS sets the count (50,000), POSTERN_SEED the first seed (1).
  */
@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "policy/policy_priv.h"
 #include "policy_naive.h"
 
 enum { SETS = 50000 };
@@ -235,12 +236,17 @@ write_policy(const struct set *s, struct arena *a, struct conf *conf)
 			.number = r->score};
 		if (r->action == ACTION_TAG)
 			rules[i].text = SLICE("X-A: 1");
+		if (r->action == ACTION_COPY)
+			rules[i].text = SLICE("a@d.example");
 		rules[i].cond = r->always ? ARENA_NEW(a, struct cond)
 					  : write_term(a, r, r->root, false);
 	}
 	static struct conf_sign sign;
 	*conf = (struct conf){.arena = a, .signs = &sign, .n_signs = 1};
-	conf->tables = conf->patterns = conf->domain_map = map_new(a, true);
+	conf->tables = conf->patterns = map_new(a, true);
+	conf->domain_map = map_new(a, true);
+	static struct conf_domain domain;
+	map_put(conf->domain_map, SLICE("d.example"), &domain);
 	conf->inbound = (struct rule_block){{"t.conf", 1, 1}, rules, s->n_rules};
 	struct conf_report report;
 	conf_report_init(&report);
@@ -328,6 +334,19 @@ rest_is_settled(struct set *s, const struct decision *d, unsigned fact)
 	return false;
 }
 
+/* Another reservation was asked for, and its answer is not there: it could decide. */
+static bool
+another_is_open(struct set *s, const struct decision *d, unsigned fact)
+{
+	for (unsigned f = 0; f < FACTS; f++) {
+		const struct truth *t = truth_of(s, f);
+		if (f != fact && s->decls[f].cost == COST_RESERVE && t->asked && !t->done &&
+			is_needed(s, d, f))
+			return true;
+	}
+	return false;
+}
+
 static void
 judge_question(struct set *s, unsigned fact)
 {
@@ -339,6 +358,8 @@ judge_question(struct set *s, unsigned fact)
 		complain(s, "asked what no rule needs");
 	if (cost == COST_RESERVE && !rest_is_settled(s, &d, fact))
 		complain(s, "a reservation while the rest of its rule is not settled");
+	if (cost == COST_RESERVE && another_is_open(s, &d, fact))
+		complain(s, "a reservation while another one is open");
 	if (cost > COST_CHEAP && cheap_could_decide(s, 0))
 		complain(s, "dear while a cheap open one could decide");
 }
@@ -429,7 +450,7 @@ judge_verdict(struct set *s, const struct decision *d, const struct verdict *v)
 }
 
 struct counts {
-	uint64_t verdicts, early, failures, evaluations;
+	uint64_t verdicts, early, failures, evaluations, unreachable;
 };
 
 /* One recipient at one stage, until it is decided or waits for nothing. */
@@ -454,6 +475,27 @@ run_stage(struct set *s, const struct policy *p, struct arena *a, struct verdict
 	}
 }
 
+/* What `postern check` calls unreachable has decided, or has taken effect. */
+static bool
+is_reached(const struct policy *p, const struct never *never, const struct verdict *v,
+	bool postmaster)
+{
+	for (size_t i = 0; i < p->n_rules; i++) {
+		const struct rule *r = p->rules[i].rule;
+		if (never[i].why == NEVER_NO ||
+			(never[i].why == NEVER_BUT_POSTMASTER && postmaster))
+			continue;
+		bool reached = v->rule == r && (r->cond->kind != COND_ALWAYS || !postmaster);
+		for (size_t k = 0; k < v->n_effects; k++)
+			reached |= v->effects[k] == r;
+		for (size_t k = 0; k < v->n_tries; k++)
+			reached |= v->tries[k] == r;
+		if (reached)
+			return true;
+	}
+	return false;
+}
+
 static void
 check_set(struct set *s, struct arena *a, struct counts *c)
 {
@@ -464,6 +506,9 @@ check_set(struct set *s, struct arena *a, struct counts *c)
 		s->wrong = "does not compile";
 		return;
 	}
+	const struct never *never = policy_never(p, a);
+	for (size_t i = 0; i < p->n_rules; i++)
+		c->unreachable += never[i].why != NEVER_NO;
 	for (unsigned stage = 0; stage < STAGE_COUNT; stage++) {
 		s->stage = (enum fact_stage)stage;
 		grow_lists(s);
@@ -473,6 +518,8 @@ check_set(struct set *s, struct arena *a, struct counts *c)
 			if (done[r] || !run_stage(s, p, a, &v, c))
 				continue;
 			done[r] = true;
+			if (is_reached(p, never, &v, s->postmaster))
+				complain(s, "a rule that is called unreachable");
 			s->final = true;
 			struct decision all = naive_decide(s);
 			s->final = false;
@@ -582,13 +629,15 @@ test_staged_equals_all_at_once(void **state)
 	arena_free(&a);
 	print_message(
 		"%llu rule sets, %llu decisions (%llu before the last stage, %llu deferred "
-		"by failed facts), %llu evaluations, %llu wrong, %llu ms\n",
+		"by failed facts), %llu evaluations, %llu rules unreachable, %llu wrong, %llu "
+		"ms\n",
 		(unsigned long long)sets, (unsigned long long)c.verdicts,
 		(unsigned long long)c.early, (unsigned long long)c.failures,
-		(unsigned long long)c.evaluations, (unsigned long long)wrong,
-		(unsigned long long)(clock_ms() - start));
+		(unsigned long long)c.evaluations, (unsigned long long)c.unreachable,
+		(unsigned long long)wrong, (unsigned long long)(clock_ms() - start));
 	assert_int_equal(wrong, 0);
 	assert_true(c.early > sets / 10 && c.failures > sets / 100);
+	assert_true(c.unreachable > sets / 100);
 }
 
 int

@@ -158,6 +158,7 @@ settings_travel(void **state)
 	(void)state;
 	struct err err;
 	struct slice domains[] = {SLICE("a.example"), SLICE("b.example")};
+	bool delivers[] = {false, true};
 	struct queue_site sites[] = {{SLICE("gmail.com"), 20, 3000, 3600 * 1000}};
 	struct queue_key keys[] = {{SLICE("a.example"), SLICE("s1"), DKIM_ED25519_SHA256}};
 	struct queue_settings s = {.hostname = SLICE("mx.example"),
@@ -170,8 +171,11 @@ settings_travel(void **state)
 			.delay_notice_ms = 4,
 			.attempts = 5,
 			.quarantine_ms = 6,
+			.quarantine_bytes = 8,
 			.failure_rules = SLICE("rules")},
 		.domains = domains,
+		.delivers = delivers,
+		.virus = true,
 		.n_domains = 2,
 		.sites = sites,
 		.n_sites = 1,
@@ -192,6 +196,8 @@ settings_travel(void **state)
 	assert_int_equal(t.queue.delay_notice_ms, 4);
 	assert_int_equal(t.queue.attempts, 5);
 	assert_int_equal(t.queue.quarantine_ms, 6);
+	assert_int_equal(t.queue.quarantine_bytes, 8);
+	assert_true(t.virus && !t.delivers[0] && t.delivers[1]);
 	assert_true(slice_eq(t.queue.failure_rules, SLICE("rules")));
 	assert_int_equal(t.n_domains, 2);
 	assert_true(slice_eq(t.domains[1], SLICE("b.example")));

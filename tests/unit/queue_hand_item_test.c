@@ -220,6 +220,14 @@ test_filters(void **state)
 	w.mail.arrived_ms = wall_now + HOUR;
 	f.older_ms = 1;
 	assert_false(hand_filter_matches(&f, &w.id, &w.mail, &w.note, wall_now));
+	/* a tagged sender is found as it is stored, and as its person writes it */
+	w.mail.sender = address_of("prvs=0007e13c3c=ann@example.org");
+	f = (struct hand_filter){.sender = SLICE("prvs=0007e13c3c=ann@example.org")};
+	assert_true(hand_filter_matches(&f, &w.id, &w.mail, &w.note, wall_now));
+	f.sender = SLICE("Ann@example.org");
+	assert_true(hand_filter_matches(&f, &w.id, &w.mail, &w.note, wall_now));
+	f.sender = SLICE("nn@example.org");
+	assert_false(hand_filter_matches(&f, &w.id, &w.mail, &w.note, wall_now));
 	w.mail.sender = (struct address){.is_null = true};
 	f = (struct hand_filter){.sender = SLICE("<>")};
 	assert_true(hand_filter_matches(&f, &w.id, &w.mail, &w.note, wall_now));

@@ -94,7 +94,11 @@ make_list(void)
 			.by_kind = true,
 			.kind = STORED_QUARANTINE,
 			.held = true,
-			.older_ms = 7200000}};
+			.virus = true,
+			.client = SLICE("192.0.2.7"),
+			.rule = SLICE("postern.conf:31"),
+			.older_ms = 7200000,
+			.since_ms = 86400000}};
 }
 
 static void
@@ -118,6 +122,10 @@ test_list(void **state)
 	assert_int_equal(got.filter.class, FAILURE_OTHER);
 	assert_int_equal(got.filter.kind, STORED_QUARANTINE);
 	assert_int_equal(got.filter.older_ms, 7200000);
+	assert_int_equal(got.filter.since_ms, 86400000);
+	assert_true(got.filter.virus);
+	assert_true(slice_eq(got.filter.client, q.filter.client));
+	assert_true(slice_eq(got.filter.rule, q.filter.rule));
 	check_cuts(payload, unpack_list);
 }
 
@@ -135,7 +143,7 @@ test_act(void **state)
 	struct custody_id *ids = arena_array(arena, HAND_IDS_MOST + 1, sizeof(*ids));
 	for (size_t i = 0; i < HAND_IDS_MOST + 1; i++)
 		ids[i] = id_of((uint8_t)i);
-	struct hand_act act = {HAND_EXPIRE, ids, 3}, got;
+	struct hand_act act = {.action = HAND_EXPIRE, .ids = ids, .n = 3}, got;
 	struct ipc_out out;
 	ipc_out_init(&out);
 	hand_act_pack(&act, &out);
@@ -145,6 +153,29 @@ test_act(void **state)
 	assert_int_equal(got.n, 3);
 	assert_true(custody_id_eq(&got.ids[2], &ids[2]));
 	check_cuts(payload, unpack_act);
+	assert_false(got.unscannable);
+	assert_int_equal(got.by.n + got.to.n, 0);
+	/* A copy has an address, and nothing else has. */
+	for (unsigned a = HAND_HOLD; a <= HAND_LOOK; a++) {
+		struct hand_act one = {.action = (enum hand_action)a,
+			.unscannable = true,
+			.by = SLICE("anna"),
+			.to = SLICE("x@example.com"),
+			.ids = ids,
+			.n = 1};
+		ipc_out_init(&out);
+		hand_act_pack(&one, &out);
+		bool right = hand_act_unpack(taken(&out), arena, &got);
+		assert_int_equal(right, a == HAND_FORWARD);
+		if (right)
+			assert_true(got.unscannable && slice_eq(got.by, one.by) &&
+				    slice_eq(got.to, one.to));
+		one.to = SLICE_NONE;
+		ipc_out_init(&out);
+		hand_act_pack(&one, &out);
+		/* Nor does anybody else say what the keeper asks itself. */
+		assert_int_equal(unpack_act(taken(&out)), a != HAND_FORWARD && a != HAND_LOOK);
+	}
 	act.n = HAND_IDS_MOST;
 	ipc_out_init(&out);
 	hand_act_pack(&act, &out);
@@ -156,12 +187,18 @@ test_act(void **state)
 	assert_false(unpack_act(taken(&out)));
 	ipc_out_init(&out);
 	ipc_put_u8(&out, HAND_DROP);
+	ipc_put_bool(&out, false);
+	ipc_put_slice(&out, SLICE_NONE);
+	ipc_put_slice(&out, SLICE_NONE);
 	ipc_put_u32(&out, HAND_IDS_MOST + 1);
 	for (size_t i = 0; i < (size_t)(HAND_IDS_MOST + 1) * CUSTODY_ID_BYTES; i++)
 		ipc_put_u8(&out, 1);
 	assert_false(unpack_act(taken(&out)));
 	ipc_out_init(&out);
 	ipc_put_u8(&out, HAND_ACTIONS);
+	ipc_put_bool(&out, false);
+	ipc_put_slice(&out, SLICE_NONE);
+	ipc_put_slice(&out, SLICE_NONE);
 	ipc_put_u32(&out, 1);
 	for (size_t i = 0; i < CUSTODY_ID_BYTES; i++)
 		ipc_put_u8(&out, 1);
@@ -178,9 +215,8 @@ unpack_id(struct slice payload)
 static bool
 unpack_body(struct slice payload)
 {
-	struct custody_id id;
-	uint64_t offset;
-	return hand_body_unpack(payload, &id, &offset);
+	struct hand_body b;
+	return hand_body_unpack(payload, &b);
 }
 
 static void
@@ -189,17 +225,22 @@ test_ids(void **state)
 	(void)state;
 	struct custody_id id = id_of(0xa5), got;
 	struct ipc_out out;
-	uint64_t offset;
+	struct hand_body body = {.id = id,
+				 .offset = UINT64_C(1) << 40,
+				 .unscannable = true,
+				 .by = SLICE("anna")},
+			 b;
 	ipc_out_init(&out);
 	hand_id_pack(&id, &out);
 	struct slice payload = taken(&out);
 	assert_true(hand_id_unpack(payload, &got) && custody_id_eq(&got, &id));
 	check_cuts(payload, unpack_id);
 	ipc_out_init(&out);
-	hand_body_pack(&id, UINT64_C(1) << 40, &out);
+	hand_body_pack(&body, &out);
 	payload = taken(&out);
-	assert_true(hand_body_unpack(payload, &got, &offset));
-	assert_true(custody_id_eq(&got, &id) && offset == UINT64_C(1) << 40);
+	assert_true(hand_body_unpack(payload, &b));
+	assert_true(custody_id_eq(&b.id, &id) && b.offset == UINT64_C(1) << 40);
+	assert_true(b.unscannable && slice_eq(b.by, SLICE("anna")));
 	check_cuts(payload, unpack_body);
 }
 
@@ -228,6 +269,8 @@ make_item(struct hand_site sites[2])
 		.sender = SLICE("a@example.org"),
 		.quarantine = SLICE("spam"),
 		.reason = SLICE("postern.conf:31"),
+		.virus = SLICE("Eicar"),
+		.client = {.family = 4, .bytes = {192, 0, 2, 7}},
 		.states = {4, 3, 2, 1, 0},
 		.rcpts = {SLICE("b@dest.example"), SLICE("c@dest.example")},
 		.n_rcpts = 2,
@@ -263,6 +306,8 @@ check_item(const struct hand_item *got, const struct hand_item *item)
 	assert_true(slice_eq(got->sender, item->sender));
 	assert_true(slice_eq(got->quarantine, item->quarantine));
 	assert_true(slice_eq(got->reason, item->reason));
+	assert_true(slice_eq(got->virus, item->virus));
+	assert_true(ip_eq(&got->client, &item->client));
 	for (size_t i = 0; i < RCPT_STATES; i++)
 		assert_int_equal(got->states[i], item->states[i]);
 	assert_int_equal(got->n_rcpts, 2);
@@ -396,7 +441,12 @@ test_small_answers(void **state)
 {
 	(void)state;
 	struct hand_page p = {UINT64_C(1) << 50, true, 200, 3}, p_got;
-	struct hand_done d = {5, 6, 7, SLICE("the disk is full")}, d_got;
+	struct hand_done d = {.done = 5,
+				 .missing = 6,
+				 .failed = 7,
+				 .refused = 8,
+				 .why = SLICE("the disk is full")},
+			 d_got;
 	struct slice payload, bytes;
 	struct ipc_out out;
 	bool last;
@@ -422,7 +472,7 @@ test_small_answers(void **state)
 	payload = taken(&out);
 	assert_true(hand_done_unpack(payload, &d_got));
 	assert_true(d_got.done == 5 && d_got.missing == 6 && d_got.failed == 7 &&
-		    slice_eq(d_got.why, d.why));
+		    d_got.refused == 8 && slice_eq(d_got.why, d.why));
 	check_cuts(payload, unpack_done);
 }
 

@@ -34,7 +34,10 @@ static struct {
 	enum hand_action action;
 	struct custody_id acted[HAND_IDS_MOST];
 	size_t n_acted;
-	bool act_waits;
+	enum stored_kind kind; /* of what is added */
+	bool act_waits, refuse, unscannable;
+	unsigned acts;
+	char by[80];
 	hand_done_fn *done_fn;
 	void *done_arg;
 	bool timed_out;
@@ -71,7 +74,8 @@ add_mails(size_t n, size_t rcpts)
 				arena_printf(w.arena, "b%zu@site%zu.example", j, i % 4));
 			r[j].site = r[j].address.domain;
 		}
-		struct stored_mail m = {.direction = OUTBOUND,
+		struct stored_mail m = {.kind = w.kind,
+			.direction = OUTBOUND,
 			.own = true,
 			.arrived_ms = (uint64_t)wall_now - i * HOUR,
 			.sender = address_of(
@@ -90,14 +94,18 @@ add_mails(size_t n, size_t rcpts)
 /* ---- the keeper's calls ---- */
 
 static void
-act(void *arg, enum hand_action action, const struct custody_id *ids, size_t n,
-	hand_done_fn *fn, void *done_arg)
+act(void *arg, const struct hand_act *act, hand_done_fn *fn, void *done_arg)
 {
-	struct hand_done d = {.done = (uint32_t)n};
+	struct hand_done d = {.done = (uint32_t)act->n};
 	(void)arg;
-	w.action = action;
-	w.n_acted = n;
-	memcpy(w.acted, ids, n * sizeof(*ids));
+	if (w.refuse)
+		d = (struct hand_done){.refused = 1, .why = SLICE("Eicar was found in it")};
+	w.action = act->action;
+	w.unscannable = act->unscannable;
+	snprintf(w.by, sizeof(w.by), "%.*s", SLICE_ARG(act->by));
+	w.n_acted = act->n;
+	w.acts++;
+	memcpy(w.acted, act->ids, act->n * sizeof(*act->ids));
 	w.done_fn = fn;
 	w.done_arg = done_arg;
 	if (!w.act_waits)
@@ -132,6 +140,13 @@ egress_words(void *arg, struct arena *a)
 {
 	(void)arg;
 	return arena_printf(a, "12 sites could not be reached\n");
+}
+
+static struct hand_fill
+fill(void *arg)
+{
+	(void)arg;
+	return (struct hand_fill){.items = 3, .bytes = 4000, .most = 5000};
 }
 
 static int64_t
@@ -186,6 +201,8 @@ set_up(void **state)
 		.settings = settings,
 		.egress_state = egress,
 		.egress_text = egress_words,
+		.fill = fill,
+		.user = "gate",
 		.wall_ms = wall};
 	assert_true(config.listen_fd >= 0);
 	w.hand = hand_new(&config);
@@ -454,11 +471,10 @@ test_body(void **state)
 	(void)state;
 	struct user u;
 	struct ipc_out out;
-	struct custody_id id = id_of(0);
+	struct hand_body b = {.id = id_of(0)};
 	size_t bytes = 2 * HAND_BYTES_MOST; /* its end is an empty piece */
 	char *body = arena_alloc(w.arena, bytes);
 	struct slice piece;
-	uint64_t at = 0;
 	bool last = false;
 	add_mails(1, 1);
 	memset(body, 'x', bytes);
@@ -468,18 +484,19 @@ test_body(void **state)
 	for (int turns = 0; !last; turns++) {
 		assert_true(turns < 4);
 		ipc_out_init(&out);
-		hand_body_pack(&id, at, &out);
+		hand_body_pack(&b, &out);
 		u.n = 0;
 		send_out(&u, HAND_MSG_BODY, 9, &out);
 		wait_answers(&u, 1);
 		assert_true(hand_bytes_unpack(u.answers[0].payload, &piece, &last));
-		assert_memory_equal(piece.p, body + at, piece.n);
-		at += piece.n;
+		assert_memory_equal(piece.p, body + b.offset, piece.n);
+		b.offset += piece.n;
 	}
-	assert_int_equal(at, bytes);
-	id = id_of(5);
+	assert_int_equal(b.offset, bytes);
+	assert_int_equal(w.acts, 0); /* of a mail that is not in quarantine nobody is asked */
+	b = (struct hand_body){.id = id_of(5)};
 	ipc_out_init(&out);
-	hand_body_pack(&id, 0, &out);
+	hand_body_pack(&b, &out);
 	u.n = 0;
 	send_out(&u, HAND_MSG_BODY, 9, &out);
 	wait_answers(&u, 1);
@@ -487,11 +504,70 @@ test_body(void **state)
 	ipc_free(&u.ipc);
 }
 
+/* The piece of a mail in quarantine, or the words against it. */
+static const struct ipc_msg *
+ask_kept(struct user *u, uint64_t offset, bool unscannable)
+{
+	struct hand_body b = {.id = id_of(0),
+		.offset = offset,
+		.unscannable = unscannable,
+		.by = SLICE("anna")};
+	struct ipc_out out;
+	ipc_out_init(&out);
+	hand_body_pack(&b, &out);
+	u->n = 0;
+	send_out(u, HAND_MSG_BODY, 9, &out);
+	wait_answers(u, 1);
+	return &u->answers[0];
+}
+
+static void
+test_kept_body(void **state)
+{
+	(void)state;
+	struct user u, other;
+	char who[80];
+	w.kind = STORED_QUARANTINE;
+	add_mails(1, 1);
+	w.store.body = SLICE("Subject: x\r\n\r\nsecret\r\n");
+	connect_user(&u);
+	connect_user(&other);
+	w.refuse = true;
+	check_error(ask_kept(&u, 0, false), "Eicar was found in it");
+	assert_int_equal(w.action, HAND_LOOK);
+	assert_false(w.unscannable);
+	snprintf(who, sizeof(who), "%s, for anna", geteuid() == 0 ? "root" : "gate");
+	assert_string_equal(w.by, who);
+	/* Nor from its middle on. */
+	check_error(ask_kept(&u, 12, true), "Eicar was found in it");
+	assert_true(w.unscannable);
+	assert_int_equal(w.acts, 2);
+	w.refuse = false;
+	assert_int_equal(ask_kept(&u, 0, false)->type, HAND_MSG_BYTES);
+	assert_int_equal(w.acts, 3);
+	/* Who has begun to read reads on; nobody else does. */
+	w.refuse = true;
+	assert_int_equal(ask_kept(&u, 12, false)->type, HAND_MSG_BYTES);
+	assert_int_equal(w.acts, 3);
+	check_error(ask_kept(&other, 12, false), "Eicar was found in it");
+	check_error(ask_kept(&u, 0, false), "Eicar was found in it");
+	/* The header is no secret of the scanner's. */
+	struct slice head;
+	bool last;
+	u.n = 0;
+	send_id(&u, HAND_MSG_HEAD, 0);
+	wait_answers(&u, 1);
+	assert_true(hand_bytes_unpack(u.answers[0].payload, &head, &last));
+	assert_true(slice_eq(head, SLICE("Subject: x\r\n")));
+	ipc_free(&u.ipc);
+	ipc_free(&other.ipc);
+}
+
 static void
 send_act(struct user *u, enum hand_action action, size_t n)
 {
 	struct custody_id ids[HAND_IDS_MOST];
-	struct hand_act a = {action, ids, n};
+	struct hand_act a = {.action = action, .by = SLICE("anna"), .ids = ids, .n = n};
 	struct ipc_out out;
 	for (size_t i = 0; i < n; i++)
 		ids[i] = id_of(i);
@@ -525,7 +601,7 @@ test_act(void **state)
 		assert_int_equal(loop_run(w.loop, &err), 0);
 	}
 	w.timed_out = false;
-	d = (struct hand_done){1, 0, 1, SLICE("the disk is full")};
+	d = (struct hand_done){.done = 1, .failed = 1, .why = SLICE("the disk is full")};
 	w.done_fn(w.done_arg, &d);
 	wait_answers(&u, 2);
 	assert_true(hand_done_unpack(u.answers[1].payload, &d));
@@ -553,6 +629,9 @@ test_counts(void **state)
 	assert_int_equal(s.space.free_bytes, 12345);
 	assert_int_equal(s.schedule.mails, 1);
 	assert_int_equal(s.egress, EGRESS_BLOCKED);
+	assert_int_equal(s.quarantine.items, 3);
+	assert_int_equal(s.quarantine.bytes, 4000);
+	assert_int_equal(s.quarantine.most, 5000);
 	assert_true(slice_eq(s.egress_text, SLICE("12 sites could not be reached\n")));
 	ipc_free(&u.ipc);
 }
@@ -633,7 +712,7 @@ test_gone_clients(void **state)
 	(void)state;
 	struct user u[5];
 	struct ipc_out out;
-	struct custody_id id = id_of(0);
+	struct hand_body b = {.id = id_of(0)};
 	struct hand_done d = {.done = 1};
 	add_mails(1, 1);
 	w.store.wait = w.act_waits = true;
@@ -643,7 +722,7 @@ test_gone_clients(void **state)
 	send_id(&u[1], HAND_MSG_SHOW, 0);
 	send_id(&u[2], HAND_MSG_WHY, 0);
 	ipc_out_init(&out);
-	hand_body_pack(&id, 0, &out);
+	hand_body_pack(&b, &out);
 	send_out(&u[3], HAND_MSG_BODY, 1, &out);
 	send_act(&u[4], HAND_RETRY, 1);
 	while (w.n_acted == 0)
@@ -738,6 +817,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_unreadable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_show_and_why, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_body, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_kept_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_act, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_counts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_failing_store, set_up, tear_down),

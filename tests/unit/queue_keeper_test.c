@@ -220,6 +220,43 @@ a_notice_is_signed(void **state)
 	keeping_close(&w);
 }
 
+/* Of a domain that tags: the notice goes to the plain address, the mail's own sender stays. */
+static void
+a_tag_is_taken_off(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *tagging, *sender, *to;
+	} rows[] = {
+		{"ours.example", "prvs=0007e13c3c=ann@ours.example", "ann@ours.example"},
+		{"ours.example", "prvs=0007e13c3c=SRS0=a=b@ours.example",
+			"SRS0=a=b@ours.example"},
+		{"ours.example", "ann@ours.example", "ann@ours.example"},
+		{"other.example", "prvs=0007e13c3c=ann@ours.example",
+			"prvs=0007e13c3c=ann@ours.example"},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct slice tagging = slice_of(rows[i].tagging);
+		memset(&w, 0, sizeof(w));
+		w.settings.tagging = &tagging;
+		w.settings.n_tagging = 1;
+		keeping_open(&w);
+		struct queue_parcel p = keeping_parcel(&w, "ok.1@a.example 550.2@b.example");
+		struct arena *a = arena_new(65536);
+		assert_int_equal(
+			address_parse(slice_of(rows[i].sender), true, a, &p.mail.sender),
+			ADDRESS_OK);
+		(void)keeping_take(&w, &p, 1, BUDGET_MS);
+		keeping_until(&w, &w.notices, 1);
+		assert_string_equal(notice()->rcpts, rows[i].to);
+		char field[200];
+		snprintf(field, sizeof(field), "To: <%s>\r\n", rows[i].to);
+		assert_true(says(notice(), field));
+		arena_free(&a);
+		keeping_close(&w);
+	}
+}
+
 static void
 nobody_is_told_without_a_sender(void **state)
 {
@@ -546,7 +583,8 @@ given_up_in_the_end(void **state)
 	keeping_close(&w);
 }
 
-/* ---- what goes beside a mail: stored before it is sent, in no reply, withdrawn with it ---- */
+/* ---- what goes beside a mail: stored before it is sent, in no reply, withdrawn with it ----
+ */
 
 struct beside_case {
 	const char *own, *beside;
@@ -649,6 +687,7 @@ main(void)
 		cmocka_unit_test(two_kinds),
 		IN_WORLD(the_refused_is_told_of),
 		cmocka_unit_test(a_notice_is_signed),
+		cmocka_unit_test(a_tag_is_taken_off),
 		IN_WORLD(nobody_is_told_without_a_sender),
 		IN_WORLD(strangers_mail_goes_to_the_quarantine),
 		IN_WORLD(refused_by_a_rule_beside_others),

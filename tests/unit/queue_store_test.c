@@ -252,8 +252,13 @@ by_hand_to_what_is_gone(void **state)
 {
 	(void)state;
 	struct custody_id id = custody_id_new();
-	for (enum hand_action a = HAND_HOLD; a < HAND_ACTIONS; a++)
+	for (enum hand_action a = HAND_HOLD; a < HAND_FORWARD; a++)
 		assert_int_equal(keeping_act(&w, a, &id), 0);
+	struct hand_act copy = {
+		.action = HAND_FORWARD, .to = SLICE("x@ours.example"), .ids = &id, .n = 1};
+	struct hand_done d;
+	keeping_do(&w, &copy, &d);
+	assert_true(d.missing == 1 && d.done + d.failed + d.refused == 0);
 	assert_int_equal(take("ok.1@a.example", BUDGET_MS)->end, QUEUE_DELIVERED);
 }
 

@@ -137,7 +137,8 @@ lab_open(struct lab *l, bool outbound, const char *header)
 static void
 lab_make(struct lab *l)
 {
-	struct edits_input in = {&l->config, &l->session, &l->mail, "S1.1", &l->verdict, NULL, 0};
+	struct edits_input in = {
+		&l->config, &l->session, &l->mail, "S1.1", &l->verdict, NULL, 0};
 	facts_mail(l->facts, &l->mail);
 	facts_rcpt(l->facts, &l->rcpts[0]);
 	facts_data(l->facts);
@@ -193,6 +194,40 @@ test_mails(void **state)
 		if (!slice_eq(got, slice_of(c->want)))
 			fail_msg(
 				"%s:\n%.*s\n--- wanted\n%s", c->label, SLICE_ARG(got), c->want);
+		lab_close(&l);
+	}
+}
+
+/* `hide received`: outbound, what others wrote goes whole, ours stays and says little. */
+static void
+test_hide_received(void **state)
+{
+	(void)state;
+	static const char mail[] =
+		"Received: from pc by inside.example.com; x\r\n"
+		"received: from inside.example.com (by mx.example.com)\r\n\tby "
+		"two.example.com\r\n"
+		"\twith SMTP; x\r\n"
+		"X-Received: from pc\r\n"
+		"Received: from world.example by MX.example.com with ESMTP id 7; x\r\n" MAIL;
+	static const char want[] =
+		"Received: by mx.example.com with ESMTPSA id S1.1;\r\n\t" DATE "\r\n"
+		"X-Received: from pc\r\n"
+		"Received: from world.example by MX.example.com with ESMTP id 7; x\r\n" MAIL;
+	for (int outbound = 0; outbound < 2; outbound++) {
+		struct lab l;
+		lab_open(&l, outbound, mail);
+		struct conf_listener listener = *l.config.listener;
+		listener.hide_received = true;
+		l.config.listener = &listener;
+		l.session.user = SLICE("alice");
+		l.session.tls_version = SLICE("TLSv1.3");
+		lab_make(&l);
+		struct slice got = leaves(&l, slice_of(mail));
+		if (outbound)
+			assert_true(slice_eq(got, slice_of(want)));
+		else /* an inbound side is left alone */
+			assert_int_equal(l.edits.n_cuts, 0);
 		lab_close(&l);
 	}
 }
@@ -396,6 +431,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mails),
+		cmocka_unit_test(test_hide_received),
 		cmocka_unit_test(test_with),
 		cmocka_unit_test(test_hostile_helo),
 		cmocka_unit_test(test_client_name),

@@ -117,10 +117,11 @@ static const struct parcels_case cases[] = {
 		"own send 0:x/smarthost/out.example,z/domain/a.example;"},
 	{"redirected", SMTP, false, true, {"x@a.example"}, {REDIRECTED},
 		"send 0:new/domain/c.example(rfc822;x@a.example);"},
-	{"two redirected to one", SMTP, false, true, {"x@a.example", "y@a.example", "z@b.example"},
-		{REDIRECTED, REDIRECTED, ACCEPT},
+	{"two redirected to one", SMTP, false, true,
+		{"x@a.example", "y@a.example", "z@b.example"}, {REDIRECTED, REDIRECTED, ACCEPT},
 		"send 0:new/domain/c.example(rfc822;x@a.example),z/domain/b.example;"},
-	{"redirected and routed", SMTP, false, true, {"x@a.example"}, {REDIRECTED | AND(ROUTED)},
+	{"redirected and routed", SMTP, false, true, {"x@a.example"},
+		{REDIRECTED | AND(ROUTED)},
 		"send(192.0.2.9:25) 0:new/route/c.example(rfc822;x@a.example);"},
 	{"redirected from outside", SMTP, true, true, {"x@out.example"}, {REDIRECTED},
 		"own send 0:new/domain/c.example(rfc822;x@out.example);"},
@@ -139,8 +140,7 @@ static const struct parcels_case cases[] = {
 	{"no copy to whom it is for", SMTP, false, true, {"COPY@b.example"}, {COPIED},
 		"send 0:COPY/domain/b.example;"},
 	{"nor to whom it is redirected", SMTP, false, true, {"new@c.example", "y@a.example"},
-		{ACCEPT, REDIRECTED},
-		"send 0:new/domain/c.example;"},
+		{ACCEPT, REDIRECTED}, "send 0:new/domain/c.example;"},
 	{"a copy of what is kept is kept", SMTP, false, true, {"x@a.example"},
 		{COPIED | THEN(QUARANTINE_B)},
 		"quarantine(b,f.conf:5) 0:x/domain/a.example;"
@@ -148,7 +148,8 @@ static const struct parcels_case cases[] = {
 	{"of what is held, held", SMTP, true, true, {"x@out.example"}, {COPIED | THEN(HOLD)},
 		"own hold(+60000,f.conf:6) 0:x/send/out.example;"
 		"beside hold(+60000,f.conf:6) 0:copy/domain/b.example(never);"},
-	{"the route is not the copy's", SMTP, false, true, {"x@a.example"}, {COPIED | AND(ROUTED)},
+	{"the route is not the copy's", SMTP, false, true, {"x@a.example"},
+		{COPIED | AND(ROUTED)},
 		"send(192.0.2.9:25) 0:x/route/a.example;"
 		"beside send 0:copy/domain/b.example(never);"},
 	{"nothing of what is dropped", SMTP, false, false, {"x@a.example", "y@a.example"},
@@ -159,9 +160,10 @@ static const struct parcels_case cases[] = {
 	{"a notice", SMTP, false, true, {"x@a.example", "y@a.example"}, {NOTIFIED, NOTIFIED},
 		"send 0:x/domain/a.example,y/domain/a.example;"
 		"beside from <> send text:pm/domain/b.example(never);"},
-	{"one of a rule, whatever it is above", SMTP, false, true, {"x@a.example", "y@a.example"},
-		{NOTIFIED, NOTIFIED | THEN(QUARANTINE)},
-		"send 0:x/domain/a.example;quarantine(quarantine,f.conf:4) 0:y/domain/a.example;"
+	{"one of a rule, whatever it is above", SMTP, false, true,
+		{"x@a.example", "y@a.example"}, {NOTIFIED, NOTIFIED | THEN(QUARANTINE)},
+		"send 0:x/domain/a.example;quarantine(quarantine,f.conf:4) "
+		"0:y/domain/a.example;"
 		"beside from <> send text:pm/domain/b.example(never);"},
 	{"the journal", JOURNAL SMTP, false, true, {"x@a.example", "y@a.example"}, {0},
 		"send 0:x/domain/a.example,y/domain/a.example;"
@@ -172,12 +174,12 @@ static const struct parcels_case cases[] = {
 		"own refused 0:z/domain/a.example;"
 		"beside from <> send text:archive/domain/c.example(never);"
 		"beside from <> send text:archive/domain/c.example(never);"},
-	{"the journal has what is kept", JOURNAL SMTP, false, true, {"x@a.example", "y@a.example"},
-		{QUARANTINE, DISCARD},
+	{"the journal has what is kept", JOURNAL SMTP, false, true,
+		{"x@a.example", "y@a.example"}, {QUARANTINE, DISCARD},
 		"quarantine(quarantine,f.conf:4) 0:x/domain/a.example;"
 		"beside from <> send text:archive/domain/c.example(never);"},
-	{"no journal of the other direction", "inbound " JOURNAL SMTP, true, true, {"x@a.example"},
-		{0}, "own send 0:x/domain/a.example;"},
+	{"no journal of the other direction", "inbound " JOURNAL SMTP, true, true,
+		{"x@a.example"}, {0}, "own send 0:x/domain/a.example;"},
 	{"a filter's copies go its way too", HEAD FILTER DOMAINS BLOCKS, false, true,
 		{"x@a.example"}, {COPIED},
 		"send(\"127.0.0.1:10026\") 0:x/route/a.example;"
@@ -216,7 +218,8 @@ lab_open(struct lab *l, const struct parcels_case *c)
 	decisions_init(&l->decisions, RCPTS_MOST, l->arena);
 	for (size_t i = 0; i < RCPTS_MOST && c->rcpts[i] != NULL; i++) {
 		const struct rule *effects[EFFECTS_MOST];
-		struct verdict v = {.decided = true, .rule = &rules[ACCEPT], .effects = effects};
+		struct verdict v = {
+			.decided = true, .rule = &rules[ACCEPT], .effects = effects};
 		for (int how = c->how[i]; how != 0; how >>= 8) {
 			const struct rule *r = &rules[how & 0xff];
 			if (action_ends(r->action))
@@ -243,6 +246,7 @@ lab_open(struct lab *l, const struct parcels_case *c)
 	l->in = (struct parcels_input){.config = &l->config,
 		.session = &l->session,
 		.mail = &l->mail,
+		.sender = &l->mail.sender,
 		.params = l->params,
 		.outcome = &l->outcome,
 		.bodies = l->bodies,

@@ -114,7 +114,8 @@ run(const struct sign_case *c)
 	message_parse(header, conf.hostname, false, a, &m);
 	for (; e.n_cuts < 3 && c->cut[e.n_cuts] != NULL; e.n_cuts++) {
 		struct slice field = slice_of(c->cut[e.n_cuts]);
-		cuts[e.n_cuts] = (struct cut){slice_find_slice(header, field), field.n};
+		cuts[e.n_cuts] =
+			(struct cut){.at = slice_find_slice(header, field), .bytes = field.n};
 		assert_true(cuts[e.n_cuts].at < header.n);
 	}
 	for (; e.n_sign < 4 && c->sign[e.n_sign] != NULL; e.n_sign++)

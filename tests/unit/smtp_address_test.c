@@ -286,10 +286,49 @@ test_isemail(void **state)
 	assert_int_equal(count, 164);
 }
 
+/* From its parts again: quoted where it must be, and what has no room is told. */
+static void
+test_make(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *local;
+		enum address_error error;
+		const char *text;
+	} rows[] = {
+		{"ann", ADDRESS_OK, "ann@example.com"},
+		{"a b", ADDRESS_OK, "\"a b\"@example.com"},
+		{".x", ADDRESS_OK, "\".x\"@example.com"},
+		{"a\"b\\", ADDRESS_OK, "\"a\\\"b\\\\\"@example.com"},
+		{"", ADDRESS_SYNTAX, NULL},
+		{"a\nb", ADDRESS_FORBIDDEN, NULL},
+		{"0123456789012345678901234567890123456789012345678901234567890123", ADDRESS_OK,
+			"0123456789012345678901234567890123456789012345678901234567890123"
+			"@example.com"},
+		{"01234567890123456789012345678901234567890123456789012345678901234",
+			ADDRESS_TOO_LONG, NULL},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena *a = arena_new(65536);
+		struct address made;
+		enum address_error e =
+			address_make(slice_of(rows[i].local), SLICE("example.com"), a, &made);
+		if (e != rows[i].error)
+			fail_msg("\"%s\": %s", rows[i].local, address_error_text(e));
+		if (e == ADDRESS_OK) {
+			assert_true(slice_eq(made.text, slice_of(rows[i].text)));
+			assert_true(slice_eq(made.raw, made.text));
+			assert_true(slice_eq(made.local, slice_of(rows[i].local)));
+		}
+		arena_free(&a);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_canonical_is_stable),
 		cmocka_unit_test(test_below),

@@ -18,9 +18,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/parts.h"
+#include "engine/look.h"
 #include "engine/worker.h"
 #include "io/child.h"
+#include "scan/append_messages.h"
 #include "scan/messages.h"
 
 enum { WORKER_MEMORY_MB = 2048, TMPFS_MB = 1024, TIME_MS = 60 * 1000 };
@@ -108,7 +109,8 @@ run(const struct options *o, struct err *err)
 	char tmp[64];
 	bool mounted;
 	struct virus_limits limits = virus_limits_default;
-	limits.time_ms = o->time_ms;
+	/* Both together end before the manager ends them, and the report says why. */
+	limits.time_ms = o->time_ms / 2;
 	if (make_tmp(o->user, tmp, &mounted, err) < 0)
 		return -1;
 	struct virus_engine *engine = virus_engine_new(o->database, tmp, &limits, err);
@@ -122,10 +124,11 @@ run(const struct options *o, struct err *err)
 	log_number(&l, "signatures", virus_engine_signatures(engine));
 	log_text(&l, "temporary", mounted ? "private tmpfs" : tmp);
 	log_end(&l);
-	parts_init();
+	look_init();
 	struct worker_start worker = {.engine = engine,
 		.patterns = {o->patterns[0], o->patterns[1]},
 		.tmp_dir = tmp,
+		.look_ms = o->time_ms / 3,
 		.memory_bytes = (uint64_t)WORKER_MEMORY_MB << 20};
 	struct pool_start start = {.control_fd = o->control_fd,
 		.workers = o->workers,
@@ -135,6 +138,7 @@ run(const struct options *o, struct err *err)
 		.job = SCAN_MSG_SCAN,
 		.answer = SCAN_MSG_REPORT,
 		.failed = worker_failed,
+		.other = {SCAN_MSG_APPEND, SCAN_MSG_PLAN, worker_append_failed},
 		.run = worker_main,
 		.arg = &worker};
 	int result = pool_main(&start);

@@ -10,8 +10,11 @@
 
 #include "base/mem.h"
 #include "base/must.h"
+#include "engine/hash.h"
 #include "engine/names.h"
 #include "engine/signatures.h"
+
+enum { HURRY_MS = 5000 };
 
 struct virus_engine {
 	struct cl_engine *cl;
@@ -28,6 +31,8 @@ struct scan_notes {
 	uint64_t unpacked;
 	unsigned files;
 	const char *over; /* the limit that was passed, or NULL */
+	enum scan_reason reason;
+	bool hash;
 };
 
 const struct virus_limits virus_limits_default = {
@@ -86,6 +91,39 @@ media_type(const char *cl)
 	return SLICE("application/octet-stream");
 }
 
+static void
+over(struct scan_notes *n, enum scan_reason reason, const char *why)
+{
+	n->reason = reason;
+	n->over = why;
+}
+
+/* Once for each name and size: look.h has been at what it could open. */
+static void
+add_member(struct scan_notes *n, struct slice name, struct slice type, struct slice bytes,
+	unsigned level)
+{
+	struct scan_report *r = n->report;
+	for (size_t i = 0; i < r->n_attachments; i++) {
+		struct scan_attachment *a = &r->attachments[i];
+		if (a->bytes != bytes.n || !slice_eq(a->name, name))
+			continue;
+		if (slice_eq(a->type, SLICE("application/octet-stream")))
+			a->type = type;
+		return;
+	}
+	if (r->n_attachments >= SCAN_ATTACHMENTS_MOST)
+		return;
+	struct scan_attachment *a = &r->attachments[r->n_attachments++];
+	*a = (struct scan_attachment){.name = arena_slice(n->arena, name),
+		.type = type,
+		.bytes = bytes.n,
+		.depth = level,
+		.hashed = n->hash && bytes.p != NULL};
+	if (a->hashed)
+		hash_sha256(bytes, a->sha256);
+}
+
 static cl_error_t
 on_file(int fd, const char *type, const char **ancestors, size_t parent_size, const char *name,
 	size_t size, const char *bytes, uint32_t level, uint32_t attributes, void *context)
@@ -94,24 +132,19 @@ on_file(int fd, const char *type, const char **ancestors, size_t parent_size, co
 	(void)fd;
 	(void)ancestors;
 	(void)parent_size;
-	(void)bytes;
 	if ((attributes & LAYER_ATTRIBUTES_NORMALIZED) != 0)
 		return CL_CLEAN; /* libclamav's own rewriting, not a file of the mail */
 	n->unpacked += size;
 	n->files++;
 	if (size > n->limits->file_bytes || n->unpacked > n->limits->scan_bytes)
-		n->over = "too large when unpacked";
+		over(n, SCAN_REASON_BYTES, "too large when unpacked");
 	else if (n->files > n->limits->files)
-		n->over = "too many files inside";
+		over(n, SCAN_REASON_PARTS, "too many files inside");
 	else if (level > n->limits->depth)
-		n->over = "nested too deep";
-	if (level == 0 || name == NULL || n->report->n_attachments >= SCAN_ATTACHMENTS_MOST)
-		return CL_CLEAN;
-	n->report->attachments[n->report->n_attachments++] = (struct scan_attachment){
-		.name = arena_slice(n->arena, plain_name(slice_of(name))),
-		.type = media_type(type),
-		.bytes = size,
-		.depth = level};
+		over(n, SCAN_REASON_DEPTH, "nested too deep");
+	if (level != 0 && name != NULL)
+		add_member(n, plain_name(slice_of(name)), media_type(type),
+			(struct slice){bytes, bytes != NULL ? size : 0}, level);
 	return CL_CLEAN;
 }
 
@@ -205,26 +238,48 @@ is_limit(const char *name)
 	return name == NULL || strncmp(name, "Heuristics.Limits.Exceeded", 26) == 0;
 }
 
+static enum scan_reason
+limit_reason(const char *name)
+{
+	return strstr(name, "Recursion") != NULL  ? SCAN_REASON_DEPTH
+	       : strstr(name, "MaxFiles") != NULL ? SCAN_REASON_PARTS
+	       : strstr(name, "Time") != NULL     ? SCAN_REASON_TIME
+						  : SCAN_REASON_BYTES;
+}
+
 void
-virus_engine_scan(
-	struct virus_engine *e, struct slice mail, struct arena *a, struct scan_report *r)
+virus_engine_scan(struct virus_engine *e, struct slice mail, bool hash, struct arena *a,
+	struct scan_report *r)
 {
 	struct cl_scan_options options = {.parse = ~0u,
 		.general = CL_SCAN_GENERAL_HEURISTICS,
 		.heuristic = CL_SCAN_HEURISTIC_EXCEEDS_MAX};
-	struct scan_notes notes = {.limits = &e->limits, .arena = a, .report = r};
+	struct scan_notes notes = {.limits = &e->limits, .arena = a, .report = r, .hash = hash};
 	const char *virus = NULL;
 	unsigned long scanned = 0;
+	bool over_already = r->status == SCAN_UNSCANNABLE && r->reason != SCAN_REASON_PATTERN &&
+			    r->reason != SCAN_REASON_BROKEN;
+	bool hurry = over_already && e->limits.time_ms > HURRY_MS;
+	if (hurry)
+		(void)cl_engine_set_num(e->cl, CL_ENGINE_MAX_SCANTIME, HURRY_MS);
 	cl_fmap_t *map = cl_fmap_open_memory(mail.n != 0 ? mail.p : "", mail.n);
 	must(map != NULL);
 	cl_error_t result =
 		cl_scanmap_callback(map, NULL, &virus, &scanned, e->cl, &options, &notes);
 	cl_fmap_close(map);
+	if (hurry)
+		(void)cl_engine_set_num(e->cl, CL_ENGINE_MAX_SCANTIME, e->limits.time_ms);
 	if (result == CL_VIRUS && !is_limit(virus)) {
 		r->status = SCAN_INFECTED;
 		r->virus = arena_slice(a, slice_of(virus));
+	} else if (over_already) {
+		return; /* and why is known */
 	} else if (result == CL_VIRUS || notes.over != NULL || result == CL_ETIMEOUT) {
 		r->status = SCAN_UNSCANNABLE;
+		r->reason = notes.over != NULL   ? notes.reason
+			    : virus != NULL      ? limit_reason(virus)
+			    : result == CL_VIRUS ? SCAN_REASON_BYTES
+						 : SCAN_REASON_TIME;
 		r->why = arena_slice(
 			a, slice_of(notes.over != NULL   ? notes.over
 				    : virus != NULL      ? virus

@@ -12,13 +12,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "engine/append.h"
 #include "engine/parts.h"
 #include "io/child.h"
 #include "io/sandbox.h"
+#include "scan/append_messages.h"
 #include "scan/messages.h"
 
 enum {
 	REPORT_ARENA_MOST = 32 * 1024 * 1024,
+	APPEND_ARENA_MOST = 512 * 1024 * 1024, /* copies of the mail, and its text */
 	KEPT_BYTES = 4 * 1024 * 1024, /* libclamav takes and frees some 200 KB for any mail */
 };
 
@@ -30,10 +33,10 @@ scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice m
 		(j->want & SCAN_WANT_PATTERNS) != 0 ? w->patterns[j->set] : NULL;
 	*r = (struct scan_report){.status = SCAN_CLEAN};
 	r->attachments = arena_array(a, SCAN_ATTACHMENTS_MOST, sizeof(*r->attachments));
-	if ((j->want & (SCAN_WANT_ATTACHMENTS | SCAN_WANT_PATTERNS)) != 0)
-		parts_scan(mail, patterns, a, r);
+	if ((j->want & ~(unsigned)SCAN_WANT_VIRUS) != 0)
+		parts_scan(mail, j->want, patterns, w->look_ms, a, r);
 	if ((j->want & (SCAN_WANT_VIRUS | SCAN_WANT_ATTACHMENTS)) != 0)
-		virus_engine_scan(w->engine, mail, a, r);
+		virus_engine_scan(w->engine, mail, (j->want & SCAN_WANT_HASHES) != 0, a, r);
 	if ((j->want & SCAN_WANT_VIRUS) != 0)
 		r->signatures = virus_engine_fingerprint(w->engine);
 	if ((j->want & SCAN_WANT_ATTACHMENTS) != 0 && r->status == SCAN_CLEAN &&
@@ -97,6 +100,50 @@ one_job(const struct worker_start *w, int channel, struct ipc_msg *m, struct err
 	return result;
 }
 
+/* --- how a text is put under a mail */
+
+static void
+append_file(const struct append_job *j, int fd, struct arena *a, struct append_plan *p)
+{
+	struct stat st;
+	void *map = MAP_FAILED;
+	*p = (struct append_plan){
+		.status = APPEND_FAILED, .why = SLICE("the mail's file cannot be read")};
+	if (fstat(fd, &st) == 0 && st.st_size >= 0 && (uint64_t)st.st_size >= j->bytes &&
+		j->bytes != 0)
+		map = mmap(NULL, j->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return;
+	append_make((struct slice){map, j->bytes}, j->text, j->html, a, p);
+	munmap(map, j->bytes);
+}
+
+static int
+one_append(int channel, struct ipc_msg *m, struct err *err)
+{
+	struct arena *a = arena_new(APPEND_ARENA_MOST);
+	struct append_plan p = {.status = APPEND_FAILED, .why = SLICE("not a job")};
+	struct append_job j;
+	struct ipc_out out;
+	struct slice payload;
+	int fd = ipc_take_fd(m, 0);
+	if (append_job_unpack(m->payload, fd >= 0, &j)) {
+		if (fd >= 0)
+			append_file(&j, fd, a, &p);
+		else
+			append_make(j.body, j.text, j.html, a, &p);
+	}
+	if (fd >= 0)
+		close(fd);
+	ipc_out_init(&out);
+	append_plan_pack(&p, &out);
+	must(ipc_out_ok(&out, &payload)); /* a plan's bounds are below those of a message */
+	int result = ipc_write_blocking(channel, SCAN_MSG_PLAN, m->id, payload, err);
+	ipc_out_fini(&out);
+	arena_free(&a);
+	return result;
+}
+
 static int
 enter_sandbox(const struct worker_start *w, struct err *err)
 {
@@ -121,7 +168,8 @@ worker_main(int channel, void *arg)
 	buf_init(&buf, IPC_PAYLOAD_BYTES);
 	mem_keep_freed(KEPT_BYTES);
 	while (result == 0 && (result = ipc_read_blocking(channel, &buf, &m, &err)) == 1)
-		result = one_job(w, channel, &m, &err);
+		result = m.type == SCAN_MSG_APPEND ? one_append(channel, &m, &err)
+						   : one_job(w, channel, &m, &err);
 	if (result < 0)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
 	buf_fini(&buf);
@@ -144,4 +192,16 @@ worker_failed(enum pool_failure why, struct ipc_out *out)
 		.text_unread = true,
 		.why = slice_of(words[why])};
 	scan_report_pack(&r, out);
+}
+
+/* The same of a text to be put under it: what kills whoever looks at it is left as it is. */
+void
+worker_append_failed(enum pool_failure why, struct ipc_out *out)
+{
+	static const char *const words[] = {[POOL_FULL] = "too many scans are waiting",
+		[POOL_DIED] = "it has killed two scanners",
+		[POOL_LATE] = "looking at it took too long, twice"};
+	struct append_plan p = {.status = why == POOL_FULL ? APPEND_FAILED : APPEND_NOT,
+		.why = slice_of(words[why])};
+	append_plan_pack(&p, out);
 }

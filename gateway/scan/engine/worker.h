@@ -15,6 +15,7 @@ struct worker_start {
 	const struct pattern_set *patterns[2]; /* by set */
 	const char *tmp_dir;
 	uint64_t memory_bytes; /* 0: no limit */
+	unsigned look_ms;      /* for what is not libclamav's, of one mail */
 };
 
 /*
@@ -24,5 +25,7 @@ struct worker_start {
 int worker_main(int channel, void *arg);
 /* The report on a mail that no worker reported on. */
 void worker_failed(enum pool_failure why, struct ipc_out *out);
+/* The plan for a mail that no worker made one for. */
+void worker_append_failed(enum pool_failure why, struct ipc_out *out);
 
 #endif
