@@ -27,7 +27,7 @@ struct local_config {
 	int dir_fd;                    /* the folder; stays the caller's, who keeps it open */
 	uint64_t map_bytes;            /* of address space; 0: 2 GiB */
 	size_t entries_most;           /* on disk; 0: 2,000,000 */
-	size_t hot_most;               /* in memory, about 120 bytes each; 0: 1,000,000 */
+	size_t hot_most;               /* in memory, about 150 bytes each; 0: 1,000,000 */
 	int64_t (*wall_ms)(void *arg); /* NULL: clock_wall_ms */
 	void *arg;
 };
