@@ -149,8 +149,11 @@ struct conf_table {
 struct conf_pattern {
 	struct conf_at at;
 	struct slice name, regex;
-	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN } check;
+	/* WORDS: no expression, but words and phrases, whole and without case */
+	enum pattern_check { PATTERN_PLAIN, PATTERN_LUHN, PATTERN_IBAN, PATTERN_WORDS } check;
 	bool nocase; /* /.../i */
+	struct slice *words;
+	size_t n_words;
 };
 
 struct conf_rights {

@@ -42,7 +42,7 @@ static const struct {
 	{"rewrite", "write tag \"Name: value\": it takes the place of what came"},
 	{"forward", "write redirect to \"user@example.com\""},
 	{"bcc", "write copy to \"user@example.com\""},
-	{"if", FIRST},
+	{"if", FIRST " (a rule goes on in the next line behind a \\)"},
 	{"when", FIRST},
 	{"match", FIRST},
 	{"else", "rules are read from the top: the next one is the else"},

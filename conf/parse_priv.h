@@ -96,6 +96,8 @@ bool parse_row_value(
 /* Settings of a group up to the end of the line, each at most once unless its row says `many`.
  */
 bool parse_options(struct parser *p, const char *group, void *target);
+/* The name that a `table` or `pattern` gives; not one that rules already understand. */
+bool parse_name(struct parser *p, const char *what, struct slice *out);
 /* `{ SETTING ... }`, the settings on one line or many. */
 bool parse_settings_block(struct parser *p, const char *group, void *target);
 /* The path made absolute; it must name a regular file that can be read. */

@@ -271,8 +271,8 @@ const struct schema_row schema_rows[] = {
 			"table staff ldap \"ldap://10.0.0.7/ou=people,dc=example,dc=com\" filter \"(mail=%s)\" tls required\n"
 			"table clients sql \"postgresql://postern@10.0.0.8/crm\" query \"SELECT 1 FROM clients WHERE mail = $1\""},
 	{"", "pattern", SCHEMA_OWN, .parse = parse_pattern, .many = true,
-		.syntax = "NAME /REGEX/[i] [luhn | iban]",
-		.text = "An expression for `body contains`; luhn and iban check the digits that it matched.",
+		.syntax = "NAME /REGEX/[i] [luhn | iban] | words { \"WORD\" ... } | words file \"FILE\"",
+		.text = "What `body contains` looks for: an expression, of which luhn and iban check the digits that it matched, or whole words and phrases without case.",
 		.example = "pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn"},
 	{"", "pool", SCHEMA_OWN, .later = "it comes with the pools of addresses", .syntax = "NAME { ADDRESS ... }",
 		.text = "Addresses to send from."},

@@ -6,6 +6,8 @@
  */
 #include "conf/table_items.h"
 
+#include "conf/regex_bound.h"
+
 enum { ITEM_BYTES_MOST = 512, TRIED_MOST = 1000 };
 
 #define FORMS "write \"name\", \"*.suffix\", \"name*\", /expression/, an address or a network"
@@ -140,6 +142,10 @@ table_item_regex(struct parser *p, struct table_building *b, struct slice regex,
 	struct pattern *one = pattern_compile(regex, flags.n != 0, p->arena, why, sizeof(why));
 	if (one == NULL)
 		return err_set(err, "the expression is wrong: %s", why);
+	size_t at;
+	const char *unbound = regex_bound(regex, flags.n != 0, &at);
+	if (unbound != NULL)
+		return err_set(err, "the expression, at byte %zu: %s", at + 1, unbound);
 	keep_item(p, t, arena_printf(p->arena, "/%.*s/", SLICE_ARG(regex)));
 	t->patterns = parse_room(p, t->patterns, t->n_patterns, sizeof(struct pattern *));
 	t->patterns[t->n_patterns++] = one;

@@ -1,13 +1,7 @@
 /*
- * `table NAME { ... }`, `table NAME file "..."` and `pattern NAME /regex/`: the lists and the
- * expressions that rules name. What an item is stands in table_items.c, `ldap` and `sql` in
- * table_directory.c; a pattern is compiled here once only to find its errors, each user of it
- * compiles it for itself.
+ * `table NAME { ... }`, `table NAME file "..."`: the lists that rules name. What an item is
+ * stands in table_items.c, `ldap` and `sql` in table_directory.c.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-#include <string.h>
-
 #include "conf/file.h"
 #include "conf/parse_priv.h"
 #include "conf/table_directory.h"
@@ -102,8 +96,7 @@ table_file(struct parser *p, struct table_building *b)
 	return table_lines(p, b, text);
 }
 
-/* The name that a `table` or `pattern` gives; not one that rules already understand. */
-static bool
+bool
 parse_name(struct parser *p, const char *what, struct slice *out)
 {
 	static const char *const taken[] = {"domains", "and", "or", "not", "is", "in", "any",
@@ -146,56 +139,4 @@ parse_table(struct parser *p, struct conf_at at, void *target)
 				    add_item, &b);
 	table_items_done(p, &b);
 	return ok;
-}
-
-/* Compiles the expression to see whether it is one. */
-static bool
-check_regex(struct parser *p, const struct token *tok, bool nocase)
-{
-	int code;
-	size_t offset;
-	uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (nocase ? PCRE2_CASELESS : 0);
-	pcre2_code *re = pcre2_compile(
-		(PCRE2_SPTR)tok->text.p, tok->text.n, options, &code, &offset, NULL);
-	if (re != NULL) {
-		pcre2_code_free(re);
-		return true;
-	}
-	char text[200];
-	struct conf_at at = tok->at;
-	at.column += 1 + (unsigned)offset;
-	if (pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof(text)) < 0)
-		text[0] = '\0';
-	return parse_fail(p, at, "the expression is wrong here: %s", text);
-}
-
-bool
-parse_pattern(struct parser *p, struct conf_at at, void *target)
-{
-	struct conf *c = target;
-	struct conf_pattern *v = ARENA_NEW(p->arena, struct conf_pattern);
-	v->at = at;
-	if (!parse_name(p, "the name of the pattern", &v->name))
-		return false;
-	const struct conf_pattern *other = map_get(c->patterns, v->name);
-	if (other != NULL)
-		return parse_fail(p, at,
-			"the pattern \"%.*s\" stands a second time, first at %s:%u",
-			SLICE_ARG(v->name), other->at.file, other->at.line);
-	map_put(c->patterns, v->name, v);
-	struct token tok = p->tok;
-	if (!parse_kind(p, TOK_REGEX, "a regular expression, as in /[0-9]{13,16}/"))
-		return false;
-	v->regex = arena_slice(p->arena, tok.text);
-	v->nocase = slice_eq(tok.flags, SLICE("i"));
-	if (tok.flags.n != 0 && !v->nocase)
-		parse_fail(p, tok.at,
-			"the flag \"%.*s\" is not known: there is \"i\" (without case)",
-			SLICE_ARG(slice_first(tok.flags, 20)));
-	check_regex(p, &tok, v->nocase);
-	if (parse_accept(p, "luhn"))
-		v->check = PATTERN_LUHN;
-	else if (parse_accept(p, "iban"))
-		v->check = PATTERN_IBAN;
-	return true;
 }

@@ -205,8 +205,10 @@ regex(struct tokens *t, struct token *tok)
 			c = byte_at(t, ++t->at);
 		if (c < 0 || c == '\n')
 			return bad(t, tok->at,
-				"the expression has no closing / on its line "
-				"(a file's name needs double quotes)");
+				byte_at(t, start) == ' '
+					? "a rate is written without blanks, as in 200/hour"
+					: "the expression has no closing / on its line "
+					  "(a file's name needs double quotes)");
 		if (c == 0)
 			return bad(t, here(t), "the expression holds a NUL");
 		t->at++;

@@ -305,6 +305,13 @@ match_pattern(struct compile *c, const struct cond *cond, struct test *t)
 		compile_no_pattern(c, v->at, v->text);
 		return false;
 	}
+	if (pattern->check == PATTERN_WORDS) {
+		conf_error(c->report, v->at,
+			"the pattern \"%.*s\" is a list of words, which is there for \"body "
+			"contains\" only: write an expression, as in /\\b(?:one|two)\\b/i",
+			SLICE_ARG(v->text));
+		return false;
+	}
 	if (pattern->check != PATTERN_PLAIN) {
 		conf_error(c->report, v->at,
 			"the pattern \"%.*s\" has a check of digits, which is there for \"body "

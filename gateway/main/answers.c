@@ -111,6 +111,23 @@ answer_state(struct answers *a, struct questions *scope, struct question *q)
 	question_answer_state(scope, q, &answer);
 }
 
+/* As the caller says; else nobody knows. The last word about a value counts. */
+static void
+answer_lookup(struct answers *a, struct questions *scope, struct question *q)
+{
+	enum lookup_answer found = LOOKUP_FAILED;
+	for (size_t i = 0; i < a->config.n_lookups; i++) {
+		const struct answers_lookup *l = &a->config.lookups[i];
+		if (slice_eq(q->name, slice_of(l->table)) &&
+			slice_eq_nocase(q->input, slice_of(l->value)))
+			found = l->found ? LOOKUP_YES : LOOKUP_NO;
+	}
+	struct slice why = arena_printf(scope->arena,
+		"nobody was asked; say --lookup %.*s \"%.*s\" yes or no", SLICE_ARG(q->name),
+		SLICE_ARG(q->input));
+	question_answer_lookup(scope, q, found, found == LOOKUP_FAILED ? why : SLICE_NONE);
+}
+
 void
 answers_mail(struct answers *a, struct slice mail)
 {
@@ -145,10 +162,7 @@ answers_give(struct answers *a, struct facts *f)
 					a->runner, q->name, q->input, a->mail, scope->arena));
 			break;
 		case QUESTION_STATE: answer_state(a, scope, q); break;
-		case QUESTION_LOOKUP:
-			question_answer_lookup(
-				scope, q, LOOKUP_FAILED, SLICE("no directory is asked"));
-			break;
+		case QUESTION_LOOKUP: answer_lookup(a, scope, q); break;
 		}
 	}
 	if (a->waiting != 0)

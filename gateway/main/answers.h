@@ -18,12 +18,20 @@
 
 struct answers;
 
+/* --lookup TABLE VALUE yes|no */
+struct answers_lookup {
+	const char *table, *value;
+	bool found;
+};
+
 struct answers_config {
 	const struct conf *conf; /* its resolver, where dns_file is NULL */
 	const char *dns_file;
 	enum known_answer known;
 	const char *known_text;
 	struct scan_report scan;
+	const struct answers_lookup *lookups; /* directories are not asked; borrowed */
+	size_t n_lookups;
 	bool state_used; /* all limits are used up and no sender is known; else the opposite */
 };
 

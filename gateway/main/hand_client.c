@@ -254,3 +254,15 @@ hand_client_state(struct hand_client *c, struct hand_state *s, struct err *err)
 		return wrong(err);
 	return result;
 }
+
+int
+hand_client_ask(struct hand_client *c, uint16_t type, const struct ipc_out *out,
+	uint16_t answer, struct slice *payload, struct err *err)
+{
+	struct ipc_msg m;
+	if (ask(c, (enum hand_msg)type, out, err) < 0 ||
+		receive(c, (enum hand_msg)answer, (enum hand_msg)answer, &m, err) < 0)
+		return -1;
+	*payload = m.payload;
+	return 0;
+}

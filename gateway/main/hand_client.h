@@ -6,6 +6,7 @@
 #ifndef MAIN_HAND_CLIENT_H
 #define MAIN_HAND_CLIENT_H
 
+#include "io/ipc.h"
 #include "queue/hand_messages.h"
 
 struct hand_client;
@@ -37,5 +38,9 @@ int hand_client_act(struct hand_client *c, const struct hand_act *act, struct ha
 	struct err *err);
 /* s_out->egress_text: likewise. */
 int hand_client_state(struct hand_client *c, struct hand_state *s_out, struct err *err);
+/* A question that has one answer, of another header of the keeper's; payload: until the next.
+ */
+int hand_client_ask(struct hand_client *c, uint16_t type, const struct ipc_out *out,
+	uint16_t answer, struct slice *payload_out, struct err *err);
 
 #endif

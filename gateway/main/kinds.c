@@ -15,6 +15,7 @@
 #include "directory/directory.h"
 #include "filters/filter.h"
 #include "io/child.h"
+#include "main/scanner_patterns.h"
 #include "queue/keeper.h"
 #include "session/append.h"
 #include "session/authenticator.h"
@@ -276,11 +277,11 @@ add_workers(size_t n, char **argv, struct arena *a)
 
 /* postern-scanner's arguments: a program of its own, which reads no configuration. */
 static char **
-scanner_argv(const struct kind_start *s, struct arena *a)
+scanner_argv(const struct kind_start *s, int patterns, struct arena *a)
 {
 	const struct generation *g = s->generation;
 	const struct conf_filter *virus = conf_filter_find(g->conf, "virus");
-	char **argv = arena_array(a, 16 + 2 * 2 * SCAN_PATTERNS_MOST, sizeof(*argv));
+	char **argv = arena_array(a, 18, sizeof(*argv));
 	size_t n = add_workers(common_argv(s, "postern-scanner", argv, a), argv, a);
 	if (uses_virus(g)) {
 		argv[n++] = arena_text(a, SLICE("-d"));
@@ -290,19 +291,9 @@ scanner_argv(const struct kind_start *s, struct arena *a)
 		argv[n++] = arena_text(a, SLICE("-t"));
 		argv[n++] = arena_text(a, arena_printf(a, "%u", (unsigned)virus->timeout_ms));
 	}
-	for (int d = INBOUND; d <= OUTBOUND; d++) {
-		for (size_t i = 0; g->policy[d] != NULL && i < policy_patterns(g->policy[d]);
-			i++) {
-			const struct conf_pattern *p = policy_pattern(g->policy[d], i);
-			if (i == SCAN_PATTERNS_MOST)
-				break;
-			argv[n++] = arena_text(a, SLICE("-p"));
-			argv[n++] = arena_text(
-				a, arena_printf(a, "%d:%s%s%s:%.*s", d, p->nocase ? "i" : "",
-					   p->check == PATTERN_LUHN ? "l" : "",
-					   p->check == PATTERN_IBAN ? "b" : "",
-					   SLICE_ARG(p->regex)));
-		}
+	if (patterns >= 0) {
+		argv[n++] = arena_text(a, SLICE("-P"));
+		argv[n++] = arena_text(a, arena_printf(a, "%d", patterns));
 	}
 	return argv;
 }
@@ -330,9 +321,9 @@ milter_argv(const struct kind_start *s, struct arena *a)
 }
 
 static char **
-program_argv(enum process_kind k, const struct kind_start *s, struct arena *a)
+program_argv(enum process_kind k, const struct kind_start *s, int patterns, struct arena *a)
 {
-	return k == PROCESS_SCANNER  ? scanner_argv(s, a)
+	return k == PROCESS_SCANNER  ? scanner_argv(s, patterns, a)
 	       : k == PROCESS_MILTER ? milter_argv(s, a)
 				     : engine_argv(s, a);
 }
@@ -350,16 +341,21 @@ program_path(const char *programs, const char *kind, struct arena *a)
 static pid_t
 fork_program(enum process_kind k, const struct kind_start *s, struct err *err)
 {
+	int keep[] = {s->control_fd, -1};
+	if (k == PROCESS_SCANNER && (keep[1] = scanner_patterns(s->generation, err)) < 0)
+		return -1;
 	struct arena *a = arena_new(4 * 1024 * 1024);
 	const char *kind = process_kind_text(k);
 	struct slice path = program_path(s->programs, kind, a);
 	struct child_spec spec = {.kind = kind,
-		.keep = &s->control_fd,
-		.nkeep = 1,
+		.keep = keep,
+		.nkeep = keep[1] >= 0 ? 2 : 1,
 		.path = path.p,
-		.argv = program_argv(k, s, a)};
+		.argv = program_argv(k, s, keep[1], a)};
 	pid_t pid = child_fork(&spec, err);
 	arena_free(&a);
+	if (keep[1] >= 0)
+		close(keep[1]);
 	return pid;
 }
 

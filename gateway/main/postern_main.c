@@ -28,6 +28,7 @@ static const struct {
 		"world "
 		"sees it",
 		tool_doctor},
+	{"limits", "[list | reset] ...      what limits and the greylist hold", tool_limits},
 	{"queue",
 		"[list | show | why | body | hold | release | retry | expire | drop] ...   "
 		"what "

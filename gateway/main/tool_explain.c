@@ -18,7 +18,7 @@
 #include "policy/explain.h"
 #include "session/bounces.h"
 
-enum { RECIPIENTS_MOST = 100, MAIL_ARENA = 16 << 20, ROUNDS_MOST = 1000 };
+enum { RECIPIENTS_MOST = 100, LOOKUPS_MOST = 200, MAIL_ARENA = 16 << 20, ROUNDS_MOST = 1000 };
 
 struct explain {
 	const struct tool *tool;
@@ -37,6 +37,8 @@ struct explain {
 	const char *path, *dns, *known, *scan, *state, *client, *helo, *from, *user;
 	const char *to[RECIPIENTS_MOST];
 	size_t n_to;
+	struct answers_lookup lookups[LOOKUPS_MOST];
+	size_t n_lookups;
 	bool outbound, tls;
 };
 
@@ -44,7 +46,8 @@ static const char usage[] =
 	"explain [--inbound | --outbound] --client ADDRESS [--helo NAME] [--tls] [--user "
 	"NAME]\n"
 	"           [--from ADDRESS] --to ADDRESS ... [--dns FILE] [--known yes | no]\n"
-	"           [--scan clean | VIRUS] [--state free | used] FILE";
+	"           [--scan clean | VIRUS] [--lookup TABLE VALUE yes | no ...]\n"
+	"           [--state free | used] FILE";
 
 /* The value of an option that takes one, or NULL. */
 static const char **
@@ -71,9 +74,32 @@ valued(struct explain *e, const char *name)
 }
 
 static bool
+is_yes_or_no(const char *word)
+{
+	return strcmp(word, "yes") == 0 || strcmp(word, "no") == 0;
+}
+
+/* --lookup and its three words, n of which are there. */
+static bool
+read_lookup(struct explain *e, int n, char *const words[])
+{
+	if (n < 4 || e->n_lookups == LOOKUPS_MOST || !is_yes_or_no(words[3]))
+		return false;
+	e->lookups[e->n_lookups++] =
+		(struct answers_lookup){words[1], words[2], strcmp(words[3], "yes") == 0};
+	return true;
+}
+
+static bool
 read_options(struct explain *e, int n, char *const words[])
 {
 	for (int i = 0; i < n; i++) {
+		if (strcmp(words[i], "--lookup") == 0) {
+			if (!read_lookup(e, n - i, &words[i]))
+				return false;
+			i += 3;
+			continue;
+		}
 		const char **place = valued(e, words[i]);
 		if (place != NULL && i + 1 < n)
 			*place = words[++i];
@@ -86,8 +112,7 @@ read_options(struct explain *e, int n, char *const words[])
 		else if (strcmp(words[i], "--inbound") != 0)
 			return false;
 	}
-	bool known =
-		e->known == NULL || strcmp(e->known, "yes") == 0 || strcmp(e->known, "no") == 0;
+	bool known = e->known == NULL || is_yes_or_no(e->known);
 	bool state = e->state == NULL || strcmp(e->state, "free") == 0 ||
 		     strcmp(e->state, "used") == 0;
 	return e->path != NULL && e->client != NULL && e->n_to != 0 && known && state;
@@ -259,6 +284,8 @@ open_answers(struct explain *e, struct err *err)
 		.dns_file = e->dns,
 		.known = KNOWN_FAILED,
 		.known_text = "nobody was asked; say --known yes or no",
+		.lookups = e->lookups,
+		.n_lookups = e->n_lookups,
 		.scan = {.status = SCAN_FAILED,
 			.why = SLICE("nothing was scanned; say --scan")}};
 	if (e->known != NULL) {

@@ -73,9 +73,9 @@ put(const struct queue_settings *s, struct ipc_out *o)
 		ipc_put_slice(o, s->domains[i]);
 		ipc_put_bool(o, s->delivers != NULL && s->delivers[i]);
 	}
-		ipc_put_u32(o, (uint32_t)s->n_tagging);
-		for (size_t i = 0; i < s->n_tagging; i++)
-			ipc_put_slice(o, s->tagging[i]);
+	ipc_put_u32(o, (uint32_t)s->n_tagging);
+	for (size_t i = 0; i < s->n_tagging; i++)
+		ipc_put_slice(o, s->tagging[i]);
 	ipc_put_u32(o, (uint32_t)s->n_sites);
 	for (size_t i = 0; i < s->n_sites; i++) {
 		ipc_put_slice(o, s->sites[i].site);
@@ -115,10 +115,10 @@ get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
 		s->domains[i] = ipc_get_slice(in);
 		s->delivers[i] = ipc_get_bool(in);
 	}
-			s->n_tagging = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
-			s->tagging = arena_array(a, s->n_tagging, sizeof(*s->tagging));
-			for (size_t i = 0; i < s->n_tagging; i++)
-				s->tagging[i] = ipc_get_slice(in);
+	s->n_tagging = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->tagging = arena_array(a, s->n_tagging, sizeof(*s->tagging));
+	for (size_t i = 0; i < s->n_tagging; i++)
+		s->tagging[i] = ipc_get_slice(in);
 	s->n_sites = ipc_get_count(in, SETTINGS_ITEMS_MOST, 24);
 	s->sites = arena_array(a, s->n_sites, sizeof(*s->sites));
 	for (size_t i = 0; i < s->n_sites; i++) {

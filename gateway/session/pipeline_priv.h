@@ -29,7 +29,7 @@ struct pipeline {
 	struct flt_mail mail;
 	size_t recipients_room;
 	struct flt_recipient candidate;
-	bool untagged; /* its tag holds */
+	bool untagged;  /* its tag holds */
 	size_t waiting; /* the last recipient whose evaluation waits, from 1; 0: none */
 	bool has_first;
 	struct verdict first; /* of the first recipient that is not only observed, as it stood

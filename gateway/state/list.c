@@ -122,7 +122,8 @@ show_disk(struct local *l, enum state_space space, struct slice prefix, struct s
 	int code = disk_read_begin(&l->disk, &txn);
 	if (code != 0)
 		return code;
-	memcpy(start, from.p, from.n);
+	if (from.n != 0)
+		memcpy(start, from.p, from.n);
 	struct entry *e = mem_new(sizeof(*e) + KEY_MOST);
 	code = mdb_cursor_open(txn, l->disk.spaces[space], &cursor);
 	if (code == 0)

@@ -76,6 +76,20 @@ read_known(struct slice words, struct world_answer *a)
 	return a->known != KNOWN_FAILED || slice_eq(words, SLICE("failed"));
 }
 
+/* TABLE VALUE yes|no|failed WHY */
+static bool
+read_lookup(struct slice words, struct world_answer *a)
+{
+	a->name = word(&words);
+	a->value = word(&words);
+	struct slice what = word(&words);
+	a->lookup = slice_eq(what, SLICE("yes"))  ? LOOKUP_YES
+		    : slice_eq(what, SLICE("no")) ? LOOKUP_NO
+						  : LOOKUP_FAILED;
+	a->why = words;
+	return a->lookup != LOOKUP_FAILED || slice_eq(what, SLICE("failed"));
+}
+
 static bool
 read_scan(struct world *w, struct slice words, struct world_answer *a)
 {
@@ -163,6 +177,10 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_APPEND;
 		return read_append(words, a);
 	}
+	if (slice_eq(kind, SLICE("lookup"))) {
+		a->kind = QUESTION_LOOKUP;
+		return read_lookup(words, a);
+	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
 }
@@ -171,6 +189,8 @@ static bool
 answers(const struct world_answer *a, const struct question *q)
 {
 	if (a->kind != q->kind || (q->kind == QUESTION_DNS && a->type != q->type))
+		return false;
+	if (q->kind == QUESTION_LOOKUP && !slice_eq(a->value, q->input))
 		return false;
 	if (q->kind == QUESTION_STATE)
 		return slice_eq(a->name, q->op.key);
@@ -208,12 +228,14 @@ world_ask(struct world *w, struct question *q, struct questions *scope)
 		if (answers(&w->answers[i], q))
 			found = &w->answers[i];
 	if (found == NULL) {
-		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
-			q->kind == QUESTION_DNS     ? dns_type_text(q->type)
-			: q->kind == QUESTION_KNOWN ? "known"
-			: q->kind == QUESTION_STATE ? "the state"
-						    : "a scan or engine",
-			SLICE_ARG(q->kind == QUESTION_STATE ? q->op.key : q->name));
+		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s %.*s",
+			q->kind == QUESTION_DNS      ? dns_type_text(q->type)
+			: q->kind == QUESTION_KNOWN  ? "known"
+			: q->kind == QUESTION_LOOKUP ? "lookup"
+			: q->kind == QUESTION_STATE  ? "the state"
+						     : "a scan or engine",
+			SLICE_ARG(q->kind == QUESTION_STATE ? q->op.key : q->name),
+			SLICE_ARG(q->kind == QUESTION_LOOKUP ? q->input : SLICE_NONE));
 		return;
 	}
 	must(w->n_due < WORLD_DUE_MOST);
@@ -252,6 +274,9 @@ world_deliver(struct world *w)
 			question_answer_state(d->scope, d->question, &d->answer->state);
 		else if (d->question->kind == QUESTION_APPEND)
 			answer_append(w, d);
+		else if (d->question->kind == QUESTION_LOOKUP)
+			question_answer_lookup(
+				d->scope, d->question, d->answer->lookup, d->answer->why);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}
