@@ -39,10 +39,11 @@ make(const struct conf_tag_key *key, unsigned day, struct slice local, struct sl
 
 struct slice
 batv_tag(const struct conf_tag_key *key, const struct address *a, int64_t wall_ms,
-	struct arena *arena)
+	uint64_t kept_ms, struct arena *arena)
 {
-	unsigned day = (day_of(wall_ms) + BATV_DAYS) % DAYS_TURN;
-	return make(key, day, a->local, a->domain, arena);
+	uint64_t kept = (kept_ms + DAY_MS - 1) / DAY_MS;
+	unsigned days = BATV_DAYS + (kept < BATV_KEPT_DAYS ? (unsigned)kept : BATV_KEPT_DAYS);
+	return make(key, (day_of(wall_ms) + days) % DAYS_TURN, a->local, a->domain, arena);
 }
 
 static bool
@@ -100,7 +101,7 @@ batv_check(const struct conf_domain *d, const struct address *a, int64_t wall_ms
 		return BATV_NONE;
 	*plain_out = address;
 	unsigned left = (day_in(a->local) + DAYS_TURN - day_of(wall_ms)) % DAYS_TURN;
-	return left <= BATV_DAYS ? BATV_OK : BATV_EXPIRED;
+	return left <= BATV_DAYS + BATV_KEPT_DAYS ? BATV_OK : BATV_EXPIRED;
 }
 
 bool

@@ -10,17 +10,22 @@
 #include "conf/conf.h"
 #include "smtp/address.h"
 
-enum { BATV_TAG_BYTES = 16, BATV_DAYS = 7 };
+/*
+ * A tag holds for seven days from when the mail leaves at the latest; a mail may be kept here
+ * for thirty days before. What ends later than that was not made by us, or years ago.
+ */
+enum { BATV_TAG_BYTES = 16, BATV_DAYS = 7, BATV_KEPT_DAYS = 30 };
 
 enum batv {
 	BATV_NONE,    /* no tag, or none of our keys: the address is what it says */
-	BATV_EXPIRED, /* ours, of another week */
+	BATV_EXPIRED, /* ours, and over */
 	BATV_OK,
 };
 
-/* The tag for this address, "prvs=KDDDSSSSSS=", in the arena. */
+/* The tag for this address, "prvs=KDDDSSSSSS=", in the arena. kept_ms: until it leaves, at
+ * most. */
 struct slice batv_tag(const struct conf_tag_key *key, const struct address *a, int64_t wall_ms,
-	struct arena *arena);
+	uint64_t kept_ms, struct arena *arena);
 /* Whether a local part has the form of a tagged one; what stands behind the tag. */
 bool batv_form(struct slice local, struct slice *plain_out);
 /* What the tag of an address in this domain is worth. NONE: *plain_out is left alone. */

@@ -14,7 +14,7 @@ static const struct fact_decl facts[] = {
 		.cost = COST_FREE,
 		.text = "Whether this is a bounce (from <>) to a recipient whose domain tags "
 			"its "
-			"senders, without a tag of the last seven days."},
+			"senders, without a tag that holds."},
 	{.name = NULL},
 };
 

@@ -193,6 +193,14 @@ postgresql_close(struct source *s)
 	mem_free(s);
 }
 
+/* What the server says besides: libpq would write it to our log as it is. */
+static void
+on_notice(void *arg, const PGresult *r)
+{
+	(void)arg;
+	(void)r;
+}
+
 static PGconn *
 start(const struct conf_directory *d, const struct ip *address)
 {
@@ -231,6 +239,7 @@ postgresql_open(const struct source_env *env, const struct conf_directory *d,
 		postgresql_close(s);
 		return NULL;
 	}
+	PQsetNoticeReceiver(s->pg, on_notice, NULL);
 	wait_for(s, LOOP_WRITE); /* as libpq wants its connections begun */
 	return s;
 }

@@ -122,9 +122,9 @@ answer_lookup(struct answers *a, struct questions *scope, struct question *q)
 			slice_eq_nocase(q->input, slice_of(l->value)))
 			found = l->found ? LOOKUP_YES : LOOKUP_NO;
 	}
-	struct slice why = arena_printf(scope->arena,
-		"nobody was asked; say --lookup %.*s \"%.*s\" yes or no", SLICE_ARG(q->name),
-		SLICE_ARG(q->input));
+	struct slice why =
+		arena_printf(scope->arena, "nobody was asked; say --lookup %.*s %.*s yes or no",
+			SLICE_ARG(q->name), SLICE_ARG(q->input));
 	question_answer_lookup(scope, q, found, found == LOOKUP_FAILED ? why : SLICE_NONE);
 }
 

@@ -156,7 +156,7 @@ put_take(struct ipc_out *o, const struct queue_take *t, int file, struct packed 
 	ipc_put_u32(o, (uint32_t)t->n);
 	for (size_t i = 0; i < t->n; i++) {
 		const struct queue_parcel *p = &t->parcels[i];
-		n_rcpts += p->mail.n_rcpts;
+		n_rcpts += p->beside ? 0 : p->mail.n_rcpts;
 		if (put_mail(o, &p->mail, err) < 0)
 			return -1;
 		ipc_put_bool(o, p->beside);
@@ -311,7 +311,7 @@ get_take(struct slice bytes, int file, struct arena *a, struct queue_take *t)
 		if (!get_parcel(&in, file, &seen, a, &t->parcels[i]))
 			return false;
 		own = own || !t->parcels[i].beside;
-		n_rcpts += t->parcels[i].mail.n_rcpts;
+		n_rcpts += t->parcels[i].beside ? 0 : t->parcels[i].mail.n_rcpts;
 		if (n_rcpts > STORED_RCPTS_MOST)
 			return false;
 	}

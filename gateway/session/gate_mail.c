@@ -80,7 +80,7 @@ gate_on_mail(struct gate *g, const struct smtp_event *ev)
 	}
 	g->in_mail = true;
 	pipeline_mail(g->pipeline, &ev->address, &ev->mail);
-	g->sender = bounces_sender(g->config, &ev->address, g->session.wall_ms,
+	g->sender = bounces_sender(g->config, &ev->address, g->session.wall_ms, 0,
 		pipeline_arena(g->pipeline), pipeline_log(g->pipeline));
 	gate_reply(g, smtp_reply_of("250 2.1.0 Sender ok"));
 }

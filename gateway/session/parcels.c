@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "policy/explain.h"
+#include "session/bounces.h"
 #include "session/copies.h"
 
 static bool
@@ -174,6 +175,14 @@ filter_route(const struct conf_listener *l, struct arena *a)
 	return text;
 }
 
+/* A tag that still holds when the mail leaves, and a week more. */
+static struct address
+sender_kept(const struct parcels_input *in, uint64_t kept_ms, struct arena *a)
+{
+	return bounces_sender(
+		in->config, &in->mail->sender, in->session->wall_ms, kept_ms, a, NULL);
+}
+
 struct of_rcpt {
 	struct facts *facts;
 	size_t rcpt;
@@ -227,9 +236,11 @@ parcels_fill(const struct parcels_input *in, const struct decision *d, struct ar
 	if (d->verdict.action == ACTION_QUARANTINE) {
 		m->kind = STORED_QUARANTINE;
 		m->quarantine = rule->text.n != 0 ? rule->text : SLICE("quarantine");
+		m->sender = sender_kept(in, in->config->conf->queue.quarantine_ms, a);
 	} else if (d->verdict.action == ACTION_HOLD) {
 		m->kind = STORED_HOLD;
 		m->hold_until_ms = hold_until_ms(rule, in->session->wall_ms);
+		m->sender = sender_kept(in, m->hold_until_ms - m->arrived_ms, a);
 	}
 	if (m->kind != STORED_SEND)
 		fill_known(in, d, a, m);

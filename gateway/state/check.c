@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ enum {
 	DB_BYTES = 48,
 	DEPTH_MOST = 32, /* LMDB's own */
 	PAGES_MOST = 1 << 24,
+	MDB_KEY_MOST = 511,
 	/* where things stand on a meta page, behind its head */
 	META_DBS = 24,
 	META_LAST = META_DBS + 2 * DB_BYTES,
@@ -47,7 +49,16 @@ struct check {
 	uint64_t pages;      /* in the file */
 	uint64_t last;       /* that was ever used */
 	unsigned char *seen; /* a bit for each */
+	/* The order of a tree's keys: behind what the next one must stand, or may be equal to.
+	 */
+	unsigned char before[MDB_KEY_MOST];
+	size_t before_n;
+	bool has_before, may_equal;
 	struct err *err;
+};
+
+struct counts { /* in the order of the file */
+	uint64_t branches, leaves, overflow, entries;
 };
 
 static uint64_t
@@ -111,7 +122,8 @@ check_free(struct check *c, const unsigned char *list, size_t bytes)
 }
 
 static int
-check_overflow(struct check *c, const unsigned char *where, size_t bytes, enum tree tree)
+check_overflow(struct check *c, const unsigned char *where, size_t bytes, enum tree tree,
+	struct counts *counts)
 {
 	unsigned char head[PAGE_HEAD];
 	uint64_t page = number(where, 8), offset = page * c->page_bytes;
@@ -125,6 +137,7 @@ check_overflow(struct check *c, const unsigned char *where, size_t bytes, enum t
 		return err_set(c->err, "a page is not what it should be");
 	if (reach(c, page, n) < 0)
 		return -1;
+	counts->overflow += n;
 	if (tree != TREE_FREE)
 		return 0;
 	unsigned char *list = mem_new(bytes);
@@ -135,77 +148,146 @@ check_overflow(struct check *c, const unsigned char *where, size_t bytes, enum t
 	return result;
 }
 
+/* A key in its turn: of a leaf, or of a branch, which the ones under it may be equal to. */
 static int
-check_leaf(struct check *c, const unsigned char *node, size_t room, enum tree tree)
+check_order(struct check *c, const unsigned char *node, enum tree tree, bool leaf)
+{
+	size_t n = number(node + 6, 2), common = n < c->before_n ? n : c->before_n;
+	const unsigned char *key = node + NODE_HEAD;
+	if (tree == TREE_FREE && n != 8)
+		return err_set(c->err, "its list of free pages is wrong");
+	if (c->has_before) {
+		int cmp = memcmp(c->before, key, common);
+		if (tree == TREE_FREE)
+			cmp = number(c->before, 8) < number(key, 8)
+				      ? -1
+				      : number(c->before, 8) > number(key, 8);
+		else if (cmp == 0)
+			cmp = c->before_n < n ? -1 : c->before_n > n;
+		if (cmp > 0 || (cmp == 0 && !c->may_equal))
+			return err_set(c->err, "its keys are out of order");
+	}
+	memcpy(c->before, key, n);
+	c->before_n = n;
+	c->has_before = true;
+	c->may_equal = !leaf;
+	return 0;
+}
+
+/* What a leaf's entry points at, or holds. */
+static int
+check_value(struct check *c, const unsigned char *node, enum tree tree, struct counts *counts)
 {
 	size_t key = number(node + 6, 2), data = number(node, 4);
 	unsigned flags = (unsigned)number(node + 4, 2);
-	bool big = flags == F_BIGDATA;
-	if (key == 0 || key > room - NODE_HEAD ||
-		(flags & ~(unsigned)(F_BIGDATA | F_SUBDATA)) != 0)
-		return err_set(c->err, "an entry does not fit its page");
 	const unsigned char *value = node + NODE_HEAD + key;
-	if ((big ? 8 : data) > room - NODE_HEAD - key)
-		return err_set(c->err, "an entry does not fit its page");
-	if (tree == TREE_FREE && (key != 8 || flags == F_SUBDATA))
-		return err_set(c->err, "its list of free pages is wrong");
-	if (big)
-		return check_overflow(c, value, data, tree);
+	if ((flags & ~(unsigned)(F_BIGDATA | F_SUBDATA)) != 0 ||
+		(flags == F_SUBDATA) != (tree == TREE_MAIN) || key == 0)
+		return err_set(c->err, "an entry is not what it should be");
+	if (flags == F_BIGDATA)
+		return check_overflow(c, value, data, tree, counts);
 	if (tree == TREE_FREE)
 		return check_free(c, value, data);
-	if ((flags == F_SUBDATA) != (tree == TREE_MAIN) ||
-		(tree == TREE_MAIN && data != DB_BYTES))
+	if (tree == TREE_SPACE)
+		return 0;
+	if (data != DB_BYTES)
 		return err_set(c->err, "an entry is not what it should be");
-	return tree == TREE_MAIN ? walk(c, value, TREE_SPACE) : 0;
+	struct check inner = *c; /* with an order of its own */
+	return walk(&inner, value, TREE_SPACE);
 }
 
 static int
-check_page(struct check *c, uint64_t page, unsigned depth, enum tree tree, uint64_t *entries)
+by_number(const void *a, const void *b)
+{
+	const uint16_t *x = a, *y = b;
+	return *x - *y;
+}
+
+/* Bytes of an entry within its page, even; 0: it does not fit. */
+static size_t
+entry_bytes(const struct check *c, const unsigned char *page, size_t at, bool leaf)
+{
+	size_t most = (c->page_bytes - PAGE_HEAD) / 2 / 2 * 2 - 2; /* two fit on any page */
+	if (at % 2 != 0 || at + NODE_HEAD > c->page_bytes)
+		return 0;
+	const unsigned char *node = page + at;
+	size_t key = number(node + 6, 2), n = NODE_HEAD + key;
+	if (leaf)
+		n += number(node + 4, 2) == F_BIGDATA ? 8 : number(node, 4);
+	if (key > MDB_KEY_MOST || n > most || n > c->page_bytes - at)
+		return 0;
+	return n + n % 2;
+}
+
+/* Entries lie from `high` to the end, without a gap: LMDB moves them about as if they did. */
+static int
+check_places(const struct check *c, const unsigned char *page, size_t n, size_t high, bool leaf)
+{
+	uint16_t *places = mem_array(n, sizeof(*places));
+	size_t at = high;
+	for (size_t i = 0; i < n; i++)
+		places[i] = (uint16_t)number(page + PAGE_HEAD + 2 * i, 2);
+	qsort(places, n, sizeof(*places), by_number);
+	bool fit = true;
+	for (size_t i = 0; i < n && fit; i++) {
+		size_t bytes = entry_bytes(c, page, places[i], leaf);
+		fit = bytes != 0 && places[i] == at;
+		at += bytes;
+	}
+	mem_free(places);
+	return fit && at == c->page_bytes ? 0
+					  : err_set(c->err, "entries do not fit their page");
+}
+
+static int
+check_page(
+	struct check *c, uint64_t page, unsigned depth, enum tree tree, struct counts *counts)
 {
 	if (reach(c, page, 1) < 0)
 		return -1;
 	unsigned char *p = mem_new(c->page_bytes);
+	bool leaf = depth == 1;
 	int result = read_at(c->fd, p, c->page_bytes, page * c->page_bytes, c->err);
 	size_t low = number(p + 12, 2), high = number(p + 14, 2), n = (low - PAGE_HEAD) / 2;
-	unsigned flags = (unsigned)number(p + 10, 2), kind = depth == 1 ? P_LEAF : P_BRANCH;
-	if (result == 0 &&
-		(number(p, 8) != page || flags != kind || low < PAGE_HEAD || low > high ||
-			high > c->page_bytes || n == 0 || (kind == P_BRANCH && n < 2)))
+	if (result == 0 && (number(p, 8) != page || number(p + 8, 2) != 0 ||
+				   number(p + 10, 2) != (leaf ? P_LEAF : P_BRANCH) ||
+				   low < PAGE_HEAD || low % 2 != 0 || low > high ||
+				   high > c->page_bytes || n < (leaf ? 1 : 2)))
 		result = err_set(c->err, "a page is not what it should be");
+	if (result == 0)
+		result = check_places(c, p, n, high, leaf);
 	for (size_t i = 0; i < n && result == 0; i++) {
-		size_t at = number(p + PAGE_HEAD + 2 * i, 2);
-		const unsigned char *node = p + at;
-		if (at < high || at + NODE_HEAD > c->page_bytes || at % 2 != 0)
-			result = err_set(c->err, "an entry does not fit its page");
-		else if (kind == P_LEAF)
-			result = check_leaf(c, node, c->page_bytes - at, tree);
-		else if (number(node + 6, 2) > c->page_bytes - at - NODE_HEAD)
-			result = err_set(c->err, "an entry does not fit its page");
-		else
-			result = check_page(c, number(node, 6), depth - 1, tree, entries);
+		const unsigned char *node = p + number(p + PAGE_HEAD + 2 * i, 2);
+		if (leaf || i > 0) /* the first key of a branch says nothing */
+			result = check_order(c, node, tree, leaf);
+		if (result == 0)
+			result = leaf ? check_value(c, node, tree, counts)
+				      : check_page(c, number(node, 6), depth - 1, tree, counts);
 	}
-	if (kind == P_LEAF)
-		*entries += n;
+	counts->leaves += leaf;
+	counts->branches += !leaf;
+	counts->entries += leaf ? n : 0;
 	mem_free(p);
 	return result;
 }
 
-/* db: 48 bytes as they stand in the file: its depth, entries and root. */
+/* db: 48 bytes as they stand in the file: flags, depth, pages, entries and root. */
 static int
 walk(struct check *c, const unsigned char *db, enum tree tree)
 {
-	uint64_t depth = number(db + 6, 2), counted = number(db + 32, 8),
-		 root = number(db + 40, 8);
-	uint64_t entries = 0;
+	uint64_t depth = number(db + 6, 2), root = number(db + 40, 8);
+	struct counts said = {
+		number(db + 8, 8), number(db + 16, 8), number(db + 24, 8), number(db + 32, 8)};
+	struct counts found = {0};
 	if (number(db + 4, 2) != (tree == TREE_FREE ? FREE_FLAGS : 0))
 		return err_set(c->err, "a tree is not of our kind");
-	if (root == no_page)
-		return counted == 0 && depth == 0 ? 0 : err_set(c->err, "it counts wrongly");
-	if (depth == 0 || depth > DEPTH_MOST)
-		return err_set(c->err, "a tree is too deep");
-	if (check_page(c, root, (unsigned)depth, tree, &entries) < 0)
+	if (depth > DEPTH_MOST || (depth == 0) != (root == no_page))
+		return err_set(c->err, "a tree is not as deep as it says");
+	c->has_before = false;
+	if (depth != 0 && check_page(c, root, (unsigned)depth, tree, &found) < 0)
 		return -1;
-	return entries == counted ? 0 : err_set(c->err, "it counts wrongly");
+	return memcmp(&said, &found, sizeof(said)) == 0 ? 0
+							: err_set(c->err, "it counts wrongly");
 }
 
 static bool

@@ -23,7 +23,7 @@ enum {
 	TIDY_LEAST = 1024,
 	TIDY_PART = 64
 };
-static const uint64_t map_bytes = UINT64_C(1) << 30;
+static const uint64_t map_bytes = UINT64_C(1) << 31;
 
 static struct local *
 local_of(struct state *s)

@@ -11,10 +11,10 @@
  * fresh one is begun with what is in memory. Without a disk that works the table counts on
  * alone, and the disk is tried again at each flush.
  *
- * Bounds: at most entries_most entries and half of map_bytes are kept on disk. Above that the
- * space that has most of them loses those that changed longest ago, of small samples; tuples
- * that nobody came back for go first. A space with a quarter of all or less loses none, so that
- * a flood of strangers cannot make anyone's quota forgotten.
+ * Bounds: at most entries_most entries and a quarter of map_bytes are kept on disk. Above that
+ * the space that has most of them loses those that changed longest ago, of small samples;
+ * tuples that nobody came back for go first. A space with a quarter of all or less loses none,
+ * so that a flood of strangers cannot make anyone's quota forgotten.
  */
 #ifndef STATE_LOCAL_H
 #define STATE_LOCAL_H
@@ -25,7 +25,7 @@ enum { LOCAL_ASIDE_MOST = 3 };
 
 struct local_config {
 	int dir_fd;                    /* the folder; stays the caller's, who keeps it open */
-	uint64_t map_bytes;            /* of address space; 0: 1 GiB */
+	uint64_t map_bytes;            /* of address space; 0: 2 GiB */
 	size_t entries_most;           /* on disk; 0: 2,000,000 */
 	size_t hot_most;               /* in memory, about 120 bytes each; 0: 1,000,000 */
 	int64_t (*wall_ms)(void *arg); /* NULL: clock_wall_ms */

@@ -152,6 +152,11 @@ struct record { /* of a batch: bytes at `at`: key, then the packed entry; none: 
 	uint8_t space;
 };
 
+struct walk { /* over a space: where it goes on; key_n 0: from its beginning */
+	char key[KEY_MOST];
+	size_t key_n;
+};
+
 struct writer {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -166,10 +171,7 @@ struct writer {
 	struct moment at;
 	struct calendar calendar;
 	size_t entries_most;
-	struct { /* where the walk over each space goes on */
-		char key[KEY_MOST];
-		size_t key_n;
-	} sweep[STATE_SPACES];
+	struct walk sweep[STATE_SPACES], samples[STATE_SPACES];
 	/* outcome */
 	int code; /* 0, or what LMDB says */
 	uint64_t disk_entries, evicted, writes;

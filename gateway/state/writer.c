@@ -16,7 +16,8 @@ enum {
 	SWEEP_MOST = 4096,   /* entries of a space looked at by one transaction */
 	SAMPLE = 64,         /* of which the older half goes, where room is short */
 	SAMPLES_MOST = 1024, /* and as many as the batch needs besides */
-	PIECE = 256,         /* records of a transaction, where one is too large for the map */
+	MAP_PART = 4,        /* of the map may be in use: a transaction writes beside it */
+	PIECE = 64,          /* records of a transaction, where one is too large for the map */
 	GROW_BYTES = 64 * 1024,
 };
 
@@ -124,21 +125,22 @@ is_over(struct writer *w, MDB_txn *txn, enum state_space *space_out, bool *over_
 	}
 	w->disk_entries = entries;
 	*over_out = entries > w->entries_most ||
-		    pages * w->disk->page_bytes > w->disk->map_bytes / 2;
+		    pages * w->disk->page_bytes > w->disk->map_bytes / MAP_PART;
 	return 0;
 }
 
 /* The first one at or behind where the walk stands; at the end it begins again. */
 static int
-walk_begin(struct writer *w, MDB_txn *txn, enum state_space s, MDB_cursor **cursor_out,
-	MDB_val *key, MDB_val *value)
+walk_begin(struct walk *at, MDB_txn *txn, MDB_dbi tree, MDB_cursor **cursor_out, MDB_val *key,
+	MDB_val *value)
 {
-	int code = mdb_cursor_open(txn, w->disk->spaces[s], cursor_out);
+	*cursor_out = NULL;
+	int code = mdb_cursor_open(txn, tree, cursor_out);
 	if (code != 0)
 		return code;
-	*key = (MDB_val){w->sweep[s].key_n, w->sweep[s].key};
+	*key = (MDB_val){at->key_n, at->key};
 	code = MDB_NOTFOUND;
-	if (w->sweep[s].key_n != 0)
+	if (at->key_n != 0)
 		code = mdb_cursor_get(*cursor_out, key, value, MDB_SET_RANGE);
 	if (code == MDB_NOTFOUND)
 		code = mdb_cursor_get(*cursor_out, key, value, MDB_FIRST);
@@ -146,14 +148,15 @@ walk_begin(struct writer *w, MDB_txn *txn, enum state_space s, MDB_cursor **curs
 }
 
 static void
-walk_end(struct writer *w, enum state_space s, MDB_cursor *cursor, int code, const MDB_val *key)
+walk_end(struct walk *at, MDB_cursor *cursor, int code, const MDB_val *key)
 {
-	w->sweep[s].key_n = 0;
-	if (code == 0 && key->mv_size <= sizeof(w->sweep[s].key)) {
-		memcpy(w->sweep[s].key, key->mv_data, key->mv_size);
-		w->sweep[s].key_n = key->mv_size;
+	at->key_n = 0;
+	if (code == 0 && key->mv_size <= sizeof(at->key)) {
+		memcpy(at->key, key->mv_data, key->mv_size);
+		at->key_n = key->mv_size;
 	}
-	mdb_cursor_close(cursor);
+	if (cursor != NULL)
+		mdb_cursor_close(cursor);
 }
 
 /* Deletes what is over, and what is no record of ours, among the next SWEEP_MOST. */
@@ -162,7 +165,8 @@ sweep(struct writer *w, MDB_txn *txn, enum state_space s)
 {
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	int code = walk_begin(w, txn, s, &cursor, &key, &value), result = 0;
+	int code = walk_begin(&w->sweep[s], txn, w->disk->spaces[s], &cursor, &key, &value);
+	int result = 0;
 	for (size_t i = 0; i < SWEEP_MOST && code == 0; i++) {
 		struct entry e = {.type = ENTRY_NONE};
 		struct slice record = {value.mv_data, value.mv_size};
@@ -174,7 +178,7 @@ sweep(struct writer *w, MDB_txn *txn, enum state_space s)
 	}
 	if (code != 0 && code != MDB_NOTFOUND)
 		result = code;
-	walk_end(w, s, cursor, code, &key);
+	walk_end(&w->sweep[s], cursor, code, &key);
 	return result;
 }
 
@@ -214,7 +218,7 @@ evict(struct writer *w, MDB_txn *txn, enum state_space s, struct aged sample[SAM
 	MDB_cursor *cursor;
 	MDB_val key, value;
 	size_t n = 0;
-	int code = walk_begin(w, txn, s, &cursor, &key, &value);
+	int code = walk_begin(&w->samples[s], txn, w->disk->spaces[s], &cursor, &key, &value);
 	while (code == 0 && n < SAMPLE) {
 		struct aged *a = &sample[n++];
 		a->key_n = key.mv_size < sizeof(a->key) ? key.mv_size : sizeof(a->key);
@@ -222,7 +226,7 @@ evict(struct writer *w, MDB_txn *txn, enum state_space s, struct aged sample[SAM
 		a->age = age_of(w, (struct slice){value.mv_data, value.mv_size});
 		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
 	}
-	walk_end(w, s, cursor, code, &key);
+	walk_end(&w->samples[s], cursor, code, &key);
 	if (code == MDB_NOTFOUND)
 		code = 0;
 	qsort(sample, n, sizeof(*sample), by_age);

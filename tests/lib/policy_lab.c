@@ -46,6 +46,7 @@ FACT(quota_recipients, "quota.recipients", FACT_FLAG, SCOPE_RECIPIENT, STAGE_RCP
 	.arg = FACT_ARG_LIMIT);
 FACT(recipients, "recipients", FACT_LIST_ADDRESS, SCOPE_MAIL, STAGE_DATA, COST_FREE);
 FACT(from_domain, "from.domain", FACT_DOMAIN, SCOPE_MAIL, STAGE_HEADER, COST_FREE);
+FACT(from_ours, "from.ours", FACT_FLAG, SCOPE_MAIL, STAGE_HEADER, COST_FREE);
 FACT(subject, "subject", FACT_TEXT, SCOPE_MAIL, STAGE_HEADER, COST_FREE);
 FACT(header, "header", FACT_TEXT, SCOPE_MAIL, STAGE_HEADER, COST_FREE, .arg = FACT_ARG_STRING);
 FACT(dmarc, "dmarc", FACT_WORD, SCOPE_MAIL, STAGE_HEADER, COST_CHEAP, .words = dmarc_words);
@@ -61,8 +62,8 @@ FACT(body, "body", FACT_FLAG, SCOPE_MAIL, STAGE_BODY, COST_DEAR, .phrase = "body
 
 const struct fact_decl *const policy_lab_decls[] = {&client_ip, &client_name, &dnsbl, &sender,
 	&sender_domain, &spf, &recipient, &recipient_domain, &known, &greylisted, &rate,
-	&rate_recipients, &quota, &quota_recipients, &recipients, &from_domain, &subject,
-	&header, &dmarc, &dmarc_policy, &dkim_domain, &size, &virus, &attachment_name,
+	&rate_recipients, &quota, &quota_recipients, &recipients, &from_domain, &from_ours,
+	&subject, &header, &dmarc, &dmarc_policy, &dkim_domain, &size, &virus, &attachment_name,
 	&attachment_size, &body, NULL};
 
 static const char around[] =
@@ -75,7 +76,7 @@ static const char around[] =
 	"table nets { \"10.0.0.0/8\", \"2001:db8::/32\" }\n"
 	"pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn\n"
 	"pattern urgent /^urgent|act now/i\n"
-	"pattern slow /^(a+)+$/\n";
+	"pattern slow /^(?:a{1,40}){1,40}$/\n";
 
 /* The parser wants a file: written beside nothing else, read, and gone again. */
 static void

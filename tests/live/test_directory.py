@@ -290,6 +290,19 @@ def test_a_wrong_password_is_said(gateway, servers, lite, sink):
         assert word in error and "wrong" not in error
 
 
+def test_a_query_cannot_write(gateway, postgresql, servers, lite, sink):
+    """Not even by a function: PostgreSQL's session is read-only, and what fails is put off."""
+    postgresql.sql("CREATE OR REPLACE FUNCTION bump(text) RETURNS int LANGUAGE sql AS "
+                   "'INSERT INTO people VALUES ($1 || ''.bumped'') RETURNING 1'; "
+                   "GRANT INSERT ON people TO postern")
+    gate = gateway(CONFIG.replace("LITE", str(lite)).replace(
+        "SELECT 1 FROM people WHERE mail = $1", "SELECT bump($1)"),
+        {"directory.password": PASSWORD + "\n"})
+    assert rcpt("bob@sql.example").code == 451
+    assert "read-only" in gate.wait_event("fact-failed")["error"]
+    assert not postgresql.sql("SELECT 1 FROM people WHERE mail LIKE '%bumped'")
+
+
 def test_on_failure_skip(gateway, servers, lite, sink):
     """A rule whose directory is dead is passed over where the administrator says so."""
     text = CONFIG.replace("LITE", str(lite)).replace(

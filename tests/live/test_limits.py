@@ -112,7 +112,7 @@ def test_boundary(gate):
     assert over.last.code == 450 and over.last.enhanced == "4.7.1", over
     assert "Limit of 200 mails per hour for this sender is used up, try again in" in str(over.last)
     by_swaks = proc.run("swaks", "--server", GATE, "--local-interface", CLIENT, "--from",
-                        "Hour@Sender.Example", "--to", "bob@own.example", check=False)
+                        "hour@sender.example", "--to", "bob@own.example", check=False)
     assert by_swaks.returncode != 0 and "450 4.7.1 Limit of 200 mails per hour" in by_swaks.stdout
 
 
@@ -164,6 +164,7 @@ def test_counters_survive(gate, how):
     elif how == "restart":
         gate.stop()
         gate.start()
+        proc.wait_port(GATE, 25)
     else:
         kill(gate, how)
     proc.wait_until(lambda: send("free@sender.example").last.code == 250, "service again", 20)

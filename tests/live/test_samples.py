@@ -8,6 +8,7 @@ adds its name server and one signature in the place of freshclam's.
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ from lab.dns import dnsbl
 from lab.postfix import Postfix
 
 SAMPLES = proc.REPOSITORY / "conf" / "samples"
+LOOKS = ("journalctl", "postern quarantine", "postern limits")  # ask again: it may take its time
 INSIDE, REMOTE = "198.51.100.5", "198.51.100.70"
 AROUND = """\
 resolver "192.0.2.53:53" trust "trust.key"
@@ -106,16 +108,12 @@ class Machine:
         for command, expected in done:
             said = self.run(command)
             for words in expected:
-                if words == "...":
-                    continue
-                if command.split()[0] in ("journalctl", "postern"):
-                    try:
-                        proc.wait_until(lambda: says(self.run(command), words), words, 15)
-                    except proc.LabError:
+                if command.startswith(LOOKS) and not says(said, words):
+                    deadline = time.monotonic() + 15
+                    while not says(said, words) and time.monotonic() < deadline:
+                        time.sleep(0.2)
                         said = self.run(command)
-                assert command.startswith(("journalctl", "postern")) and says(
-                    self.run(command), words) or says(said, words), \
-                    f"{command}\nhas not said\n{words}\nbut\n{said[-3000:]}"
+                assert says(said, words), f"{command}\nhas not said\n{words}\nbut\n{said[-4000:]}"
 
 
 @pytest.fixture
@@ -153,7 +151,7 @@ def machine(request, posternd, nsd, tmp_path_factory):
 def inside():
     """The organisation's mail server: it knows all but nobody."""
     def recipient(argument, _session):
-        return "550 5.1.1 no such user" if "<nobody@" in argument else "250 2.1.5 ok"
+        return "550 5.1.1 no such user" if "nobody@" in argument else "250 2.1.5 ok"
     with smtp.Server(INSIDE, script={"rcpt": recipient}) as server:
         yield server
 
@@ -174,7 +172,8 @@ def test_perimeter(machine, inside):
 
 def test_postfix_milter(machine, remote):
     mta = Postfix("samples", "192.0.2.25", domains=["example.com"], networks=["127.0.0.0/8"],
-                  main={"inet_interfaces": "192.0.2.25, 127.0.0.1"}).start()
+                  main={"inet_interfaces": "192.0.2.25, 127.0.0.1"},
+                  services="127.0.0.1:smtp inet n - n - - smtpd\n").start()
     try:
         machine(mta).go("postfix-milter.conf")
         proc.wait_until(lambda: remote.mails, "our mail at the remote", 20)
@@ -191,6 +190,6 @@ def test_outbound_policy(machine, inside, remote):
         message = mail.message
         assert b"d=example.com; s=s2026;" in message and b"Example Ltd, 1 Example Street" in message
         assert (b"4111" in message) == ("bank.example" in str(mail.recipients))
-    proc.wait_until(lambda: {"archive", "compliance"} <= {
-        str(r).partition("@")[0].lstrip("[<'\\"") for m in inside.mails for r in m.recipients},
-        "the archive's copy and the compliance officer's notice", 20)
+    for name in ("archive@example.com", "compliance@example.com"):
+        proc.wait_until(lambda: any(name in str(m.recipients) for m in inside.mails),
+                        f"a mail to {name}", 20)

@@ -2,6 +2,7 @@
 #include "keeper.h"
 
 #include "base/must.h"
+#include "filters/batv.h"
 
 static struct slice
 word(struct slice *rest)
@@ -99,6 +100,14 @@ tell_fate(struct keeper *k, const struct queue_parcel *p)
 		line(k, arena_printf(k->arena, "send%.*s%.*s", SLICE_ARG(own), SLICE_ARG(how)));
 }
 
+static void
+tell_tag(struct keeper *k, const struct address *sender)
+{
+	struct slice plain;
+	if (batv_form(sender->local, &plain))
+		line(k, arena_printf(k->arena, "as %.*s", SLICE_ARG(sender->raw)));
+}
+
 /* The bytes of a body, from memory alone: a play has no files. */
 static struct slice
 bytes_of(struct keeper *k, const struct relay_body *b)
@@ -133,6 +142,7 @@ tell_parcel(struct keeper *k, const struct queue_parcel *p)
 		[DELIVERY_BY_DOMAIN] = "domain",
 		[DELIVERY_BY_ROUTE] = "route"};
 	tell_fate(k, p);
+	tell_tag(k, &p->mail.sender);
 	for (size_t i = 0; i < p->mail.n_rcpts; i++) {
 		const struct stored_rcpt *r = &p->mail.rcpts[i];
 		line(k, arena_printf(k->arena, "rcpt %.*s by %s %.*s",
@@ -216,6 +226,7 @@ keeper_ask(struct keeper *k, const struct gate_rcpt *q, uint64_t *took_ms_out)
 	bool late = a == NULL || a->gone || a->after_ms > q->budget_ms;
 	line(k, arena_printf(k->arena, "ask %.*s of %.*s within %u", SLICE_ARG(q->rcpt.raw),
 			SLICE_ARG(q->site), q->budget_ms));
+	tell_tag(k, &q->sender);
 	*took_ms_out = a == NULL ? 0 : late ? q->budget_ms : a->after_ms;
 	return late ? NULL : &a->reply;
 }

@@ -169,6 +169,10 @@ world_add(struct world *w, struct slice kind, struct slice words)
 		a->kind = QUESTION_KNOWN;
 		return read_known(words, a);
 	}
+	if (slice_eq(kind, SLICE("lookup"))) {
+		a->kind = QUESTION_LOOKUP;
+		return read_lookup(words, a);
+	}
 	if (slice_eq(kind, SLICE("state"))) {
 		a->kind = QUESTION_STATE;
 		return read_state(words, a);
@@ -176,10 +180,6 @@ world_add(struct world *w, struct slice kind, struct slice words)
 	if (slice_eq(kind, SLICE("append"))) {
 		a->kind = QUESTION_APPEND;
 		return read_append(words, a);
-	}
-	if (slice_eq(kind, SLICE("lookup"))) {
-		a->kind = QUESTION_LOOKUP;
-		return read_lookup(words, a);
 	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
@@ -228,14 +228,16 @@ world_ask(struct world *w, struct question *q, struct questions *scope)
 		if (answers(&w->answers[i], q))
 			found = &w->answers[i];
 	if (found == NULL) {
-		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s %.*s",
+		struct slice what = q->kind == QUESTION_STATE    ? q->op.key
+				    : q->kind == QUESTION_LOOKUP ? q->input
+								 : q->name;
+		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
 			q->kind == QUESTION_DNS      ? dns_type_text(q->type)
 			: q->kind == QUESTION_KNOWN  ? "known"
-			: q->kind == QUESTION_LOOKUP ? "lookup"
 			: q->kind == QUESTION_STATE  ? "the state"
+			: q->kind == QUESTION_LOOKUP ? "lookup"
 						     : "a scan or engine",
-			SLICE_ARG(q->kind == QUESTION_STATE ? q->op.key : q->name),
-			SLICE_ARG(q->kind == QUESTION_LOOKUP ? q->input : SLICE_NONE));
+			SLICE_ARG(what));
 		return;
 	}
 	must(w->n_due < WORLD_DUE_MOST);
@@ -270,13 +272,13 @@ world_deliver(struct world *w)
 		else if (d->question->kind == QUESTION_KNOWN)
 			question_answer_known(
 				d->scope, d->question, d->answer->known, SLICE("550 5.1.1 no"));
+		else if (d->question->kind == QUESTION_LOOKUP)
+			question_answer_lookup(
+				d->scope, d->question, d->answer->lookup, d->answer->why);
 		else if (d->question->kind == QUESTION_STATE)
 			question_answer_state(d->scope, d->question, &d->answer->state);
 		else if (d->question->kind == QUESTION_APPEND)
 			answer_append(w, d);
-		else if (d->question->kind == QUESTION_LOOKUP)
-			question_answer_lookup(
-				d->scope, d->question, d->answer->lookup, d->answer->why);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}

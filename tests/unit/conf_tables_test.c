@@ -86,8 +86,8 @@ test_gives_up(void **state)
 	char value[60];
 	struct arena *a = arena_new(4 << 20);
 	(void)state;
-	struct conf *c =
-		conf_text(FRAME "table t { /^(a+)+$/ \"aaaab\" }\ninbound { accept }\n");
+	struct conf *c = conf_text(
+		FRAME "table t { /^(?:a{1,40}){1,40}$/ \"aaaab\" }\ninbound { accept }\n");
 	const struct conf_table *t = map_get(c->tables, SLICE("t"));
 	memset(value, 'a', sizeof(value) - 2);
 	value[sizeof(value) - 2] = 'b';
@@ -98,6 +98,39 @@ test_gives_up(void **state)
 	assert_int_equal(conf_table_look(t, SLICE("b"), a), PATTERN_NO);
 	conf_free(&c);
 	arena_free(&a);
+}
+
+static void
+test_bounds(void **state)
+{
+	char path[] = "/tmp/postern-table-XXXXXX", text[1000];
+	(void)state;
+	for (unsigned n = 1000; n <= 1001; n++) {
+		struct conf_report r;
+		FILE *f = fopen(path, "w");
+		assert_non_null(f);
+		for (unsigned i = 0; i < n; i++)
+			fprintf(f, i % 2 == 0 ? "a%u-*@example.com\n" : "/^a%u@/\n", i);
+		assert_int_equal(fclose(f), 0);
+		FILE *main_file = fopen("/tmp/postern-table.conf", "w");
+		assert_non_null(main_file);
+		snprintf(text, sizeof(text), FRAME "table t file \"%s\"\ninbound { accept }\n",
+			path);
+		fputs(text, main_file);
+		assert_int_equal(fclose(main_file), 0);
+		conf_report_init(&r);
+		struct conf *c = conf_read("/tmp/postern-table.conf", &r);
+		assert_int_equal(c != NULL, n == 1000);
+		if (c == NULL) {
+			assert_int_equal(r.n_errors, 1);
+			assert_int_equal(r.problems[0].at.line, 1001);
+			assert_non_null(strstr(r.problems[0].text, "at most 1000 wildcards"));
+		}
+		conf_free(&c);
+		conf_report_fini(&r);
+	}
+	unlink(path);
+	unlink("/tmp/postern-table.conf");
 }
 
 static void
@@ -190,6 +223,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_gives_up),
+		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_many_lines),
 		cmocka_unit_test(test_directories),
 	};

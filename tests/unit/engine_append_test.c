@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "engine/append.h"
-#include "engine/parts.h"
+#include "engine/look.h"
 
 enum { ARENA_MOST = 512 << 20 };
 
@@ -333,6 +333,6 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_cut, begin, end),
 		cmocka_unit_test_setup_teardown(test_large, begin, end),
 	};
-	parts_init();
+	look_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

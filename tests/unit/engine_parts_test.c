@@ -24,7 +24,7 @@ scan(struct slice mail, const struct pattern_set *patterns)
 	struct scan_report r = {.attachments = arena_array(
 					arena, SCAN_ATTACHMENTS_MOST, sizeof(*r.attachments))};
 	parts_scan(mail, SCAN_WANT_ATTACHMENTS | (patterns != NULL ? SCAN_WANT_PATTERNS : 0),
-		patterns, arena, &r);
+		patterns, 300000, arena, &r);
 	return r;
 }
 
@@ -121,6 +121,34 @@ static const struct {
 		"Content-Type: application/x; name=letter.txt\r\n"
 		"Content-Type: application/x; name=run.exe\r\n",
 		{"letter.txt", "run.exe"}},
+	{"right to left",
+		"Content-Disposition: attachment; filename*=utf-8''x%E2%80%AEtxt.exe\r\n",
+		{"xtxt.exe", "x\xe2\x80\xaetxt.exe"}},
+	{"a character that is not seen",
+		"Content-Disposition: attachment; filename*=utf-8''run.e%E2%80%8Bxe\r\n",
+		{"run.exe"}},
+	{"wide letters",
+		"Content-Disposition: attachment; "
+		"filename*=utf-8''run.%EF%BD%85%EF%BD%98%EF%BD%85"
+		"\r\n",
+		{"run.exe"}},
+	{"NUL", "Content-Disposition: attachment; filename*=utf-8''run.exe%00.txt\r\n",
+		{"run.exe"}},
+	{"two endings", "Content-Disposition: attachment; filename=letter.pdf.exe\r\n",
+		{"letter.pdf.exe"}},
+	{"encoded words side by side",
+		"Content-Type: application/x; name=\"=?utf-8?B?cnVu?= "
+		"=?utf-8?B?LmV4ZQ==?=\"\r\n",
+		{"run.exe"}},
+	{"encoded word without quotes",
+		"Content-Type: application/x; name==?utf-8?B?cnVuLmV4ZQ==?=\r\n", {"run.exe"}},
+	{"name*0*", "Content-Type: application/x; name*0*=utf-8''r%75n; name*1=.exe\r\n",
+		{"run.exe"}},
+	{"blanks around =", "Content-Disposition: attachment; filename = \"run.exe\"\r\n",
+		{"run.exe"}},
+	{"a comment", "Content-Disposition: attachment (x); filename=run.exe\r\n", {"run.exe"}},
+	{"percent in filename", "Content-Disposition: attachment; filename=\"a%2Fb\"\r\n",
+		{"a%2Fb"}},
 	{"no name", "Content-Disposition: attachment\r\n", {""}},
 };
 

@@ -27,7 +27,7 @@ scan(struct slice mail, const struct pattern_set *patterns)
 	struct scan_report r = {.status = SCAN_CLEAN};
 	r.attachments = arena_array(arena, SCAN_ATTACHMENTS_MOST, sizeof(*r.attachments));
 	parts_scan(mail, SCAN_WANT_ATTACHMENTS | (patterns != NULL ? SCAN_WANT_PATTERNS : 0),
-		patterns, arena, &r);
+		patterns, 300000, arena, &r);
 	return r;
 }
 

@@ -63,7 +63,8 @@ test_vectors(void **state)
 	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
 		struct arena *a = arena_new(1 << 20);
 		struct address one = address_of(vectors[i].address, a), plain = {0};
-		struct slice tag = batv_tag(&keys[vectors[i].key], &one, vectors[i].wall_ms, a);
+		struct slice tag =
+			batv_tag(&keys[vectors[i].key], &one, vectors[i].wall_ms, 0, a);
 		if (!slice_eq(tag, slice_of(vectors[i].tag)))
 			fail_msg("%s: %.*s", vectors[i].address, SLICE_ARG(tag));
 		struct address sent = tagged(vectors[i].tag, &one, a);
@@ -83,13 +84,37 @@ test_days(void **state)
 	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
 		struct arena *a = arena_new(1 << 20);
 		struct address ann = address_of("ann@example.com", a), plain;
-		struct slice tag = batv_tag(&keys[0], &ann, begins[i] * day_ms, a);
+		struct slice tag = batv_tag(&keys[0], &ann, begins[i] * day_ms, 0, a);
 		struct address sent = tagged(arena_text(a, tag), &ann, a);
-		for (int64_t day = 0; day <= 992; day++) {
+		for (int64_t day = 0; day < 1000 - BATV_KEPT_DAYS; day++) {
 			enum batv worth = batv_check(
 				&domain, &sent, (begins[i] + day) * day_ms + 1, a, &plain);
 			assert_int_equal(worth, day <= BATV_DAYS ? BATV_OK : BATV_EXPIRED);
 		}
+		arena_free(&a);
+	}
+}
+
+/* A mail that is kept first: the week begins when it leaves at the latest, thirty days away. */
+static void
+test_kept(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t kept_ms;
+		int64_t last_day;
+	} rows[] = {{0, 7}, {1, 8}, {86400000, 8}, {86400001, 9}, {30 * 86400000LL, 37},
+		{400 * 86400000LL, 37}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena *a = arena_new(1 << 20);
+		struct address ann = address_of("ann@example.com", a), plain;
+		struct slice tag =
+			batv_tag(&keys[0], &ann, 20000 * day_ms, (uint64_t)rows[i].kept_ms, a);
+		struct address sent = tagged(arena_text(a, tag), &ann, a);
+		for (int64_t day = 0; day < 60; day++)
+			assert_int_equal(
+				batv_check(&domain, &sent, (20000 + day) * day_ms, a, &plain),
+				day <= rows[i].last_day ? BATV_OK : BATV_EXPIRED);
 		arena_free(&a);
 	}
 }
@@ -173,6 +198,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_days),
+		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_no_tags),
 		cmocka_unit_test(test_form),
 		cmocka_unit_test(test_is_tagged),

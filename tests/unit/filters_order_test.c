@@ -24,7 +24,16 @@ static const char configuration[] =
 	"listen inbound on \"127.0.0.1:2525\"\n"
 	"domain \"verify.example\" deliver to \"127.0.0.1:26\" recipients verify\n"
 	"pattern secret /secret/\n"
-	"inbound { reject if body contains secret\n accept }\n";
+	"table dir ldap \"ldap://192.0.2.9/dc=x\" filter \"(a=%s)\"\n"
+	"table base sql \"postgresql://a@192.0.2.9/x\" query \"SELECT 1 WHERE 'x' = $1\"\n"
+	"inbound { reject if body contains secret\n"
+	" log \"a\" if sender in dir or helo in dir or client in base or client.name in dir\n"
+	" log \"b\" if recipient in dir or recipient in base or every recipients in dir\n"
+	" log \"c\" if from.domain in dir or subject in base or header \"Subject\" in dir\n"
+	" log \"d\" if dkim.domains in dir or every dkim.domains in dir\n"
+	" log \"e\" if attachment.name in base or every attachment.name in base\n"
+	" accept }\n";
+enum { LOOKUPS = 14 };
 
 static const char mail_header[] =
 	"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=sender.example; s=one;\r\n"
@@ -58,6 +67,8 @@ draw(const struct world *w, const struct question *one)
 	uint64_t seed = w->seed ^ (uint64_t)one->kind << 32 ^ (uint64_t)one->type;
 	for (size_t i = 0; i < one->name.n; i++)
 		seed = seed * 31 + (unsigned char)one->name.p[i];
+	for (size_t i = 0; one->kind == QUESTION_LOOKUP && i < one->input.n; i++)
+		seed = seed * 31 + (unsigned char)one->input.p[i];
 	next(&seed);
 	return next(&seed);
 }
@@ -201,17 +212,36 @@ print_value(char text[TEXT_MOST], enum fact_state state, const struct value *v)
 	assert_true(n < TEXT_MOST);
 }
 
+/* All facts of all filters, and behind them those that the policy looks up. False: no more. */
+static bool
+use_at(const struct way *w, size_t at, struct fact_ref *use_out)
+{
+	const struct fact_decl *const *all = facts_all();
+	size_t n = 0;
+	for (; all[n] != NULL; n++) {
+		if (n != at)
+			continue;
+		*use_out = (struct fact_ref){.decl = all[n], .arg = argument(all[n])};
+		return true;
+	}
+	for (size_t i = 0; i < policy_facts(w->policy); i++) {
+		*use_out = *policy_fact(w->policy, i);
+		if (use_out->decl->lookup != NULL && n++ == at)
+			return true;
+	}
+	return false;
+}
+
 /* Reads all facts; how many are open. */
 static size_t
 read_all(struct way *w)
 {
-	const struct fact_decl *const *all = facts_all();
+	struct fact_ref use;
 	size_t open = 0;
-	for (size_t i = 0; all[i] != NULL; i++) {
+	for (size_t i = 0; use_at(w, i, &use); i++) {
 		struct value v;
 		assert_true(i < USES_MOST);
-		enum fact_state s =
-			facts_read(w->facts, all[i]->name, argument(all[i]), 0, COST_DEAR, &v);
+		enum fact_state s = facts_read_use(w->facts, &use, 0, COST_DEAR, &v);
 		assert_int_not_equal(s, FACT_UNASKED); /* all questions may be asked here */
 		open += s == FACT_OPEN;
 		print_value(w->texts[i], s, &v);
@@ -260,8 +290,13 @@ way_open(struct way *w)
 	w->arena = arena_new(8 << 20);
 	conf_report_init(&report);
 	w->policy = policy_compile(w->conf, INBOUND, facts_all(), w->arena, &report);
-	assert_non_null(w->policy);
+	if (w->policy == NULL)
+		fail_msg("%s", report.problems[0].text);
 	conf_report_fini(&report);
+	size_t lookups = 0;
+	for (size_t i = 0; i < policy_facts(w->policy); i++)
+		lookups += policy_fact(w->policy, i)->decl->lookup != NULL;
+	assert_int_equal(lookups, LOOKUPS);
 	assert_true(ip_parse(SLICE("192.0.2.1"), &w->session.client));
 	w->session.helo = SLICE("host.sender.example");
 	struct address *sender = &w->mail.sender, *rcpt = &w->recipient.address;
@@ -320,11 +355,11 @@ go(struct way *w, const struct world *world, uint64_t order)
 static void
 compare(const struct way *a, const struct way *b, uint64_t seed)
 {
-	const struct fact_decl *const *all = facts_all();
-	for (size_t i = 0; all[i] != NULL; i++)
+	struct fact_ref use;
+	for (size_t i = 0; use_at(a, i, &use); i++)
 		if (strcmp(a->texts[i], b->texts[i]) != 0)
 			fail_msg("world %llu, %s: at once %s, in random order %s",
-				(unsigned long long)seed, all[i]->name, a->texts[i],
+				(unsigned long long)seed, use.decl->name, a->texts[i],
 				b->texts[i]);
 }
 
@@ -366,8 +401,7 @@ all_fail(void **state)
 	(void)state;
 	run(100);
 	/* every fact has ended: known, or failed with a reason */
-	const struct fact_decl *const *all = facts_all();
-	for (size_t i = 0; all[i] != NULL; i++)
+	for (size_t i = 0; at_once.texts[i][0] != '\0'; i++)
 		assert_true(at_once.texts[i][0] == '0' + FACT_KNOWN ||
 			    at_once.texts[i][0] == '0' + FACT_FAILED);
 }

@@ -441,6 +441,45 @@ test_explain(void **state)
 	unlink("m.eml");
 }
 
+/* A directory is never asked by the tool: what it would have said is told, or has failed. */
+static void
+test_explain_lookups(void **state)
+{
+	static const struct {
+		const char *words, *out;
+	} cases[] = {
+		{"m.eml", "sender in staff=failed (table staff: nobody was asked; say --lookup "
+			  "staff a@sender.example yes or no)"},
+		{"m.eml", "decision: defer"},
+		{"--lookup staff a@sender.example yes m.eml",
+			"decision: reject by test.conf:6"},
+		{"--lookup staff A@Sender.Example no --lookup staff b@sender.example yes m.eml",
+			"decision: accept by test.conf:7"},
+	};
+	(void)state;
+	write_config(RIGHT "table staff ldap \"ldap://192.0.2.9/dc=x\" filter \"(mail=%s)\"\n"
+			   "inbound {\n\treject if sender in staff\n\taccept\n}\n");
+	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
+			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char words[300];
+		snprintf(words, sizeof(words), WHO "%s", cases[i].words);
+		struct run r = run(tool_explain, words, "");
+		if (strstr(r.out, cases[i].out) == NULL)
+			fail_msg("%s: %s%s", cases[i].words, r.out, r.err);
+		done(&r);
+	}
+	static const char *const wrong[] = {WHO "--lookup staff a@sender.example maybe m.eml",
+		WHO "m.eml --lookup staff a"};
+	for (size_t i = 0; i < 2; i++) {
+		struct run r = run(tool_explain, wrong[i], "");
+		assert_int_equal(r.status, 2);
+		assert_non_null(strstr(r.err, "usage"));
+		done(&r);
+	}
+	unlink("m.eml");
+}
+
 /* The file of DNS answers: each type, case, final dots, what is not there, what is wrong. */
 static void
 test_dns_file(void **state)
@@ -551,6 +590,7 @@ main(void)
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_lookups),
 		cmocka_unit_test(test_explain_second_engines),
 		cmocka_unit_test(test_dns_file),
 	};

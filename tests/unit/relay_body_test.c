@@ -102,6 +102,31 @@ test_prefix_and_many_cuts(void **state)
 	arena_free(&a);
 }
 
+/* Between any two bytes, in memory and in the file, and at both ends. */
+static void
+test_insert(void **state)
+{
+	static const char all[] = HEADER TEXT REST;
+	(void)state;
+	int fd = spill_file();
+	for (size_t at = 0; at < sizeof(all); at++) {
+		struct arena *a = arena_new(65536);
+		struct relay_body b;
+		char wanted[sizeof(all) + 8];
+		snprintf(wanted, sizeof(wanted), "%.*s[new]%s", (int)at, all, all + at);
+		relay_body_init(&b, a);
+		assert_int_equal(relay_body_add(&b, SLICE(HEADER)), 0);
+		assert_int_equal(relay_body_add(&b, SLICE(TEXT)), 0);
+		assert_int_equal(relay_body_add_file(&b, fd, 2, sizeof(REST) - 1), 0);
+		assert_int_equal(relay_body_insert(&b, at, SLICE("[new]")), 0);
+		assert_int_equal(relay_body_insert(&b, at, SLICE_NONE), 0);
+		assert_int_equal(b.bytes, sizeof(all) - 1 + 5);
+		check(&b, wanted);
+		arena_free(&a);
+	}
+	close(fd);
+}
+
 static void
 test_too_many_parts(void **state)
 {
@@ -113,6 +138,7 @@ test_too_many_parts(void **state)
 		assert_int_equal(relay_body_add(&b, SLICE("ab")), 0);
 	assert_int_equal(relay_body_add(&b, SLICE("ab")), -1);
 	assert_int_equal(relay_body_cut(&b, 1, 1), -1);
+	assert_int_equal(relay_body_insert(&b, 2, SLICE("x")), -1);
 	arena_free(&a);
 }
 
@@ -146,6 +172,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_prefix_and_many_cuts),
+		cmocka_unit_test(test_insert),
 		cmocka_unit_test(test_too_many_parts),
 		cmocka_unit_test(test_short_file),
 	};

@@ -13,7 +13,7 @@
 #include "base/append_plan.h"
 #include "base/arena.h"
 
-/* parts_init has been called. text and html: UTF-8, lines with LF; html may be empty. */
+/* look_init has been called. text and html: UTF-8, lines with LF; html may be empty. */
 void append_make(struct slice mail, struct slice text, struct slice html, struct arena *a,
 	struct append_plan *plan_out);
 

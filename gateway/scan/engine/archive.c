@@ -88,6 +88,7 @@ over(struct reading *r, enum scan_reason reason, const char *why)
 {
 	look_unscannable(r->look, reason, why);
 	look_unread(r->look, why);
+	r->look->over = true;
 	return false;
 }
 
@@ -190,7 +191,7 @@ read_members(struct reading *r)
 			return;
 		}
 		if (code == ARCHIVE_OK || code == ARCHIVE_WARN) {
-			if (!one_member(r, e))
+			if (!one_member(r, e) || r->look->over)
 				return;
 		} else if (!failed(r, code)) {
 			return;
@@ -237,6 +238,8 @@ void
 archive_look(
 	struct look *l, const struct look_file *f, enum kind k, struct look_found *found_out)
 {
+	if (l->over)
+		return; /* which was told */
 	struct reading r = {.look = l,
 		.file = f,
 		.found = found_out,

@@ -19,7 +19,6 @@ enum {
 	LOOK_TEXT_MOST = 16 * 1024 * 1024,   /* of text, of a whole mail */
 	LOOK_RATIO_MOST = 250,               /* unpacked to packed, beyond LOOK_RATIO_FREE */
 	LOOK_RATIO_FREE = 16 * 1024 * 1024,
-	LOOK_MS_MOST = 45 * 1000,
 };
 
 struct look {
@@ -30,6 +29,7 @@ struct look {
 	unsigned files, nested, members_of_package;
 	uint64_t unpacked, text_bytes;
 	uint64_t until_ms; /* monotonic */
+	bool over;         /* over a bound of all archives together: no more is unpacked */
 };
 
 struct look_file {

@@ -245,14 +245,14 @@ parts_walk_inside(struct look *l, struct slice mail, unsigned depth)
 }
 
 void
-parts_scan(struct slice mail, unsigned want, const struct pattern_set *patterns,
+parts_scan(struct slice mail, unsigned want, const struct pattern_set *patterns, unsigned ms,
 	struct arena *a, struct scan_report *r)
 {
 	struct look l = {.arena = a,
 		.report = r,
 		.patterns = patterns,
 		.want = want,
-		.until_ms = clock_ms() + LOOK_MS_MOST};
+		.until_ms = clock_ms() + ms};
 	struct walk w = {.look = &l, .arena = a, .report = r};
 	walk_mail(&w, mail);
 }

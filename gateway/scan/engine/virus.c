@@ -14,6 +14,8 @@
 #include "engine/names.h"
 #include "engine/signatures.h"
 
+enum { HURRY_MS = 5000 };
+
 struct virus_engine {
 	struct cl_engine *cl;
 	struct virus_limits limits;
@@ -255,14 +257,23 @@ virus_engine_scan(struct virus_engine *e, struct slice mail, bool hash, struct a
 	struct scan_notes notes = {.limits = &e->limits, .arena = a, .report = r, .hash = hash};
 	const char *virus = NULL;
 	unsigned long scanned = 0;
+	bool over_already = r->status == SCAN_UNSCANNABLE && r->reason != SCAN_REASON_PATTERN &&
+			    r->reason != SCAN_REASON_BROKEN;
+	bool hurry = over_already && e->limits.time_ms > HURRY_MS;
+	if (hurry)
+		(void)cl_engine_set_num(e->cl, CL_ENGINE_MAX_SCANTIME, HURRY_MS);
 	cl_fmap_t *map = cl_fmap_open_memory(mail.n != 0 ? mail.p : "", mail.n);
 	must(map != NULL);
 	cl_error_t result =
 		cl_scanmap_callback(map, NULL, &virus, &scanned, e->cl, &options, &notes);
 	cl_fmap_close(map);
+	if (hurry)
+		(void)cl_engine_set_num(e->cl, CL_ENGINE_MAX_SCANTIME, e->limits.time_ms);
 	if (result == CL_VIRUS && !is_limit(virus)) {
 		r->status = SCAN_INFECTED;
 		r->virus = arena_slice(a, slice_of(virus));
+	} else if (over_already) {
+		return; /* and why is known */
 	} else if (result == CL_VIRUS || notes.over != NULL || result == CL_ETIMEOUT) {
 		r->status = SCAN_UNSCANNABLE;
 		r->reason = notes.over != NULL   ? notes.reason

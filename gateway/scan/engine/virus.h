@@ -28,9 +28,10 @@ unsigned virus_engine_signatures(const struct virus_engine *e);
 /* Of the set that was loaded: differs where the files of the database differ. 0: none. */
 uint64_t virus_engine_fingerprint(const struct virus_engine *e);
 /*
- * Scans one mail. Fills status, virus, why, and appends what it found inside to the attachments
- * (depth 1 and more; at most SCAN_ATTACHMENTS_MOST in all), with their hashes if asked for.
- * Over a limit: SCAN_UNSCANNABLE.
+ * Scans one mail. One that is over a bound already gets a few seconds: only whether it is
+ * infected too is then asked. Fills status, virus, why, and appends what it found inside to the
+ * attachments (depth 1 and more; at most SCAN_ATTACHMENTS_MOST in all), with their hashes if
+ * asked for. Over a limit: SCAN_UNSCANNABLE.
  */
 void virus_engine_scan(struct virus_engine *e, struct slice mail, bool hash, struct arena *a,
 	struct scan_report *r);

@@ -34,7 +34,7 @@ scan_mail(const struct worker_start *w, const struct scan_job *j, struct slice m
 	*r = (struct scan_report){.status = SCAN_CLEAN};
 	r->attachments = arena_array(a, SCAN_ATTACHMENTS_MOST, sizeof(*r->attachments));
 	if ((j->want & ~(unsigned)SCAN_WANT_VIRUS) != 0)
-		parts_scan(mail, j->want, patterns, a, r);
+		parts_scan(mail, j->want, patterns, w->look_ms, a, r);
 	if ((j->want & (SCAN_WANT_VIRUS | SCAN_WANT_ATTACHMENTS)) != 0)
 		virus_engine_scan(w->engine, mail, (j->want & SCAN_WANT_HASHES) != 0, a, r);
 	if ((j->want & SCAN_WANT_VIRUS) != 0)

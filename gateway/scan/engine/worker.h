@@ -15,6 +15,7 @@ struct worker_start {
 	const struct pattern_set *patterns[2]; /* by set */
 	const char *tmp_dir;
 	uint64_t memory_bytes; /* 0: no limit */
+	unsigned look_ms;      /* for what is not libclamav's, of one mail */
 };
 
 /*
