@@ -1,7 +1,8 @@
 /*
  * Operations on the gateway's state (limits, greylist), asked of the keeper, which alone keeps
- * it. What the sessions of this process ask in one turn of the loop travels in one message. A
- * question is a reservation: when its scope ends, what was taken and is not kept goes back, and
+ * it. What the sessions of this process ask in one turn of the loop travels in one message,
+ * that of one session chained: each only where the one before it was granted. A question is a
+ * reservation: when its scope ends, what was taken and is not kept goes back, and
  * a sender on the greylist whose mail was taken has passed. An answer that finds nobody there
  * any more is given back too, also one that comes after we have stopped to wait for it.
  */
@@ -81,6 +82,7 @@ tell_new(const struct state_op *op, enum state_kind kind)
 	char *room = (char *)(t + 1);
 	t->op = *op;
 	t->op.kind = kind;
+	t->op.chained = false;
 	t->op.key = copy_to(&room, op->key);
 	t->op.passer = copy_to(&room, op->passer);
 	t->op.value = SLICE_NONE;
@@ -160,6 +162,15 @@ answer(struct asked *a, const struct state_answer *answer)
 	loop_task_queue(a->wake);
 }
 
+static void
+skip(struct asked *a)
+{
+	a->batch = NULL;
+	question_skip_state(a->scope, a->question);
+	a->question = NULL;
+	loop_task_queue(a->wake);
+}
+
 static bool
 takes(const struct state_op *op)
 {
@@ -222,7 +233,9 @@ on_answer(void *arg, struct ipc_msg *m)
 	if (!right)
 		fail_all(b);
 	for (size_t i = 0; right && i < n; i++) {
-		if (b->asked[i] != NULL)
+		if (b->asked[i] != NULL && answers[i].status == STATE_SKIPPED)
+			skip(b->asked[i]);
+		else if (b->asked[i] != NULL)
 			answer(b->asked[i], &answers[i]);
 		else
 			give_back(b, i, &answers[i]);
@@ -230,18 +243,35 @@ on_answer(void *arg, struct ipc_msg *m)
 	batch_free(b);
 }
 
-/* Who is gone before the message leaves is not in it. */
+/* Whether a stands behind b: the questions of a session in the order of its rules. */
+static bool
+is_behind(const struct asked *a, const struct asked *b)
+{
+	return a->wake == b->wake && a->question->order > b->question->order;
+}
+
+/*
+ * Who is gone before the message leaves is not in it. A session asks all that it has in one go,
+ * so its questions stand together already, by scope.
+ */
 static size_t
 close_ranks(struct batch *b, struct state_op ops[STATE_OPS_MOST])
 {
 	size_t n = 0;
 	for (size_t i = 0; i < b->n; i++) {
-		if (b->asked[i] == NULL)
+		struct asked *one = b->asked[i];
+		size_t at = n;
+		if (one == NULL)
 			continue;
-		b->asked[n] = b->asked[i];
-		b->asked[n]->slot = n;
-		ops[n] = b->asked[n]->question->op;
+		for (; at > 0 && is_behind(b->asked[at - 1], one); at--)
+			b->asked[at] = b->asked[at - 1];
+		b->asked[at] = one;
 		n++;
+	}
+	for (size_t i = 0; i < n; i++) {
+		b->asked[i]->slot = i;
+		ops[i] = b->asked[i]->question->op;
+		ops[i].chained = i > 0 && b->asked[i - 1]->wake == b->asked[i]->wake;
 	}
 	return n;
 }
@@ -294,6 +324,8 @@ asked_end(void *arg)
 {
 	struct asked *a = arg;
 	const struct question *q = a->question;
+	if (q == NULL) /* skipped; another one stands for it since */
+		return;
 	if (a->batch != NULL) {
 		let_go(a->batch, a->slot);
 		return;
