@@ -17,6 +17,7 @@
 enum {
 	LATE_STATE_MS = 60 * 1000, /* so long a late answer is still given back */
 	TELL_AGAIN_MS = 1000,
+	PASS_MS = 100,      /* nobody waits for it: many travel together */
 	TELLS_MOST = 10000, /* while there is no keeper */
 };
 
@@ -46,11 +47,12 @@ struct state_asker {
 	struct loop *loop;
 	uint32_t patience_ms;
 	struct loop_task task;   /* sends what was gathered */
-	struct loop_timer again; /* tells the keeper, which was not there */
+	struct loop_timer again; /* tells the keeper: it was not there, or there was no hurry */
 	struct batch *gathering;
 	struct batch_list sent;
 	struct tell_list tells;
 	size_t n_tells;
+	bool tell_now; /* something is given back: somebody else may want it */
 };
 
 /* A question while its scope lives; in the scope's arena. */
@@ -104,7 +106,12 @@ tell_later(struct state_asker *s, struct tell *t)
 	STAILQ_INSERT_TAIL(&s->tells, t, link);
 	if (++s->n_tells > TELLS_MOST)
 		tell_drop_first(s);
-	loop_task_queue(&s->task);
+	if (t->op.kind == STATE_GIVE) {
+		s->tell_now = true;
+		loop_task_queue(&s->task);
+	} else if (!loop_timer_is_set(&s->again)) {
+		loop_timer_set(&s->again, PASS_MS);
+	}
 }
 
 /* False: the keeper is not there, or does not keep up. */
@@ -134,6 +141,7 @@ tell_some(struct state_asker *s)
 static void
 tell_all(struct state_asker *s)
 {
+	s->tell_now = false;
 	while (s->n_tells != 0)
 		if (!tell_some(s)) {
 			loop_timer_set(&s->again, TELL_AGAIN_MS);
@@ -365,7 +373,8 @@ static void
 on_task(void *arg)
 {
 	struct state_asker *s = arg;
-	tell_all(s); /* first: what is given back can be taken again */
+	if (s->tell_now) /* first: what is given back can be taken again */
+		tell_all(s);
 	send_gathered(s);
 }
 
