@@ -45,7 +45,7 @@ peek(const struct reader *r, size_t ahead)
 }
 
 static bool
-accept(struct reader *r, const char *text)
+take(struct reader *r, const char *text)
 {
 	struct slice t = slice_of(text);
 	if (!slice_starts(slice_from(r->s, r->i), t))
@@ -149,11 +149,11 @@ static unsigned
 hex_code(struct reader *r)
 {
 	unsigned v = 0;
-	bool braces = accept(r, "{");
+	bool braces = take(r, "{");
 	for (unsigned n = 0; (braces || n < 2) && ascii_hex(peek(r, 0)) >= 0; n++, r->i++)
 		v = v < 0x10000 ? v * 16 + (unsigned)ascii_hex(peek(r, 0)) : v;
 	if (braces)
-		(void)accept(r, "}");
+		(void)take(r, "}");
 	return v < 0x80 ? v : 0x80;
 }
 
@@ -227,9 +227,9 @@ class_item(struct reader *r, struct regex_set *set)
 static struct regex_node *class(struct reader *r, size_t at)
 {
 	struct regex_node *n = node(r, REGEX_SET, at);
-	bool turned = accept(r, "^");
+	bool turned = take(r, "^");
 	for (bool first = true; r->i < r->s.n && (first || peek(r, 0) != ']'); first = false) {
-		if (accept(r, "\\Q") || accept(r, "\\E"))
+		if (take(r, "\\Q") || take(r, "\\E"))
 			continue;
 		uint32_t from = class_item(r, &n->set), to = from;
 		if (from != UINT32_MAX && peek(r, 0) == '-' && peek(r, 1) != ']') {
@@ -268,7 +268,7 @@ static struct regex_node *
 body(struct reader *r, enum regex_kind kind, size_t at)
 {
 	struct regex_node *inside = alternatives(r);
-	(void)accept(r, ")");
+	(void)take(r, ")");
 	if (kind == REGEX_EMPTY)
 		return inside;
 	struct regex_node *n = node(r, kind, at);
@@ -287,7 +287,7 @@ flags(struct reader *r, size_t at)
 		else if (peek(r, 0) == 'i')
 			r->nocase = on;
 	}
-	if (accept(r, ")"))
+	if (take(r, ")"))
 		return node(r, REGEX_EMPTY, at);
 	r->i++;
 	struct regex_node *n = body(r, REGEX_EMPTY, at);
@@ -312,12 +312,12 @@ special(struct reader *r, size_t at)
 		skip_to(r, ')');
 		return node(r, REGEX_EMPTY, at);
 	}
-	if (accept(r, ":") || accept(r, "|"))
+	if (take(r, ":") || take(r, "|"))
 		return body(r, REGEX_EMPTY, at);
-	if (accept(r, ">"))
+	if (take(r, ">"))
 		return body(r, REGEX_ATOMIC, at);
-	if (accept(r, "=") || accept(r, "!") || accept(r, "*") || accept(r, "<=") ||
-		accept(r, "<!") || accept(r, "<*"))
+	if (take(r, "=") || take(r, "!") || take(r, "*") || take(r, "<=") || take(r, "<!") ||
+		take(r, "<*"))
 		return body(r, REGEX_LOOK, at);
 	if (c == 'R' || c == '&' || ascii_digit(c) || (c == 'P' && next == '>') ||
 		((c == '+' || c == '-') && ascii_digit(next)))
@@ -348,12 +348,12 @@ group(struct reader *r, size_t at)
 		return refuse(r, at, "nested too deep");
 	bool nocase = r->nocase;
 	struct regex_node *n;
-	if (accept(r, "?")) {
+	if (take(r, "?")) {
 		bool only_flags = peek(r, 0) != ':' && peek(r, 0) != '<' && peek(r, 0) != '=';
 		n = special(r, at);
 		if (!only_flags)
 			r->nocase = nocase;
-	} else if (accept(r, "*")) {
+	} else if (take(r, "*")) {
 		if (ascii_lower(peek(r, 0)) == peek(r, 0))
 			n = refuse(r, at,
 				"this form of a group is not taken: write (?=...), (?!...), "
@@ -447,7 +447,7 @@ static struct regex_node *
 quoted(struct reader *r)
 {
 	struct regex_node *all = node(r, REGEX_EMPTY, r->i);
-	while (r->i < r->s.n && !accept(r, "\\E")) {
+	while (r->i < r->s.n && !take(r, "\\E")) {
 		unsigned char c = (unsigned char)peek(r, 0);
 		all = joined(r, all, literal(r, c, r->i));
 		r->i++;
@@ -468,7 +468,7 @@ atom(struct reader *r)
 	case '^':
 	case '$': return node(r, REGEX_EMPTY, at);
 	case '\\':
-		if (accept(r, "Q"))
+		if (take(r, "Q"))
 			return quoted(r);
 		return escape(r, at);
 	default: break;
@@ -519,9 +519,9 @@ repeated(struct reader *r, struct regex_node *one)
 		n->a = one;
 		n->least = least;
 		n->most = most;
-		n->possessive = accept(r, "+");
+		n->possessive = take(r, "+");
 		if (!n->possessive)
-			(void)accept(r, "?");
+			(void)take(r, "?");
 		one = n;
 	}
 }
@@ -539,7 +539,7 @@ static struct regex_node *
 alternatives(struct reader *r)
 {
 	struct regex_node *all = sequence(r);
-	while (r->why == NULL && accept(r, "|")) {
+	while (r->why == NULL && take(r, "|")) {
 		struct regex_node *n = node(r, REGEX_ALT, all->at);
 		n->a = all;
 		n->b = sequence(r);

@@ -198,10 +198,11 @@ struct local {
 	uint64_t failures, disk_entries;
 	uint64_t lost; /* operations that the table had no room to remember, since the last
 			  flush */
-	bool lost_told, told; /* of that; that the disk does not work */
-	bool reading;         /* a transaction is open, for the time of an ask */
-	bool under_way;       /* a batch, whose outcome was not looked at yet */
-	bool broken;          /* the environment is to be opened anew: a read failed */
+	bool lost_told, told;       /* of that; that the disk does not work */
+	bool reading;               /* a transaction is open, for the time of an ask */
+	unsigned pause, next_pause; /* flushes for which a disk that failed is left alone */
+	bool under_way;             /* a batch, whose outcome was not looked at yet */
+	bool broken;                /* the environment is to be opened anew: a read failed */
 	int broken_code;
 };
 /* list.c */

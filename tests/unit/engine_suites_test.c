@@ -116,8 +116,7 @@ scan_folder(const char *folder, const char *end)
 	DIR *d = opendir(whole);
 	assert_non_null(d);
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
-		if (e->d_name[0] == '.' ||
-			!slice_ends(slice_of(e->d_name), slice_of(end)))
+		if (e->d_name[0] == '.' || !slice_ends(slice_of(e->d_name), slice_of(end)))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", whole, e->d_name);
 		struct scan_report r = scan(path);
