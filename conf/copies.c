@@ -105,6 +105,19 @@ line_fault(struct slice line)
 	return NULL;
 }
 
+/* But that a signature begins with "-- " (RFC 3676 4.3). */
+static struct slice
+without_blanks(struct slice line)
+{
+	while (line.n != 0 && (slice_ends(line, SLICE(" ")) || slice_ends(line, SLICE("\t")) ||
+				      slice_ends(line, SLICE("\r")))) {
+		if (slice_eq(line, SLICE("-- ")))
+			break;
+		line.n--;
+	}
+	return line;
+}
+
 /* Without what readers of mail do not see: blank lines around it, blanks at ends of lines. */
 static const char *
 take_lines(struct slice text, struct arena *a, struct slice *out)
@@ -116,10 +129,7 @@ take_lines(struct slice text, struct arena *a, struct slice *out)
 		text = slice_from(text, 3);
 	while (text.n != 0) {
 		slice_cut(text, '\n', &line, &text);
-		while (line.n != 0 &&
-			(slice_ends(line, SLICE(" ")) || slice_ends(line, SLICE("\t")) ||
-				slice_ends(line, SLICE("\r"))))
-			line.n--;
+		line = without_blanks(line);
 		const char *fault = line_fault(line);
 		if (fault != NULL)
 			return fault;

@@ -86,8 +86,8 @@ test_gives_up(void **state)
 	char value[60];
 	struct arena *a = arena_new(4 << 20);
 	(void)state;
-	struct conf *c =
-		conf_text(FRAME "table t { /^(?:a{1,40}){1,40}$/ \"aaaab\" }\ninbound { accept }\n");
+	struct conf *c = conf_text(
+		FRAME "table t { /^(?:a{1,40}){1,40}$/ \"aaaab\" }\ninbound { accept }\n");
 	const struct conf_table *t = map_get(c->tables, SLICE("t"));
 	memset(value, 'a', sizeof(value) - 2);
 	value[sizeof(value) - 2] = 'b';

@@ -339,7 +339,8 @@ test_gives_up(void **state)
 	struct policy_subject subject = {0};
 	(void)state;
 	lab_mail(&lab,
-		"table slow { /^(?:a{1,40}){1,40}$/ }\ninbound { reject if sender in slow\n accept }\n",
+		"table slow { /^(?:a{1,40}){1,40}$/ }\ninbound { reject if sender in slow\n "
+		"accept }\n",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@b.example",
 		"x@own.example");
 	facts_eval(lab.facts, 0, &subject, lab.arena, &v);

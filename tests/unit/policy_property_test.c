@@ -93,8 +93,8 @@ make_rule(struct set *s, struct rule_made *r)
 {
 	static const enum action actions[] = {ACTION_ACCEPT, ACTION_REJECT, ACTION_REJECT,
 		ACTION_REJECT, ACTION_DEFER, ACTION_QUARANTINE, ACTION_DISCARD, ACTION_HOLD,
-		ACTION_ROUTE, ACTION_TAG, ACTION_TAG, ACTION_SIGN, ACTION_COPY, ACTION_SCORE,
-		ACTION_SCORE, ACTION_LOG};
+		ACTION_ROUTE, ACTION_TAG, ACTION_TAG, ACTION_SIGN, ACTION_COPY, ACTION_REDIRECT,
+		ACTION_APPEND, ACTION_NOTIFY, ACTION_SCORE, ACTION_SCORE, ACTION_LOG};
 	memset(r, 0, sizeof(*r));
 	r->action = actions[below(sizeof(actions) / sizeof(actions[0]))];
 	r->score = (int)below(5);
@@ -236,7 +236,8 @@ write_policy(const struct set *s, struct arena *a, struct conf *conf)
 			.number = r->score};
 		if (r->action == ACTION_TAG)
 			rules[i].text = SLICE("X-A: 1");
-		if (r->action == ACTION_COPY)
+		if (r->action == ACTION_COPY || r->action == ACTION_REDIRECT ||
+			r->action == ACTION_NOTIFY)
 			rules[i].text = SLICE("a@d.example");
 		rules[i].cond = r->always ? ARENA_NEW(a, struct cond)
 					  : write_term(a, r, r->root, false);
@@ -247,10 +248,10 @@ write_policy(const struct set *s, struct arena *a, struct conf *conf)
 	conf->domain_map = map_new(a, true);
 	static struct conf_domain domain;
 	map_put(conf->domain_map, SLICE("d.example"), &domain);
-	conf->inbound = (struct rule_block){{"t.conf", 1, 1}, rules, s->n_rules};
+	conf->outbound = (struct rule_block){{"t.conf", 1, 1}, rules, s->n_rules};
 	struct conf_report report;
 	conf_report_init(&report);
-	struct policy *p = policy_compile(conf, INBOUND, decls, a, &report);
+	struct policy *p = policy_compile(conf, OUTBOUND, decls, a, &report);
 	if (p == NULL)
 		print_message("%.*s", SLICE_ARG(conf_report_text(&report, a)));
 	conf_report_fini(&report);

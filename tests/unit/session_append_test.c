@@ -19,9 +19,9 @@ enum { HEADER_BYTES = 22, MAIL_BYTES = 29 };
 
 static const char mail_bytes[] = "From: a@b\r\nX: 1234\r\n\r\nhello\r\n";
 
-#define CONF                                                                                \
-	"hostname \"mx.example.com\"\nlisten outbound on \"127.0.0.1:2587\" from { "        \
-	"127.0.0.0/8 }\nsend direct\noutbound {\nappend text \"a < b\"\nappend text \"c\" " \
+#define CONF                                                                                  \
+	"hostname \"mx.example.com\"\nlisten outbound on \"127.0.0.1:2587\" from { "          \
+	"127.0.0.0/8 }\nsend direct\noutbound {\nappend text \"a < b\"\nappend text \"-- \" " \
 	"html \"<i>c</i>\"\ntry append text \"never\"\naccept\n}\n"
 
 struct lab {
@@ -106,7 +106,7 @@ test_texts(void **state)
 	assert_int_equal(append(&l, 1000), APPEND_WAITS);
 	const struct question *q = facts_question(l.facts, &scope);
 	assert_non_null(q);
-	assert_true(slice_eq(q->name, SLICE("a < b\n\nc\n")));
+	assert_true(slice_eq(q->name, SLICE("a < b\n\n-- \n")));
 	assert_true(slice_eq(q->input, SLICE("<p>a &lt; b</p>\n<i>c</i>\n")));
 	lab_close(&l);
 	lab_open(&l);

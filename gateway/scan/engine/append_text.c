@@ -179,16 +179,11 @@ append_text(struct append_body *b, struct slice text, struct arena *a, struct ap
 	struct slice *expect)
 {
 	struct slice lines = as_lines(b->decoded, text, b->flowed, a), mine, there;
-	bool fits = append_is_ascii(lines) ||
-		    append_convert("utf-8", charset_of(b), lines, a, &mine);
-	if (append_is_ascii(lines)) /* as all character sets have it that mails are in */
-		mine = lines;
-	if (append_is_ascii(lines) &&
-		!append_convert("us-ascii", charset_of(b), lines, a, &mine))
-		return why_charset;
-	if (!append_convert("utf-8", charset_of(b), text, a, &there))
-		there = SLICE_NONE;
-	if (there.n != 0 && ends_in(b->decoded, there))
+	bool fits = append_convert("utf-8", charset_of(b), lines, a, &mine);
+	if (!fits && append_is_ascii(lines))
+		return why_charset; /* a set that nobody knows */
+	if (append_convert("utf-8", charset_of(b), text, a, &there) &&
+		ends_in(b->decoded, there))
 		return why_there;
 	/* raw bytes above 127 only where there are some already: BODY= stays true */
 	bool raw = b->encoding == AS_IT_IS_7BIT ||

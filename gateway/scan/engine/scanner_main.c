@@ -3,8 +3,7 @@
  * linked with libclamav (GPL-2), and because what parses archives from strangers shares nothing
  * with what holds connections and keys.
  *
- *   postern-scanner -c FD [-d DATABASE] [-u USER] [-w WORKERS] [-t MS] [-s] [-p
- * SET:FLAGS:REGEX]...
+ *   postern-scanner -c FD [-d DATABASE] [-u USER] [-w WORKERS] [-t MS] [-s] [-P FD]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +22,12 @@
 #include "io/child.h"
 #include "scan/append_messages.h"
 #include "scan/messages.h"
+#include "scan/pattern_list.h"
 
 enum { WORKER_MEMORY_MB = 2048, TMPFS_MB = 1024, TIME_MS = 60 * 1000 };
 
 struct options {
-	int control_fd;
+	int control_fd, patterns_fd;
 	char *database, *user; /* copies: the title is written over argv */
 	unsigned workers;
 	uint32_t time_ms;
@@ -35,20 +35,29 @@ struct options {
 	struct pattern_set *patterns[2];
 };
 
-/* -p SET:FLAGS:REGEX; flags: i without case, l luhn, b iban. */
+/* Compiled once, for all workers. */
 static int
-add_pattern(struct options *o, const char *text, struct err *err)
+take_patterns(struct options *o, struct err *err)
 {
-	struct slice set, flags, rest;
-	slice_cut(slice_of(text), ':', &set, &rest);
-	slice_cut(rest, ':', &flags, &rest);
-	if (set.n != 1 || (set.p[0] != '0' && set.p[0] != '1') || rest.n == 0)
-		return err_set(err, "-p wants SET:FLAGS:REGEX");
-	enum pattern_kind kind = slice_has(flags, 'l')   ? PATTERN_WITH_LUHN
-				 : slice_has(flags, 'b') ? PATTERN_WITH_IBAN
-							 : PATTERN_PLAIN_TEXT;
-	return pattern_set_add(
-		o->patterns[set.p[0] - '0'], rest.p, slice_has(flags, 'i'), kind, err);
+	static const enum pattern_kind kinds[] = {[SCAN_PATTERN_PLAIN] = PATTERN_PLAIN_TEXT,
+		[SCAN_PATTERN_LUHN] = PATTERN_WITH_LUHN,
+		[SCAN_PATTERN_IBAN] = PATTERN_WITH_IBAN,
+		[SCAN_PATTERN_WORDS] = PATTERN_PLAIN_TEXT};
+	struct arena *a = arena_new(2 * (size_t)SCAN_PATTERN_LIST_MOST);
+	struct scan_pattern *p = NULL;
+	size_t n = 0;
+	int result = o->patterns_fd < 0
+			     ? 0
+			     : scan_pattern_list_receive(o->patterns_fd, a, &p, &n, err);
+	for (size_t i = 0; result == 0 && i < n; i++) {
+		struct pattern_set *s = o->patterns[p[i].set];
+		result = p[i].kind == SCAN_PATTERN_WORDS
+				 ? pattern_set_add_words(s, p[i].text, err)
+				 : pattern_set_add(s, p[i].text.n != 0 ? p[i].text.p : "",
+					   p[i].nocase, kinds[p[i].kind], err);
+	}
+	arena_free(&a);
+	return result;
 }
 
 static int
@@ -56,8 +65,8 @@ parse_options(int argc, char **argv, struct options *o, struct err *err)
 {
 	uint64_t number;
 	int c;
-	while ((c = getopt(argc, argv, "c:d:u:w:t:sp:")) != -1) {
-		if (strchr("cwt", c) != NULL &&
+	while ((c = getopt(argc, argv, "c:d:u:w:t:sP:")) != -1) {
+		if (strchr("cwtP", c) != NULL &&
 			(!slice_u64(slice_of(optarg), &number) || number > INT32_MAX))
 			return err_set(err, "-%c wants a number", c);
 		switch (c) {
@@ -67,10 +76,7 @@ parse_options(int argc, char **argv, struct options *o, struct err *err)
 		case 'w': o->workers = (unsigned)number; break;
 		case 't': o->time_ms = (uint32_t)number; break;
 		case 's': o->syslog = true; break;
-		case 'p':
-			if (add_pattern(o, optarg, err) < 0)
-				return -1;
-			break;
+		case 'P': o->patterns_fd = (int)number; break;
 		default: return err_set(err, "unknown option");
 		}
 	}
@@ -153,12 +159,15 @@ main(int argc, char **argv)
 {
 	struct err err;
 	struct options o = {.control_fd = -1,
+		.patterns_fd = -1,
 		.workers = 1,
 		.time_ms = TIME_MS,
 		.patterns = {pattern_set_new(), pattern_set_new()}};
 	child_title_init(argc, argv);
 	log_open(LOG_TO_STDERR, "scanner");
 	int result = parse_options(argc, argv, &o, &err);
+	if (result == 0)
+		result = take_patterns(&o, &err);
 	if (result == 0) {
 		log_open(o.syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR, "scanner");
 		child_title("postern-scanner");
