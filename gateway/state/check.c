@@ -249,10 +249,10 @@ check_page(
 	bool leaf = depth == 1;
 	int result = read_at(c->fd, p, c->page_bytes, page * c->page_bytes, c->err);
 	size_t low = number(p + 12, 2), high = number(p + 14, 2), n = (low - PAGE_HEAD) / 2;
-	if (result == 0 && (number(p, 8) != page || number(p + 8, 2) != 0 ||
-				   number(p + 10, 2) != (leaf ? P_LEAF : P_BRANCH) ||
-				   low < PAGE_HEAD || low % 2 != 0 || low > high ||
-				   high > c->page_bytes || n < (leaf ? 1 : 2)))
+	if (result == 0 &&
+		(number(p, 8) != page || number(p + 10, 2) != (leaf ? P_LEAF : P_BRANCH) ||
+			low < PAGE_HEAD || low % 2 != 0 || low > high || high > c->page_bytes ||
+			n < (leaf ? 1 : 2)))
 		result = err_set(c->err, "a page is not what it should be");
 	if (result == 0)
 		result = check_places(c, p, n, high, leaf);
