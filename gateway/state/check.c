@@ -4,7 +4,7 @@
  * So before it is mapped every page that can be reached is read once, by read(2), and its
  * numbers are held against its bounds: the tree's shape, where entries lie within a page, what
  * they point at, and that no page is reached twice. What the entries say is not looked at here:
- * entry_unpack.
+ * record.c.
  *
  * The format is that of LMDB 0.9 with 64-bit words, little-endian (MDB_DATA_VERSION 1).
  */
