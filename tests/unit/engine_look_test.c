@@ -205,6 +205,16 @@ pdf(const char *show, const char *trailer)
 		stream.n, SLICE_ARG(stream), 1, 2, trailer);
 }
 
+static struct slice
+slice_replaced(struct slice s, const char *from, const char *to)
+{
+	size_t at = slice_find_slice(s, slice_of(from));
+	assert_true(at < s.n);
+	struct slice rest = slice_from(s, at + strlen(from));
+	return arena_printf(
+		arena, "%.*s%s%.*s", SLICE_ARG(slice_first(s, at)), to, SLICE_ARG(rest));
+}
+
 static void
 expect(const char *label, const char *name, struct slice bytes, unsigned count, bool unread)
 {
@@ -270,6 +280,16 @@ test_documents(void **state)
 		false);
 	expect("PDF, by hex", "a.pdf", pdf("<34313131313131313131313131313131> Tj", ""), 1,
 		false);
+	expect("PDF, a filter that nobody knows", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "<</Length", "<</Filter/NoSuch/Length"), 0,
+		true);
+	expect("PDF, a stream that is damaged", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "<</Length", "<</Filter/FlateDecode/Length"),
+		0, true);
+	expect("PDF, a font that is not there", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "<</Font<</F 5", "<</Font<</G 5"), 0, true);
+	expect("PDF, a page that is not there", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "/Contents 4", "/Contents 9"), 0, true);
 	expect("a damaged PDF", "a.pdf", SLICE("%PDF-1.4\nnothing"), 0, true);
 	expect("an entity in XML", "a.docx", docx("<w:p><w:t>&#52;111111111111111</w:t></w:p>"),
 		1, false);
