@@ -275,6 +275,29 @@ test_documents(void **state)
 		    "</text:p></table:table-cell>",
 			""),
 		1, false);
+	expect("a member of no bytes", "a.docx",
+		packed(ZIP,
+			(struct member[]){{"[Content_Types].xml", SLICE(XML "<t/>")},
+				{"current.xml", SLICE("")}},
+			2),
+		0, false);
+	expect("a type of document", "a.docx",
+		packed(ZIP,
+			(struct member[]){
+				{"[Content_Types].xml",
+					SLICE(XML "<!DOCTYPE t PUBLIC \"x\" \"y\"><t/>")},
+				{"word/document.xml",
+					SLICE(XML "<d><t>4111111111111111</t></d>")}},
+			2),
+		1, false);
+	expect("an entity of its own", "a.docx",
+		packed(ZIP,
+			(struct member[]){{"[Content_Types].xml", SLICE(XML "<t/>")},
+				{"word/document.xml",
+					SLICE(XML "<!DOCTYPE d [<!ENTITY e \"1111\">]>"
+						  "<d><t>411111111111&e;</t></d>")}},
+			2),
+		0, true);
 	expect("PDF", "a.pdf", pdf("(Card 4111 1111 1111 1111) Tj", ""), 1, false);
 	expect("PDF in pieces", "a.pdf", pdf("[(4111 1111) -20 (1111) 10 (1111)] TJ", ""), 1,
 		false);
