@@ -563,6 +563,24 @@ test_zeros(void **state)
 			SLICE_ARG(r.why), r.n_attachments, (size_t)r.attachments[0].bytes);
 }
 
+/* 300 members that share the bytes of one: 29 KB are 300 MB. */
+static void
+test_overlapping(void **state)
+{
+	(void)state;
+	char path[600];
+	snprintf(path, sizeof(path), "%s/tests/data/archives-own/overlapping.zip",
+		getenv("POSTERN_SOURCE"));
+	FILE *f = fopen(path, "rb");
+	assert_non_null(f);
+	size_t n = fread(made, 1, MADE_MOST, f);
+	fclose(f);
+	assert_int_equal(n, 28950);
+	struct scan_report r = look("a.zip", (struct slice){made, n});
+	assert_true(r.status == SCAN_UNSCANNABLE && r.reason == SCAN_REASON_BYTES);
+	assert_true(r.text_unread);
+}
+
 static int
 start(void **state)
 {
@@ -612,6 +630,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_encrypted_headers, each, after),
 		cmocka_unit_test_setup_teardown(test_damaged, each, after),
 		cmocka_unit_test_setup_teardown(test_bounds, each, after),
+		cmocka_unit_test_setup_teardown(test_overlapping, each, after),
 		cmocka_unit_test_setup_teardown(test_zeros, each, after),
 	};
 	return cmocka_run_group_tests(tests, start, end);
