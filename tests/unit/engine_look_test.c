@@ -417,6 +417,31 @@ test_encrypted(void **state)
 	assert_false(r.encrypted || r.text_unread || find(&r, "a.zip")->encrypted);
 }
 
+/* Headers of archives of which the members' names are encrypted too, or all of a member. */
+static void
+test_encrypted_headers(void **state)
+{
+	(void)state;
+	/* RAR 4: the main header says that what follows is encrypted */
+	static const char rar[] = "Rar!\x1a\7\0"
+				  "\xce\x99\x73\x80\0\r\0\0\0\0\0\0\0"
+				  "0123456789abcdef0123456789abcdef";
+	/* RAR 5: a header of encryption (type 4) */
+	static const char rar5[] = "Rar!\x1a\7\1\0"
+				   "\x69\x80\x53\x1a\x15\x04\x00\x00\x00\x0f"
+				   "0123456789abcdef0123456789abcdef";
+	const struct {
+		const char *label;
+		struct slice bytes;
+	} rows[] = {{"rar", {rar, sizeof(rar) - 1}}, {"rar5", {rar5, sizeof(rar5) - 1}}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct scan_report r = look("a.rar", rows[i].bytes);
+		if (!r.text_unread || !r.encrypted || !find(&r, "a.rar")->encrypted)
+			fail_msg("%s: status %d, %.*s", rows[i].label, r.status,
+				SLICE_ARG(r.unread_why));
+	}
+}
+
 /* Damaged archives: what is in front of the damage is looked at, the rest is told. */
 static void
 test_damaged(void **state)
@@ -541,6 +566,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_texts, each, after),
 		cmocka_unit_test_setup_teardown(test_archives, each, after),
 		cmocka_unit_test_setup_teardown(test_encrypted, each, after),
+		cmocka_unit_test_setup_teardown(test_encrypted_headers, each, after),
 		cmocka_unit_test_setup_teardown(test_damaged, each, after),
 		cmocka_unit_test_setup_teardown(test_bounds, each, after),
 		cmocka_unit_test_setup_teardown(test_zeros, each, after),
