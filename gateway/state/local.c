@@ -291,6 +291,10 @@ local_ask(struct state *s, const struct state_op *ops, size_t n, state_fn *fn, v
 	must(n <= STATE_OPS_MOST);
 	local_moment(l, &at);
 	for (size_t i = 0; i < n; i++) {
+		if (!state_op_is_due(ops, answers, i)) {
+			answers[i] = (struct state_answer){.status = STATE_SKIPPED};
+			continue;
+		}
 		apply(l, &ops[i], &at, &answers[i]);
 		keep_value(&answers[i], &values);
 	}

@@ -18,7 +18,7 @@
 #include "io/control.h"
 #include "scan/messages.h"
 
-enum { WAIT_MS = 10 * 1000 };
+enum { WAIT_MS = 60 * 1000 }; /* of a machine that is busy with other things */
 
 static void
 on_late(void *arg)

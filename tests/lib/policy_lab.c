@@ -57,6 +57,8 @@ FACT(size, "size", FACT_NUMBER, SCOPE_MAIL, STAGE_BODY, COST_FREE);
 FACT(virus, "virus", FACT_FLAG, SCOPE_MAIL, STAGE_BODY, COST_DEAR);
 FACT(attachment_name, "attachment.name", FACT_LIST_TEXT, SCOPE_MAIL, STAGE_BODY, COST_DEAR);
 FACT(attachment_size, "attachment.size", FACT_LIST_NUMBER, SCOPE_MAIL, STAGE_BODY, COST_DEAR);
+FACT(attachment_encrypted, "attachment.encrypted", FACT_LIST_FLAG, SCOPE_MAIL, STAGE_BODY,
+	COST_DEAR);
 FACT(body, "body", FACT_FLAG, SCOPE_MAIL, STAGE_BODY, COST_DEAR, .phrase = "body contains",
 	.arg = FACT_ARG_WORD);
 
@@ -64,7 +66,7 @@ const struct fact_decl *const policy_lab_decls[] = {&client_ip, &client_name, &d
 	&sender_domain, &spf, &recipient, &recipient_domain, &known, &greylisted, &rate,
 	&rate_recipients, &quota, &quota_recipients, &recipients, &from_domain, &from_ours,
 	&subject, &header, &dmarc, &dmarc_policy, &dkim_domain, &size, &virus, &attachment_name,
-	&attachment_size, &body, NULL};
+	&attachment_size, &attachment_encrypted, &body, NULL};
 
 static const char around[] =
 	"\nhostname \"mx.example.com\"\n"
@@ -75,6 +77,7 @@ static const char around[] =
 	"table staff { \"ann@example.com\", \"bob@example.org\" }\n"
 	"table nets { \"10.0.0.0/8\", \"2001:db8::/32\" }\n"
 	"pattern cards /\\b(?:\\d[ -]?){13,16}\\b/ luhn\n"
+	"pattern secrets words { \"secret\" }\n"
 	"pattern urgent /^urgent|act now/i\n"
 	"pattern slow /^(?:a{1,40}){1,40}$/\n";
 

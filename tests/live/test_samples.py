@@ -1,9 +1,9 @@
 """conf/samples: each goes through the steps of its own comments, as a new user would.
 
-A command of the comments is run as it stands, and says what stands below it. Three things alone are
-the laboratory's: /etc/postern and the spool are folders of the test; systemctl, journalctl, postconf
-and postfix act on the posternd and the Postfix that it has started; what includes the sample
-adds its name server and one signature in the place of freshclam's.
+A command of the comments is run as it stands, and says what stands below it. Three things alone
+are the laboratory's: /etc/postern and the spool are folders of the test; systemctl, journalctl,
+postconf and postfix act on the posternd and the Postfix that it has started; what includes the
+sample adds its name server and one signature in the place of freshclam's.
 """
 import os
 import re

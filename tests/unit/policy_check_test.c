@@ -78,6 +78,11 @@ static const struct text_case errors[] = {
 	{"reject if subject matches cards\naccept",
 		"t.conf:1:37: error: the pattern \"cards\" has a check of digits, which is "
 		"there for \"body contains\" only\n"},
+	{"reject if subject matches secrets\naccept",
+		"t.conf:1:37: error: the pattern \"secrets\" is a list of words, which is "
+		"there "
+		"for \"body contains\" only: write an expression, as in "
+		"/\\b(?:one|two)\\b/i\n"},
 	{"reject if subject matches \"{a\"\naccept",
 		"t.conf:1:37: error: \"{a\" does not work: a `{` is not closed\n"},
 	{"reject if every spf is fail\naccept",

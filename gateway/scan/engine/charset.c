@@ -141,6 +141,8 @@ marked(struct slice b)
 	if (slice_starts(b, SLICE("\xff\xfe")) || slice_starts(b, SLICE("\xfe\xff")))
 		return "UTF-16";
 	size_t zeros[2] = {0, 0}, n = b.n < 4096 ? b.n : 4096;
+	if (!slice_has(slice_first(b, n), '\0'))
+		return NULL;
 	for (size_t i = 0; i < n; i++)
 		zeros[i % 2] += b.p[i] == '\0';
 	if (n >= 8 && zeros[1] > n * 3 / 8 && zeros[0] < n / 16)

@@ -79,7 +79,8 @@ static const struct magic *
 magic_of(struct slice b)
 {
 	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
-		if (slice_starts(slice_from(b, magics[i].at), magics[i].bytes))
+		if (magics[i].at < b.n && b.p[magics[i].at] == magics[i].bytes.p[0] &&
+			slice_starts(slice_from(b, magics[i].at), magics[i].bytes))
 			return &magics[i];
 	return NULL;
 }
@@ -113,23 +114,20 @@ is_pgp(struct slice b)
 }
 
 static bool
-has_any(struct slice head, const char *const *words)
-{
-	for (; *words != NULL; words++) {
-		struct slice w = slice_of(*words);
-		for (size_t i = 0; i + w.n <= head.n; i++)
-			if (slice_starts_nocase(slice_from(head, i), w))
-				return true;
-	}
-	return false;
-}
-
-static bool
 is_html(struct slice b)
 {
-	static const char *const tags[] = {
-		"<!doctype html", "<html", "<head", "<body", "<table", "<script", NULL};
-	return has_any(slice_first(b, HEAD_BYTES), tags);
+	static const struct slice tags[] = {BYTES("<!doctype html"), BYTES("<html"),
+		BYTES("<head"), BYTES("<body"), BYTES("<table"), BYTES("<script")};
+	struct slice head = slice_first(b, HEAD_BYTES);
+	for (;;) {
+		head = slice_from(head, slice_find(head, '<'));
+		if (head.n == 0)
+			return false;
+		for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+			if (slice_starts_nocase(head, tags[i]))
+				return true;
+		head = slice_from(head, 1);
+	}
 }
 
 static bool
@@ -138,6 +136,8 @@ is_utf16(struct slice b)
 	size_t zeros[2] = {0, 0}, n = b.n < PLAIN_LOOK ? b.n : PLAIN_LOOK;
 	if (slice_starts(b, SLICE("\xff\xfe")) || slice_starts(b, SLICE("\xfe\xff")))
 		return true;
+	if (!slice_has(slice_first(b, n), '\0'))
+		return false;
 	for (size_t i = 0; i < n; i++)
 		zeros[i % 2] += b.p[i] == '\0';
 	/* ASCII in 16 bits: nearly every second byte is zero, and hardly one of the others */

@@ -4,6 +4,8 @@
  */
 #include "engine/markup.h"
 
+#include <string.h>
+
 #include "engine/charset.h"
 #include "engine/document.h"
 
@@ -37,10 +39,25 @@ put(struct buf *out, uint32_t c)
 		charset_put(out, c);
 }
 
+static bool
+is_ascii(struct slice s)
+{
+	uint64_t all = 0, eight;
+	for (; s.n >= sizeof(eight); s = slice_from(s, sizeof(eight))) {
+		memcpy(&eight, s.p, sizeof(eight));
+		all |= eight;
+	}
+	for (size_t i = 0; i < s.n; i++)
+		all |= (unsigned char)s.p[i];
+	return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool
 markup_tidy(struct slice s, struct buf *out)
 {
 	struct slice rest = s;
+	if (is_ascii(s))
+		return false;
 	bool odd = false;
 	uint32_t c;
 	for (size_t n; !odd && (n = charset_next(rest, &c)) != 0; rest = slice_from(rest, n))

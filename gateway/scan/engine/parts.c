@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "engine/markup.h"
 #include "engine/names.h"
+#include "engine/plain.h"
 
 #include <gmime/gmime.h>
 #include <string.h>
@@ -222,8 +223,22 @@ walk_message(struct walk *w, GMimeMessage *m, unsigned depth)
 }
 
 static void
+walk_plain(struct walk *w, struct slice subject, struct slice body)
+{
+	struct look_file f = {.bytes = body, .type = SLICE("text/plain"), .depth = w->depth};
+	struct look_found found;
+	look_text(w->look, subject);
+	look_file(w->look, &f, &found);
+}
+
+static void
 walk_mail(struct walk *w, struct slice mail)
 {
+	struct slice subject, body;
+	if (plain_mail(mail, &subject, &body)) {
+		walk_plain(w, subject, body);
+		return;
+	}
 	GMimeStream *stream = g_mime_stream_mem_new_with_buffer(mail.p, mail.n);
 	GMimeParser *parser = g_mime_parser_new_with_stream(stream);
 	GMimeMessage *message = g_mime_parser_construct_message(parser, NULL);
