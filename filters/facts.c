@@ -129,10 +129,16 @@ scope_open(struct scope *s)
 	questions_init(&s->questions, s->arena);
 }
 
+static unsigned
+ticks_of(const struct scope *s)
+{
+	return s->questions.answered + s->questions.skipped;
+}
+
 static void
 scope_end(struct facts *f, struct scope *s)
 {
-	f->tick += s->questions.answered + 1;
+	f->tick += ticks_of(s) + 1;
 	arena_free(&s->arena);
 	scope_init(s, s->arena_most);
 }
@@ -332,10 +338,10 @@ cell_find(struct facts *f, struct scope *s, const struct fact_ref *ref, size_t i
 static unsigned
 tick_now(const struct facts *f, const struct scope *s)
 {
-	unsigned tick = f->tick + f->of_session.questions.answered +
-			f->of_helo.questions.answered + f->of_mail.questions.answered;
+	unsigned tick = f->tick + ticks_of(&f->of_session) + ticks_of(&f->of_helo) +
+			ticks_of(&f->of_mail);
 	bool shared = s == &f->of_session || s == &f->of_helo || s == &f->of_mail;
-	return shared ? tick : tick + s->questions.answered;
+	return shared ? tick : tick + ticks_of(s);
 }
 
 static bool

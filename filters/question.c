@@ -154,16 +154,30 @@ find_state(const struct questions *q, const struct state_op *op)
 bool
 questions_state_has(const struct questions *q, const struct state_op *op)
 {
-	return find_state(q, op) != NULL;
+	const struct question *one = find_state(q, op);
+	return one != NULL && one->state != QUESTION_SKIPPED;
+}
+
+/* What is asked for first comes first, whatever scope it is in: see ask_ahead of policy. */
+static uint64_t
+next_order(void)
+{
+	static uint64_t last;
+	return ++last;
 }
 
 struct question *
 questions_state(struct questions *q, const struct state_op *op)
 {
 	struct question *one = find_state(q, op);
+	if (one != NULL && one->state == QUESTION_SKIPPED) {
+		one->state = QUESTION_NEW;
+		one->order = next_order();
+	}
 	if (one != NULL)
 		return one;
 	one = make(q, QUESTION_STATE);
+	one->order = next_order();
 	one->op = *op;
 	one->op.key = arena_slice(q->arena, op->key);
 	one->op.value = arena_slice(q->arena, op->value);
@@ -325,6 +339,14 @@ question_answer_state(
 	one->answer = *answer;
 	one->answer.value = has_room(q, answer->value.n) ? arena_slice(q->arena, answer->value)
 							 : SLICE_NONE;
+}
+
+void
+question_skip_state(struct questions *q, struct question *one)
+{
+	must(one->kind == QUESTION_STATE && one->state == QUESTION_ASKED);
+	one->state = QUESTION_SKIPPED;
+	q->skipped++;
 }
 
 void

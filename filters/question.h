@@ -27,7 +27,9 @@ enum question_kind {
 	QUESTION_LOOKUP, /* is this value in that table, which a directory or database holds */
 };
 
-enum question_state { QUESTION_NEW, QUESTION_ASKED, QUESTION_ANSWERED };
+/* SKIPPED: a reservation that was not needed, since one before it was not granted; it is new
+ * again when it is asked for again. */
+enum question_state { QUESTION_NEW, QUESTION_ASKED, QUESTION_ANSWERED, QUESTION_SKIPPED };
 
 enum known_answer { KNOWN_YES, KNOWN_NO, KNOWN_FAILED };
 enum lookup_answer { LOOKUP_YES, LOOKUP_NO, LOOKUP_FAILED };
@@ -43,6 +45,7 @@ struct question {
 	struct slice input; /* ENGINE: packed arguments, its own format; LOOKUP: the value, with
 			       the table as `name`; APPEND: the HTML, with the text as `name` */
 	struct state_op op; /* STATE */
+	uint64_t order;     /* STATE: grows with each that is asked for, over all scopes */
 	/* what was answered */
 	const struct dns_answer *dns;
 	enum known_answer known;
@@ -70,6 +73,7 @@ struct questions {
 	struct question_list list;
 	unsigned count, dns_count; /* of all ever asked: limits hang on it */
 	unsigned answered;         /* grows with each answer: whether to run again */
+	unsigned skipped;          /* likewise */
 };
 
 /* Answers that would leave an arena less room than this become failures (DNS_FAIL,
@@ -114,6 +118,8 @@ void question_answer_append(
 void question_answer_engine(struct questions *q, struct question *one, struct slice output);
 void question_answer_state(
 	struct questions *q, struct question *one, const struct state_answer *answer);
+/* Not answered: one before it was not granted. */
+void question_skip_state(struct questions *q, struct question *one);
 void question_answer_lookup(struct questions *q, struct question *one,
 	enum lookup_answer answer, struct slice words);
 

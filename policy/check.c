@@ -179,19 +179,22 @@ add_rule(const struct policy *p, size_t i, const struct never *never, struct buf
 {
 	const struct rule *r = p->rules[i].rule;
 	struct needs n = needs_of(p, i);
-	struct buf action;
+	struct buf action, more;
 	buf_init(&action, 64);
 	buf_printf(&action, "%s%s", r->try_only ? "try " : "", action_text(r->action));
-	buf_printf(out, "%s:%-4u %-17.*s %-7s %s", r->at.file, r->at.line,
-		SLICE_ARG(buf_slice(&action)), fact_stage_text(n.stage),
-		fact_cost_text(n.cost));
-	buf_fini(&action);
-	if (p->rules[i].rule->cond->kind != COND_ALWAYS)
-		add_names(p, i, &n, out);
-	add_delays(p, i, out);
+	buf_init(&more, TEXT_MOST);
+	if (r->cond->kind != COND_ALWAYS)
+		add_names(p, i, &n, &more);
+	add_delays(p, i, &more);
 	if (never->why != NEVER_NO)
-		buf_add_text(out, "  ");
-	add_never(p, never, out);
+		buf_add_text(&more, "  ");
+	add_never(p, never, &more);
+	buf_printf(out, "%s:%-4u %-17.*s %-7s %-*s%.*s", r->at.file, r->at.line,
+		SLICE_ARG(buf_slice(&action)), fact_stage_text(n.stage),
+		buf_slice(&more).n != 0 ? 11 : 0, fact_cost_text(n.cost),
+		SLICE_ARG(buf_slice(&more)));
+	buf_fini(&action);
+	buf_fini(&more);
 	buf_add_byte(out, '\n');
 }
 

@@ -2,7 +2,7 @@
  * The evaluator (POLICY.md, "Three values, one order"). It walks the rules from the top to the
  * first one that is true and ends, at rising costs: what is free, the cheap questions of all
  * rules together, reservations where all else in their rule is settled, one after the other
- * since each may decide, then the dear ones.
+ * since each may decide (but see ask_ahead), then the dear ones.
  * Before anything but a cheap question is asked it looks whether an answer could let it decide
  * at this stage: what hangs below a rule that only a later stage settles is left alone until
  * then.
@@ -57,6 +57,7 @@ walk(struct run *r, enum fact_cost level, bool postmaster)
 	r->score = 0;
 	r->score_open = 0;
 	r->reserved = false;
+	r->reserving = POLICY_NONE;
 	for (r->end = 0; r->end < p->n_rules; r->end++) {
 		size_t i = r->end;
 		const struct policy_rule *rule = &p->rules[i];
@@ -284,6 +285,51 @@ fill(struct run *r, struct verdict *v)
 	v->waits = any_useful(r, LOGIC_WAITS);
 }
 
+/* --- reservations ahead */
+
+enum { AHEAD_MOST = 16 };
+
+static void *
+copy_of(struct run *r, const void *items, size_t n, size_t bytes)
+{
+	void *copy = arena_array(r->arena, n, bytes);
+	if (n != 0)
+		memcpy(copy, items, n * bytes);
+	return copy;
+}
+
+/*
+ * A reservation that is asked for is mostly granted, and then the next one is asked for: what
+ * that would be is asked in the same breath, on the supposition that the ones before it are
+ * not over their limits. Who answers holds to the order (base/state_op.h, `chained`), so
+ * nothing is taken that would not have been taken one by one. What was supposed is forgotten
+ * again.
+ */
+static void
+ask_ahead(struct run *r, bool postmaster)
+{
+	const struct policy *p = r->policy;
+	struct run ahead = *r;
+	ahead.facts = copy_of(r, r->facts, p->n_facts, sizeof(*r->facts));
+	ahead.tests = copy_of(r, r->tests, p->n_tests, sizeof(*r->tests));
+	ahead.rules = copy_of(r, r->rules, p->n_rules, sizeof(*r->rules));
+	ahead.useful = copy_of(r, r->useful, p->n_rules, sizeof(*r->useful));
+	for (unsigned i = 0; i < AHEAD_MOST && ahead.reserving != POLICY_NONE; i++) {
+		struct memo *m = &ahead.facts[ahead.reserving];
+		struct verdict v = {0};
+		m->state = FACT_KNOWN;
+		m->value = (struct value){.flag = false};
+		ahead.changed = false;
+		walk(&ahead, COST_FREE, postmaster);
+		if (decide(&ahead, &v))
+			return;
+		find_useful(&ahead);
+		if (any_useful(&ahead, LOGIC_WAITS_CHEAP | LOGIC_WAITS_RESERVE))
+			return;
+		walk(&ahead, COST_RESERVE, postmaster);
+	}
+}
+
 /*
  * Asks at one level after the other, and at a dearer one only where the cheaper has left
  * nothing open that could decide. An answer that comes at once starts it over: each fact is
@@ -311,6 +357,8 @@ evaluate(struct run *r, bool postmaster, struct verdict *v)
 		if (decide(r, v))
 			return;
 		find_useful(r);
+		if (levels[i].level == COST_RESERVE && r->reserving != POLICY_NONE)
+			ask_ahead(r, postmaster);
 		if (any_useful(r, levels[i].waits))
 			return;
 	}

@@ -47,8 +47,10 @@ ask(struct run *r, uint16_t fact, enum fact_cost level)
 	if (level == COST_RESERVE && r->reserved)
 		return;
 	fetch(r, fact, level);
-	if (level == COST_RESERVE && r->facts[fact].state == FACT_OPEN)
+	if (level == COST_RESERVE && r->facts[fact].state == FACT_OPEN) {
 		r->reserved = true;
+		r->reserving = fact;
+	}
 }
 
 static logic

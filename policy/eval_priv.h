@@ -25,6 +25,7 @@ struct run {
 	double score;         /* of the rules above the one at hand */
 	logic score_open;     /* 0: known */
 	bool reserved;        /* a reservation was asked for: one at a time */
+	uint16_t reserving;   /* which one; POLICY_NONE: none */
 	bool changed;         /* something that was asked for was answered at once */
 	enum fact_cost asked; /* the dearest question that went out */
 };

@@ -13,6 +13,7 @@ install(FILES "${CMAKE_BINARY_DIR}/postern.conf.5" DESTINATION "${CMAKE_INSTALL_
 install(FILES "${CMAKE_BINARY_DIR}/posternd.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
 install(FILES gateway/delivery/failure.rules DESTINATION "${CMAKE_INSTALL_DATADIR}/postern")
 install(FILES conf/sample.conf contrib/first.conf DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(DIRECTORY conf/samples DESTINATION "${CMAKE_INSTALL_DOCDIR}" FILES_MATCHING PATTERN "*.conf")
 
 # systemd looks below /usr/local/lib as below /usr/lib; the unit names posternd by its full path.
 configure_file(contrib/systemd/postern.service.in postern.service @ONLY)

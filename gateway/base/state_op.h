@@ -43,6 +43,8 @@ enum state_period { PERIOD_DAY, PERIOD_WEEK, PERIOD_MONTH, PERIODS };
 struct state_op {
 	enum state_kind kind;
 	enum state_space space;
+	/* In a message: done only where the operation before it was, and was answered "yes". */
+	bool chained;
 	struct slice key; /* 1 to STATE_KEY_MOST bytes, printable where people see it */
 	struct slice value;
 	uint64_t ttl_ms;
@@ -63,7 +65,8 @@ struct state_op {
 
 enum state_status {
 	STATE_OK,
-	STATE_FAILED, /* no keeper, or it cannot say: nothing was taken */
+	STATE_FAILED,  /* no keeper, or it cannot say: nothing was taken */
+	STATE_SKIPPED, /* `chained`, and the one before was not "yes": nothing was done */
 };
 
 struct state_answer {

@@ -5,12 +5,9 @@
  * a control character where a command line or a header would break makes it unreadable. What
  * pack accepts, unpack therefore takes; what people read is cleaned and cut instead.
  *
- * A note is rewritten with each step of a mail, so it holds only recipients that have a
- * history, and neighbours with the same history share it: a mail to 10,000 recipients of one
- * site has a note of some hundred bytes.
- *
- * Version 2 of both has what a person in front of the quarantine wants to know; version 1, of
- * the releases before, is read as a mail that was never scanned and nobody has touched.
+ * A note holds only recipients that have a history, and neighbours with the same history share
+ * it: a mail to 10,000 recipients of one site has a note of some hundred bytes. Version 1 of
+ * both, of the releases before, is read as a mail that nobody has scanned or touched.
  */
 #include "queue/stored.h"
 

@@ -1,7 +1,8 @@
 /*
  * Operations on the gateway's state (limits, greylist), asked of the keeper, which alone keeps
- * it. What the sessions of this process ask in one turn of the loop travels in one message. A
- * question is a reservation: when its scope ends, what was taken and is not kept goes back, and
+ * it. What the sessions of this process ask in one turn of the loop travels in one message,
+ * that of one session chained: each only where the one before it was granted. A question is a
+ * reservation: when its scope ends, what was taken and is not kept goes back, and
  * a sender on the greylist whose mail was taken has passed. An answer that finds nobody there
  * any more is given back too, also one that comes after we have stopped to wait for it.
  */
@@ -16,6 +17,7 @@
 enum {
 	LATE_STATE_MS = 60 * 1000, /* so long a late answer is still given back */
 	TELL_AGAIN_MS = 1000,
+	PASS_MS = 100,      /* nobody waits for it: many travel together */
 	TELLS_MOST = 10000, /* while there is no keeper */
 };
 
@@ -45,11 +47,12 @@ struct state_asker {
 	struct loop *loop;
 	uint32_t patience_ms;
 	struct loop_task task;   /* sends what was gathered */
-	struct loop_timer again; /* tells the keeper, which was not there */
+	struct loop_timer again; /* tells the keeper: it was not there, or there was no hurry */
 	struct batch *gathering;
 	struct batch_list sent;
 	struct tell_list tells;
 	size_t n_tells;
+	bool tell_now; /* something is given back: somebody else may want it */
 };
 
 /* A question while its scope lives; in the scope's arena. */
@@ -81,6 +84,7 @@ tell_new(const struct state_op *op, enum state_kind kind)
 	char *room = (char *)(t + 1);
 	t->op = *op;
 	t->op.kind = kind;
+	t->op.chained = false;
 	t->op.key = copy_to(&room, op->key);
 	t->op.passer = copy_to(&room, op->passer);
 	t->op.value = SLICE_NONE;
@@ -102,7 +106,12 @@ tell_later(struct state_asker *s, struct tell *t)
 	STAILQ_INSERT_TAIL(&s->tells, t, link);
 	if (++s->n_tells > TELLS_MOST)
 		tell_drop_first(s);
-	loop_task_queue(&s->task);
+	if (t->op.kind == STATE_GIVE) {
+		s->tell_now = true;
+		loop_task_queue(&s->task);
+	} else if (!loop_timer_is_set(&s->again)) {
+		loop_timer_set(&s->again, PASS_MS);
+	}
 }
 
 /* False: the keeper is not there, or does not keep up. */
@@ -132,6 +141,7 @@ tell_some(struct state_asker *s)
 static void
 tell_all(struct state_asker *s)
 {
+	s->tell_now = false;
 	while (s->n_tells != 0)
 		if (!tell_some(s)) {
 			loop_timer_set(&s->again, TELL_AGAIN_MS);
@@ -157,6 +167,15 @@ answer(struct asked *a, const struct state_answer *answer)
 {
 	a->batch = NULL;
 	question_answer_state(a->scope, a->question, answer);
+	loop_task_queue(a->wake);
+}
+
+static void
+skip(struct asked *a)
+{
+	a->batch = NULL;
+	question_skip_state(a->scope, a->question);
+	a->question = NULL;
 	loop_task_queue(a->wake);
 }
 
@@ -222,7 +241,9 @@ on_answer(void *arg, struct ipc_msg *m)
 	if (!right)
 		fail_all(b);
 	for (size_t i = 0; right && i < n; i++) {
-		if (b->asked[i] != NULL)
+		if (b->asked[i] != NULL && answers[i].status == STATE_SKIPPED)
+			skip(b->asked[i]);
+		else if (b->asked[i] != NULL)
 			answer(b->asked[i], &answers[i]);
 		else
 			give_back(b, i, &answers[i]);
@@ -230,18 +251,35 @@ on_answer(void *arg, struct ipc_msg *m)
 	batch_free(b);
 }
 
-/* Who is gone before the message leaves is not in it. */
+/* Whether a stands behind b: the questions of a session in the order of its rules. */
+static bool
+is_behind(const struct asked *a, const struct asked *b)
+{
+	return a->wake == b->wake && a->question->order > b->question->order;
+}
+
+/*
+ * Who is gone before the message leaves is not in it. A session asks all that it has in one go,
+ * so its questions stand together already, by scope.
+ */
 static size_t
 close_ranks(struct batch *b, struct state_op ops[STATE_OPS_MOST])
 {
 	size_t n = 0;
 	for (size_t i = 0; i < b->n; i++) {
-		if (b->asked[i] == NULL)
+		struct asked *one = b->asked[i];
+		size_t at = n;
+		if (one == NULL)
 			continue;
-		b->asked[n] = b->asked[i];
-		b->asked[n]->slot = n;
-		ops[n] = b->asked[n]->question->op;
+		for (; at > 0 && is_behind(b->asked[at - 1], one); at--)
+			b->asked[at] = b->asked[at - 1];
+		b->asked[at] = one;
 		n++;
+	}
+	for (size_t i = 0; i < n; i++) {
+		b->asked[i]->slot = i;
+		ops[i] = b->asked[i]->question->op;
+		ops[i].chained = i > 0 && b->asked[i - 1]->wake == b->asked[i]->wake;
 	}
 	return n;
 }
@@ -294,6 +332,8 @@ asked_end(void *arg)
 {
 	struct asked *a = arg;
 	const struct question *q = a->question;
+	if (q == NULL) /* skipped; another one stands for it since */
+		return;
 	if (a->batch != NULL) {
 		let_go(a->batch, a->slot);
 		return;
@@ -333,7 +373,8 @@ static void
 on_task(void *arg)
 {
 	struct state_asker *s = arg;
-	tell_all(s); /* first: what is given back can be taken again */
+	if (s->tell_now) /* first: what is given back can be taken again */
+		tell_all(s);
 	send_gathered(s);
 }
 

@@ -183,6 +183,9 @@ sender_kept(const struct parcels_input *in, uint64_t kept_ms, struct arena *a)
 		in->config, &in->mail->sender, in->session->wall_ms, kept_ms, a, NULL);
 }
 
+/* Of all parcels of a mail together, which travel in one transaction. */
+enum { FACTS_IN_ALL = 1024 * 1024 };
+
 struct of_rcpt {
 	struct facts *facts;
 	size_t rcpt;
@@ -203,12 +206,14 @@ fill_known(const struct parcels_input *in, const struct decision *d, struct aren
 	const struct decisions *all = in->outcome->decisions;
 	struct of_rcpt of = {.facts = in->facts};
 	const struct scan_report *scan;
+	size_t most = all->n > FACTS_IN_ALL / STORED_FACTS_MOST ? FACTS_IN_ALL / all->n
+								: STORED_FACTS_MOST;
 	if (in->facts == NULL)
 		return;
 	while (&all->list[all->of[of.rcpt]] != d)
 		of.rcpt++;
 	m->facts = policy_explain_known(in->config->policy, d->verdict.rule,
-		(struct fact_source){known_fact, &of}, STORED_FACTS_MOST, a);
+		(struct fact_source){known_fact, &of}, most, a);
 	scan = facts_scan(in->facts);
 	if (scan == NULL || (scan->status != SCAN_CLEAN && scan->status != SCAN_INFECTED))
 		return; /* what was not looked into as a whole is looked at again */

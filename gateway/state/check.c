@@ -4,7 +4,7 @@
  * So before it is mapped every page that can be reached is read once, by read(2), and its
  * numbers are held against its bounds: the tree's shape, where entries lie within a page, what
  * they point at, and that no page is reached twice. What the entries say is not looked at here:
- * entry_unpack.
+ * record.c.
  *
  * The format is that of LMDB 0.9 with 64-bit words, little-endian (MDB_DATA_VERSION 1).
  */
@@ -249,10 +249,10 @@ check_page(
 	bool leaf = depth == 1;
 	int result = read_at(c->fd, p, c->page_bytes, page * c->page_bytes, c->err);
 	size_t low = number(p + 12, 2), high = number(p + 14, 2), n = (low - PAGE_HEAD) / 2;
-	if (result == 0 && (number(p, 8) != page || number(p + 8, 2) != 0 ||
-				   number(p + 10, 2) != (leaf ? P_LEAF : P_BRANCH) ||
-				   low < PAGE_HEAD || low % 2 != 0 || low > high ||
-				   high > c->page_bytes || n < (leaf ? 1 : 2)))
+	if (result == 0 &&
+		(number(p, 8) != page || number(p + 10, 2) != (leaf ? P_LEAF : P_BRANCH) ||
+			low < PAGE_HEAD || low % 2 != 0 || low > high || high > c->page_bytes ||
+			n < (leaf ? 1 : 2)))
 		result = err_set(c->err, "a page is not what it should be");
 	if (result == 0)
 		result = check_places(c, p, n, high, leaf);

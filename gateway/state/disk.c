@@ -1,7 +1,7 @@
 /*
  * The LMDB environment: opened after its file was checked, set aside where that finds it
  * damaged. A tree for each space, and one that says which release wrote it. Values are looked
- * at by entry.c, so nothing here knows what they mean.
+ * at by record.c, so nothing here knows what they mean.
  *
  * MDB_NOMETASYNC: a transaction's pages are synced before its meta page is written, the meta
  * page with the next one. A power cut may so lose the last transaction, never the file; without

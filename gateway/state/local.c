@@ -2,7 +2,7 @@
  * The engine on local files: the calls of state.h. Every operation is done on an entry of the
  * table in memory, which is read from disk where it is not there; what changed goes to the
  * writer at the next flush. A disk that fails costs no operation: the table counts on, and the
- * disk is opened anew at each flush.
+ * disk is opened anew, soon and then ever more seldom.
  */
 #include "state/local.h"
 
@@ -21,7 +21,8 @@ enum {
 	HOT_MOST = 1000 * 1000,
 	ENTRIES_MOST = 2 * 1000 * 1000,
 	TIDY_LEAST = 1024,
-	TIDY_PART = 64
+	TIDY_PART = 64,
+	PAUSE_MOST = 64
 };
 static const uint64_t map_bytes = UINT64_C(1) << 31;
 
@@ -164,6 +165,12 @@ failed(struct local *l, struct err *err)
 	if (!l->told)
 		tell("not written; counted in memory alone", err);
 	l->told = true;
+	/* Once more at once, then ever more seldom: a try reads the whole file, or copies all
+	 * that waits. */
+	l->pause = l->next_pause;
+	l->next_pause = l->next_pause == 0 ? 1 : 2 * l->next_pause;
+	if (l->next_pause > PAUSE_MOST)
+		l->next_pause = PAUSE_MOST;
 	return -1;
 }
 
@@ -202,6 +209,7 @@ take_outcome(struct local *l, struct err *err)
 		if (l->told)
 			tell("written again", NULL);
 		l->told = false;
+		l->next_pause = 0;
 		return 0;
 	}
 	l->failures++;
@@ -240,6 +248,10 @@ local_flush(struct state *s, struct err *err)
 		tell("no room in memory; some new keys are not counted until there is", NULL);
 	l->lost_told = l->lost != 0;
 	l->lost = 0;
+	if (l->pause > 0) {
+		l->pause--;
+		return err_set(err, "state: the disk is left alone for a while");
+	}
 	if ((l->disk.env == NULL || l->broken) && open_again(l, err) < 0)
 		return -1;
 	begin_write(l, &at);
@@ -279,6 +291,10 @@ local_ask(struct state *s, const struct state_op *ops, size_t n, state_fn *fn, v
 	must(n <= STATE_OPS_MOST);
 	local_moment(l, &at);
 	for (size_t i = 0; i < n; i++) {
+		if (!state_op_is_due(ops, answers, i)) {
+			answers[i] = (struct state_answer){.status = STATE_SKIPPED};
+			continue;
+		}
 		apply(l, &ops[i], &at, &answers[i]);
 		keep_value(&answers[i], &values);
 	}
@@ -286,7 +302,8 @@ local_ask(struct state *s, const struct state_op *ops, size_t n, state_fn *fn, v
 		disk_read_end(&l->disk);
 	l->reading = false;
 	/* Before the table is full of what waits for the writer. */
-	if (l->hot.n_changed > l->hot.most / 4 && l->disk.env != NULL && !l->broken)
+	if (l->hot.n_changed > l->hot.most / 4 && l->disk.env != NULL && !l->broken &&
+		l->pause == 0)
 		(void)local_flush(s, &err);
 	if (fn != NULL)
 		fn(arg, answers, n);
@@ -321,6 +338,7 @@ local_close(struct state **sp)
 	struct local *l = local_of(s);
 	*sp = NULL;
 	(void)local_settle(s, &err);
+	l->pause = 0;
 	if (local_flush(s, &err) == 0)
 		(void)local_settle(s, &err);
 	writer_stop(&l->writer);

@@ -9,7 +9,7 @@
  * it is opened; one that is damaged, or of another version, is set aside
  * (data.mdb.damaged-TIME, the last LOCAL_ASIDE_MOST of them are kept) with an event, and a
  * fresh one is begun with what is in memory. Without a disk that works the table counts on
- * alone, and the disk is tried again at each flush.
+ * alone, and the disk is tried again at the next flush, then ever more seldom.
  *
  * Bounds: at most entries_most entries and a quarter of map_bytes are kept on disk. Above that
  * the space that has most of them loses those that changed longest ago, of small samples;
@@ -27,7 +27,7 @@ struct local_config {
 	int dir_fd;                    /* the folder; stays the caller's, who keeps it open */
 	uint64_t map_bytes;            /* of address space; 0: 2 GiB */
 	size_t entries_most;           /* on disk; 0: 2,000,000 */
-	size_t hot_most;               /* in memory, about 120 bytes each; 0: 1,000,000 */
+	size_t hot_most;               /* in memory, about 150 bytes each; 0: 1,000,000 */
 	int64_t (*wall_ms)(void *arg); /* NULL: clock_wall_ms */
 	void *arg;
 };

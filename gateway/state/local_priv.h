@@ -1,8 +1,8 @@
 /*
  * Shared by the files of the engine on local files; nobody else includes it. local.c the calls,
- * entry.c what an operation does to one entry (no I/O), period.c the calendar, hot.c the table
- * in memory, disk.c the environment, check.c whether its file can be mapped, writer.c the
- * thread that writes, list.c what people see.
+ * entry.c what an operation does to one entry (no I/O), record.c an entry on disk, period.c the
+ * calendar, hot.c the table in memory, disk.c the environment, check.c whether its file can be
+ * mapped, writer.c the thread that writes, list.c what people see.
  */
 #ifndef STATE_LOCAL_PRIV_H
 #define STATE_LOCAL_PRIV_H
@@ -90,6 +90,8 @@ void entry_apply(struct entry *e, struct entry *passer, const struct state_op *o
 bool entry_is_over(const struct entry *e, const struct moment *at);
 void entry_show(const struct entry *e, const struct moment *at, struct state_item *item_out);
 void entry_clear(struct entry *e); /* to ENTRY_NONE */
+/* ---- record.c ---- */
+
 /* As on disk. False: no record of this release; the entry is NONE. */
 size_t entry_pack(const struct entry *e, char record[RECORD_MOST]);
 bool entry_unpack(struct slice record, struct entry *e);
@@ -198,10 +200,11 @@ struct local {
 	uint64_t failures, disk_entries;
 	uint64_t lost; /* operations that the table had no room to remember, since the last
 			  flush */
-	bool lost_told, told; /* of that; that the disk does not work */
-	bool reading;         /* a transaction is open, for the time of an ask */
-	bool under_way;       /* a batch, whose outcome was not looked at yet */
-	bool broken;          /* the environment is to be opened anew: a read failed */
+	bool lost_told, told;       /* of that; that the disk does not work */
+	bool reading;               /* a transaction is open, for the time of an ask */
+	unsigned pause, next_pause; /* flushes for which a disk that failed is left alone */
+	bool under_way;             /* a batch, whose outcome was not looked at yet */
+	bool broken;                /* the environment is to be opened anew: a read failed */
 	int broken_code;
 };
 /* list.c */

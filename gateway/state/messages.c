@@ -12,6 +12,7 @@
 #include "base/must.h"
 
 enum {
+	CHAINED = 0x80, /* beside the space */
 	OP_MOST = 2 + 3 * 4 + 2 * STATE_KEY_MOST + STATE_VALUE_MOST + 5 * 8,
 	ANSWER_MOST = 2 + 3 * 8 + 4 + STATE_VALUE_MOST,
 	OP_LEAST = 2 + 4 + 1, /* kind, space, a key of one byte */
@@ -28,7 +29,7 @@ put_op(struct ipc_out *o, const struct state_op *op)
 	must(op->key.n <= STATE_KEY_MOST && op->passer.n <= STATE_KEY_MOST &&
 		op->value.n <= STATE_VALUE_MOST);
 	ipc_put_u8(o, (uint8_t)op->kind);
-	ipc_put_u8(o, (uint8_t)op->space);
+	ipc_put_u8(o, (uint8_t)((unsigned)op->space | (op->chained ? CHAINED : 0)));
 	ipc_put_slice(o, op->key);
 	switch (op->kind) {
 	case STATE_SET:
@@ -79,7 +80,9 @@ static bool
 get_op(struct ipc_in *in, struct state_op *op)
 {
 	*op = (struct state_op){.kind = (enum state_kind)ipc_get_enum(in, STATE_KINDS)};
-	op->space = (enum state_space)ipc_get_enum(in, STATE_SPACES);
+	unsigned space = ipc_get_u8(in);
+	op->chained = (space & CHAINED) != 0;
+	op->space = (enum state_space)(space & ~(unsigned)CHAINED); /* state_op_ok */
 	op->key = ipc_get_slice(in);
 	switch (op->kind) {
 	case STATE_SET:
@@ -139,9 +142,9 @@ state_answers_pack(const struct state_answer *answers, size_t n, struct ipc_out 
 	must(n > 0 && n <= STATE_OPS_MOST);
 	ipc_put_u32(out, (uint32_t)n);
 	for (size_t i = 0; i < n; i++) {
-		static const struct state_answer failed = {.status = STATE_FAILED};
+		struct state_answer nothing = {.status = answers[i].status};
 		const struct state_answer *a =
-			answers[i].status == STATE_OK ? &answers[i] : &failed;
+			answers[i].status == STATE_OK ? &answers[i] : &nothing;
 		must(a->value.n <= STATE_VALUE_MOST);
 		ipc_put_u8(out, (uint8_t)a->status);
 		ipc_put_bool(out, a->yes);
@@ -157,7 +160,7 @@ static bool
 get_answer(struct ipc_in *in, struct state_answer *a)
 {
 	*a = (struct state_answer){
-		.status = (enum state_status)ipc_get_enum(in, STATE_FAILED + 1)};
+		.status = (enum state_status)ipc_get_enum(in, STATE_SKIPPED + 1)};
 	a->yes = ipc_get_bool(in);
 	a->wait_ms = ipc_get_u64(in);
 	a->count = ipc_get_u64(in);

@@ -50,6 +50,13 @@ state_op_ok(const struct state_op *op)
 	return true;
 }
 
+bool
+state_op_is_due(const struct state_op *ops, const struct state_answer *answers, size_t i)
+{
+	return !ops[i].chained || i == 0 ||
+	       (answers[i - 1].status == STATE_OK && answers[i - 1].yes);
+}
+
 const char *
 state_space_text(enum state_space s)
 {

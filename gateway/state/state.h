@@ -50,6 +50,8 @@ struct state {
 };
 
 bool state_op_ok(const struct state_op *op);
+/* Of the operations of one message, answered up to i: whether i is not to be skipped. */
+bool state_op_is_due(const struct state_op *ops, const struct state_answer *answers, size_t i);
 const char *state_space_text(enum state_space s); /* "rate" */
 
 #endif

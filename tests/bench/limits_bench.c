@@ -150,7 +150,7 @@ on_answer(void *arg, struct ipc_msg *m)
 	on_taken(NULL, answers, n);
 	if (more)
 		ask_next();
-	else if (under_way == 0)
+	if (under_way == 0)
 		loop_stop(k.loop);
 }
 
@@ -215,12 +215,8 @@ keeper_run(unsigned of, double how_long, uint64_t asks, const char *what)
 	double from = seconds(), own = used(RUSAGE_SELF), its = cpu_of_process(k.pid);
 	for (unsigned i = 0; i < AT_ONCE; i++)
 		ask_next();
-	while (under_way != 0) {
-		if (loop_run(k.loop, &e) < 0)
-			errx(1, "%s", e.text);
-		if (asks_left == 0)
-			more = false;
-	}
+	if (loop_run(k.loop, &e) < 0)
+		errx(1, "%s", e.text);
 	loop_timer_clear(&end);
 	double took = seconds() - from;
 	own = used(RUSAGE_SELF) - own;

@@ -43,6 +43,10 @@ check_take(struct slice payload, bool large, struct arena *a)
 	}
 	if (queue_take_unpack(&m, a, &t, &file)) {
 		must(t.n > 0);
+		bool own = false;
+		for (size_t i = 0; i < t.n; i++)
+			own = own || !t.parcels[i].beside;
+		must(own);
 		for (size_t i = 0; i < t.n; i++)
 			must(t.parcels[i].mail.n_rcpts > 0 && t.parcels[i].body.bytes > 0 &&
 				!slice_has(t.parcels[i].mail.sender.raw, '\n') &&

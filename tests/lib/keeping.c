@@ -18,7 +18,7 @@
 #include "io/control.h"
 #include "scan/messages.h"
 
-enum { WAIT_MS = 10 * 1000 };
+enum { WAIT_MS = 60 * 1000 }; /* of a machine that is busy with other things */
 
 static void
 on_late(void *arg)
@@ -567,8 +567,19 @@ keeping_take(struct keeping *k, struct queue_parcel *parcels, size_t n, uint32_t
 struct acting {
 	struct arena *arena;
 	struct hand_done done;
+	enum hand_msg type;
+	struct slice payload;
 	bool is_done;
 };
+
+static void
+on_answer(void *arg, struct ipc_msg *m)
+{
+	struct acting *a = arg;
+	a->type = (enum hand_msg)m->type;
+	a->payload = arena_slice(a->arena, m->payload);
+	a->is_done = true;
+}
 
 static void
 on_acted(void *arg, struct ipc_msg *m)
@@ -580,18 +591,24 @@ on_acted(void *arg, struct ipc_msg *m)
 }
 
 static struct ipc *
-send_act(struct keeping *k, const struct hand_act *act, struct acting *a)
+connect_hand(struct keeping *k, const struct ipc_calls *calls, struct acting *a)
 {
-	static const struct ipc_calls calls = {.on_message = on_acted, .on_gone = on_ignored};
-	struct ipc_out out;
-	struct slice payload;
 	struct err err;
 	char path[80];
 	*a = (struct acting){.arena = k->arena};
 	snprintf(path, sizeof(path), "%s/control", k->folder);
 	int fd = ipc_connect(path, &err);
 	must(fd >= 0);
-	struct ipc *channel = ipc_new(k->loop, fd, 64 * 1024, &calls, a);
+	return ipc_new(k->loop, fd, 64 * 1024, calls, a);
+}
+
+static struct ipc *
+send_act(struct keeping *k, const struct hand_act *act, struct acting *a)
+{
+	static const struct ipc_calls calls = {.on_message = on_acted, .on_gone = on_ignored};
+	struct ipc_out out;
+	struct slice payload;
+	struct ipc *channel = connect_hand(k, &calls, a);
 	ipc_out_init(&out);
 	hand_act_pack(act, &out);
 	must(ipc_out_ok(&out, &payload) && ipc_send(channel, HAND_MSG_ACT, 1, payload) == 0);
@@ -616,6 +633,27 @@ keeping_do_and_go(struct keeping *k, const struct hand_act *act)
 	struct ipc *channel = send_act(k, act, &a);
 	keeping_run_for(k, 1);
 	ipc_free(&channel);
+}
+
+bool
+keeping_body(struct keeping *k, const struct hand_body *b, struct slice *answer_out)
+{
+	static const struct ipc_calls calls = {.on_message = on_answer, .on_gone = on_ignored};
+	struct acting a;
+	struct ipc_out out;
+	struct slice payload;
+	bool last;
+	struct ipc *channel = connect_hand(k, &calls, &a);
+	ipc_out_init(&out);
+	hand_body_pack(b, &out);
+	must(ipc_out_ok(&out, &payload) && ipc_send(channel, HAND_MSG_BODY, 1, payload) == 0);
+	ipc_out_fini(&out);
+	run_until(k, &a.is_done);
+	ipc_free(&channel);
+	*answer_out = a.payload;
+	if (a.type == HAND_MSG_BYTES)
+		must(hand_bytes_unpack(a.payload, answer_out, &last));
+	return a.type == HAND_MSG_BYTES;
 }
 
 uint32_t

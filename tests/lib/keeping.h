@@ -98,6 +98,10 @@ void keeping_do(struct keeping *k, const struct hand_act *act, struct hand_done 
 /* Asks, and waits for nothing. */
 void keeping_do_and_go(struct keeping *k, const struct hand_act *act);
 
+/* The next piece of a mail, as `postern queue body` asks for it over a connection of its own;
+ * the answer's payload, in k->arena. True: it is a piece; false: words against it. */
+bool keeping_body(struct keeping *k, const struct hand_body *b, struct slice *answer_out);
+
 /* The keeper must not run: what stands in its spool. */
 struct keeping_spool {
 	size_t mails, notices, undeliverable, quarantined, held;

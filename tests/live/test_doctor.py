@@ -143,6 +143,7 @@ def test_a_gateway_that_is_well(gateway, zones, keys, certificate):
         rf"^ok    listen {GATE}:25: answers: 220 mx\.doc\.example .*",
         rf"^(ok   |warn ) spool {spool}: \d+ MiB free, \d+ %; \d+ inodes free",
         f"^ok    store {spool}: 0 mails, 0 bytes, 0 failures of \\d+ syncs",
+        "ok    quarantine: 0 mails, 0 bytes, 0 % of `quarantine size`",
         "^ok    egress open: .*",
     ])
     assert status == (1 if "warn" in (of_clock, spool_line[:4]) else 0)

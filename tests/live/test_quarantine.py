@@ -265,10 +265,8 @@ def test_no_scanner(start, server):
         if done.returncode == 1:
             assert b"it cannot be scanned now" in done.stderr and not done.stdout
             refused += 1
-            keeper.run("release", one, status=1)
-            assert keeper.ids() == {one}
             break
-    assert refused
+    assert refused and keeper.ids() == {one}
     proc.wait_until(lambda: subprocess.run(
         keeper.command("quarantine", "release", one), capture_output=True, check=False,
         timeout=60).returncode == 0, "a scanner again", 60, 0.5)
@@ -356,7 +354,8 @@ def test_once_through_kills(start, tmp_path):
     """Released while keeper and delivery die; the next hop is away, then comes: each arrives once."""
     keeper = start()
     gate = keeper.gate
-    mails, rounds, seed = 40, 25, int(os.environ.get("POSTERN_SEED", "0")) or random.randrange(10**6)
+    mails, rounds = 40, int(os.environ.get("POSTERN_KILLS", "12"))
+    seed = int(os.environ.get("POSTERN_SEED", "0")) or random.randrange(10**6)
     print(f"POSTERN_SEED={seed}")
     chance = random.Random(seed)
     for i in range(mails):

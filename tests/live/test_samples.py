@@ -164,9 +164,7 @@ def remote():
 
 def test_perimeter(machine, inside):
     machine().go("perimeter.conf")
-    subjects = [m.sender for m in inside.mails]
-    assert len(subjects) >= 2, subjects  # one observed, one taken
-    observed, taken = inside.mails[0].message, inside.mails[-1].message
+    observed, taken = [m.message for m in inside.mails]
     assert b"X-Postern-Observe" in observed and b"X-Postern-Observe" not in taken
 
 

@@ -215,7 +215,7 @@ static void
 forget(void *arg)
 {
 	struct world_due *d = arg;
-	if (d->question->kind == QUESTION_STATE)
+	if (d->question != NULL && d->question->kind == QUESTION_STATE)
 		tell(d->world, d->question, &d->answer->state, d->question->kept);
 	d->used = false;
 }
@@ -257,13 +257,56 @@ world_next(const struct world *w)
 	return next;
 }
 
+static bool
+is_open_state(const struct world_due *d)
+{
+	return d->used && d->question->kind == QUESTION_STATE;
+}
+
+/* The keeper answers in the order of the rules: one that is asked with another waits for it. */
+static bool
+waits_for_another(const struct world *w, struct world_due *d)
+{
+	bool waits = false;
+	for (size_t i = 0; i < w->n_due; i++) {
+		const struct world_due *other = &w->due[i];
+		if (!is_open_state(other) || !is_open_state(d) ||
+			other->question->order >= d->question->order)
+			continue;
+		waits = true;
+		if (other->at_ms > d->at_ms)
+			d->at_ms = other->at_ms;
+	}
+	return waits;
+}
+
+/* And where that one is not granted, it was not needed. */
+static void
+deliver_state(struct world *w, struct world_due *d)
+{
+	question_answer_state(d->scope, d->question, &d->answer->state);
+	for (size_t i = 0; i < w->n_due; i++) {
+		struct world_due *other = &w->due[i];
+		if (!is_open_state(other))
+			continue;
+		if (d->answer->state.yes) {
+			if (other->at_ms < w->now_ms)
+				other->at_ms = w->now_ms;
+			continue;
+		}
+		question_skip_state(other->scope, other->question);
+		other->question = NULL;
+		other->used = false;
+	}
+}
+
 bool
 world_deliver(struct world *w)
 {
 	bool any = false;
 	for (size_t i = 0; i < w->n_due; i++) {
 		struct world_due *d = &w->due[i];
-		if (!d->used || d->at_ms > w->now_ms)
+		if (!d->used || d->at_ms > w->now_ms || waits_for_another(w, d))
 			continue;
 		d->used = false;
 		any = true;
@@ -276,7 +319,7 @@ world_deliver(struct world *w)
 			question_answer_lookup(
 				d->scope, d->question, d->answer->lookup, d->answer->why);
 		else if (d->question->kind == QUESTION_STATE)
-			question_answer_state(d->scope, d->question, &d->answer->state);
+			deliver_state(w, d);
 		else if (d->question->kind == QUESTION_APPEND)
 			answer_append(w, d);
 		else

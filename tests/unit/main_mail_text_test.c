@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "feed.h"
 #include "main/mail_text.h"
 
@@ -109,22 +110,23 @@ static void
 test_bounds(void **state)
 {
 	(void)state;
-	char *mail = test_malloc(200000), *at = mail;
-	at += sprintf(at, MIXED "\r\n");
+	struct buf mail;
+	buf_init(&mail, 200000);
+	buf_add_text(&mail, MIXED "\r\n");
 	for (unsigned i = 0; i < 1000; i++)
-		at += sprintf(at, "--b;1\r\n\r\npart %u\r\n", i);
-	char *got = text_of((struct slice){mail, (size_t)(at - mail)});
+		buf_printf(&mail, "--b;1\r\n\r\npart %u\r\n", i);
+	char *got = text_of(buf_slice(&mail));
 	assert_non_null(strstr(got, "part 198\n[more parts than are shown]\n"));
 	assert_null(strstr(got, "part 199"));
 	assert_null(strstr(strstr(got, "[more") + 1, "[more"));
 	free(got);
-	at = mail;
+	buf_clear(&mail);
 	for (unsigned i = 0; i < 1000; i++)
-		at += sprintf(at, "Content-Type: message/rfc822\r\n\r\n");
-	got = text_of((struct slice){mail, (size_t)(at - mail)});
+		buf_add_text(&mail, "Content-Type: message/rfc822\r\n\r\n");
+	got = text_of(buf_slice(&mail));
 	assert_non_null(strstr(got, "[more parts than are shown]\n"));
 	free(got);
-	test_free(mail);
+	buf_fini(&mail);
 }
 
 int

@@ -329,30 +329,33 @@ static const struct text_case check_texts[] = {
 	{"reject if recipient is not known\nreject if virus\ndefer if dmarc is temperror\n"
 	 "accept if sender in staff\nreject if spf is fail\ntry reject if subject is "
 	 "\"x\"\naccept",
-		"t.conf:1    reject            rcpt    dear  for recipient known\n"
-		"t.conf:2    reject            body    dear  for virus  delays 3, 4, 7\n"
-		"t.conf:3    defer             header  cheap  for dmarc  delays 4, 5, 7\n"
-		"t.conf:4    accept            mail    free  for sender\n"
-		"t.conf:5    reject            mail    cheap  for spf\n"
-		"t.conf:6    try reject        header  free  for subject\n"
+		"t.conf:1    reject            rcpt    dear         for recipient known\n"
+		"t.conf:2    reject            body    dear         for virus  delays 3, 4, 7\n"
+		"t.conf:3    defer             header  cheap        for dmarc  delays 4, 5, 7\n"
+		"t.conf:4    accept            mail    free         for sender\n"
+		"t.conf:5    reject            mail    cheap        for spf\n"
+		"t.conf:6    try reject        header  free         for subject\n"
 		"t.conf:7    accept            connect free\n"},
 	{"score 2 if virus\nreject if score > 1\ntag \"X-A: 1\" if dmarc is pass\naccept",
-		"t.conf:1    score             body    dear  for virus  delays 4\n"
-		"t.conf:2    reject            body    dear  for score  delays 4\n"
-		"t.conf:3    tag               header  cheap  for dmarc  delays 4\n"
+		"t.conf:1    score             body    dear         for virus  delays 4\n"
+		"t.conf:2    reject            body    dear         for score  delays 4\n"
+		"t.conf:3    tag               header  cheap        for dmarc  delays 4\n"
 		"t.conf:4    accept            connect free\n"},
 	{"reject if spf is fail and (virus or attachment.name matches \"*.exe\" or body "
 	 "contains "
 	 "urgent or attachment.size > 1M or dkim.domain is \"a.example\")\nreject if spf is "
 	 "fail and spf is pass\naccept if virus and client is \"192.0.2.1\"\naccept\nreject",
-		"t.conf:1    reject            body    dear  for virus, attachment.name, body, "
+		"t.conf:1    reject            body    dear         for virus, "
+		"attachment.name, body, "
 		"attachment.size and 1 more  delays 4\n"
-		"t.conf:2    reject            mail    cheap  for spf  never matches: no value "
+		"t.conf:2    reject            mail    cheap        for spf  never matches: no "
+		"value "
 		"of "
 		"\"spf\" is all that it asks for\n"
-		"t.conf:3    accept            body    dear  for virus  delays 4, 5\n"
+		"t.conf:3    accept            body    dear         for virus  delays 4, 5\n"
 		"t.conf:4    accept            connect free\n"
-		"t.conf:5    reject            connect free  never matches: the one in line 4 "
+		"t.conf:5    reject            connect free         never matches: the one in "
+		"line 4 "
 		"decides before it\n"},
 };
 

@@ -184,8 +184,8 @@ static const struct eval_case cases[] = {
 	{"score 2 if virus\nreject if score > 4\naccept", "virus=!dead",
 		"defer 451 4.7.1 Cannot find out now: virus; try again later"},
 	{"reject if score > 4\nscore 9\naccept", "", "accept@3 +2"},
-	/* reservations: last among the cheap, one at a time, where the rest of the rule holds
-	 */
+	/* reservations: last among the cheap, where the rest of the rule holds, and behind
+	 * others as if those were granted */
 	{"defer if rate user > 5/hour and spf is fail\naccept" SPOOL,
 		"rate(user_>_5/hour)=~ spf=~", "open waits=cheap asked: spf"},
 	{"defer if rate user > 5/hour and spf is fail\naccept" SPOOL,
@@ -195,7 +195,14 @@ static const struct eval_case cases[] = {
 		"open waits=reservation asked: rate(user_>_5/hour)"},
 	{"defer if rate user > 5/hour or rate user > 9/day\naccept" SPOOL,
 		"rate(user_>_5/hour)=~ rate(user_>_9/day)=~",
+		"open waits=reservation asked: rate(user_>_5/hour) rate(user_>_9/day)"},
+	{"accept if not rate user > 5/hour\ndefer if rate user > 9/day\naccept" SPOOL,
+		"rate(user_>_5/hour)=~ rate(user_>_9/day)=~",
 		"open waits=reservation asked: rate(user_>_5/hour)"},
+	{"defer if rate user > 5/hour\ndefer if spf is fail and quota user > 9/day\nreject if "
+	 "virus\ndefer if quota user > 5/day\naccept" SPOOL,
+		"rate(user_>_5/hour)=~ quota(user_>_9/day)=~ quota(user_>_5/day)=~ spf=fail",
+		"open waits=reservation asked: rate(user_>_5/hour) quota(user_>_9/day)"},
 	{"defer if rate user > 5/hour or rate user > 9/day\naccept" SPOOL,
 		"rate(user_>_5/hour)=false rate(user_>_9/day)=~",
 		"open waits=reservation asked: rate(user_>_9/day)"},

@@ -82,6 +82,7 @@ static const struct {
 		{"10.1.1.1", "10.2.0.1", "10.0.0.1", "192.0.2.1", "198.51.100.1", "2001:db8::1",
 			"2001:db9::1"}},
 	{"virus", {"virus", "not virus"}, {"true", "false"}},
+	{"from.ours", {"from.ours", "not from.ours"}, {"true", "false"}},
 	{"known", {"recipient is known", "recipient is not known"}, {"true", "false"}},
 	{"greylisted", {"greylisted", "not greylisted"}, {"true", "false"}},
 	{"dnsbl(z)", {"client in dnsbl \"z\"", "client not in dnsbl \"z\""}, {"true", "false"}},

@@ -4,8 +4,8 @@
  * every step the verdict is that of a naive evaluator, which shares no code with policy/ and
  * tries all values of what is unknown, so no refusal is later than rule 3 allows; the last one
  * has the action and effects of all facts known at once. No question goes out that no rule
- * needs: a reservation only where all else of its rule is settled and one at a time, none that
- * is dear while answers to cheap open ones could decide.
+ * needs: a reservation only where all else of its rule is settled and those before it would be
+ * granted, none that is dear while answers to cheap open ones could decide.
  *
  * POSTERN_RULE_SETS sets the count (50,000), POSTERN_SEED the first seed (1).
  */
@@ -335,21 +335,8 @@ rest_is_settled(struct set *s, const struct decision *d, unsigned fact)
 	return false;
 }
 
-/* Another reservation was asked for, and its answer is not there: it could decide. */
-static bool
-another_is_open(struct set *s, const struct decision *d, unsigned fact)
-{
-	for (unsigned f = 0; f < FACTS; f++) {
-		const struct truth *t = truth_of(s, f);
-		if (f != fact && s->decls[f].cost == COST_RESERVE && t->asked && !t->done &&
-			is_needed(s, d, f))
-			return true;
-	}
-	return false;
-}
-
 static void
-judge_question(struct set *s, unsigned fact)
+judge_as_it_is(struct set *s, unsigned fact)
 {
 	struct decision d = naive_decide(s);
 	enum fact_cost cost = s->decls[fact].cost;
@@ -359,10 +346,42 @@ judge_question(struct set *s, unsigned fact)
 		complain(s, "asked what no rule needs");
 	if (cost == COST_RESERVE && !rest_is_settled(s, &d, fact))
 		complain(s, "a reservation while the rest of its rule is not settled");
-	if (cost == COST_RESERVE && another_is_open(s, &d, fact))
-		complain(s, "a reservation while another one is open");
 	if (cost > COST_CHEAP && cheap_could_decide(s, 0))
 		complain(s, "dear while a cheap open one could decide");
+}
+
+/*
+ * A reservation may be asked for behind others that are open, as if they were granted: who
+ * answers stops at the first that is not.
+ */
+static void
+judge_question(struct set *s, unsigned fact)
+{
+	struct truth was[FACTS];
+	bool reserves = s->decls[fact].cost == COST_RESERVE;
+	for (unsigned f = 0; f < FACTS; f++) {
+		struct truth *t = truth_of(s, f);
+		was[f] = *t;
+		if (!reserves || s->decls[f].cost != COST_RESERVE || !t->asked)
+			continue;
+		t->flag = t->done ? t->flag : false;
+		t->failed = t->done && t->failed;
+		t->done = true;
+	}
+	judge_as_it_is(s, fact);
+	for (unsigned f = 0; f < FACTS; f++)
+		*truth_of(s, f) = was[f];
+}
+
+static bool
+reservation_is_open(struct set *s)
+{
+	for (unsigned f = 0; f < FACTS; f++) {
+		const struct truth *t = truth_of(s, f);
+		if (s->decls[f].cost == COST_RESERVE && t->asked && !t->done)
+			return true;
+	}
+	return false;
 }
 
 static enum fact_state
@@ -392,8 +411,9 @@ get(void *arg, const struct fact_ref *ref, enum fact_cost most, struct value *v)
 		if (ref->decl->cost > most)
 			return give_items(t, t->came, false, FACT_UNASKED, v);
 		judge_question(s, fact);
+		bool behind = ref->decl->cost == COST_RESERVE && reservation_is_open(s);
 		t->asked = true;
-		t->done = chance(15);
+		t->done = !behind && chance(15); /* never before the one that it is behind */
 	}
 	if (t->done)
 		return give_items(t, t->n, false, t->failed ? FACT_FAILED : FACT_KNOWN, v);

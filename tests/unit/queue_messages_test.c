@@ -28,7 +28,7 @@ address_of(const char *text)
 	return (struct address){.local = local, .domain = domain, .text = s, .raw = s};
 }
 
-/* Three parcels: one leaves, one is quarantined, one is refused. */
+/* Three parcels: one leaves, one is quarantined beside it, one is refused. */
 static void
 make_take(struct arena *a, struct queue_take *t)
 {
@@ -60,6 +60,7 @@ make_take(struct arena *a, struct queue_take *t)
 	}
 	t->parcels[1].mail.quarantine = SLICE("compliance");
 	t->parcels[1].mail.reason = SLICE("postern.conf:31");
+	t->parcels[1].beside = true;
 	t->parcels[2].refused = true;
 	t->parcels[2].reply = smtp_reply_of("550 5.7.1 Not for you");
 }
@@ -160,6 +161,7 @@ test_take(void **state)
 		assert_int_equal(p->body.parts[2].fd, file);
 		assert_int_equal(p->body.parts[2].offset, 4096);
 		assert_int_equal(p->refused, q->refused);
+		assert_int_equal(p->beside, q->beside);
 	}
 	assert_int_equal(got.parcels[2].reply.code, 550);
 	assert_true(slice_eq(got.parcels[2].reply.text, SLICE("Not for you")));
@@ -257,7 +259,23 @@ long_client(struct queue_take *t)
 	t->client = (struct slice){words, sizeof(words)};
 }
 
+static void
+all_beside(struct queue_take *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		t->parcels[i].beside = true;
+	t->parcels[2].refused = false;
+}
+
+static void
+refused_beside(struct queue_take *t)
+{
+	t->parcels[2].beside = true;
+}
+
 static const struct bad_case bad_cases[] = {
+	{"nothing of the client's own", all_beside},
+	{"refused, and beside", refused_beside},
 	{"no body", no_body},
 	{"a range beyond all files", long_range},
 	{"a place beyond all files", far_range},

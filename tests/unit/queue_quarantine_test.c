@@ -293,6 +293,44 @@ no_scanner_no_release(void **state)
 	keeping_until(&w, &w.attempts, 1);
 }
 
+static bool
+shows(struct custody_id id, uint64_t offset, bool unscannable, const char *words)
+{
+	struct hand_body b = {.id = id, .offset = offset, .unscannable = unscannable};
+	struct slice said;
+	bool shown = keeping_body(&w, &b, &said);
+	if (!has(said, words))
+		fail_msg("%.*s", SLICE_ARG(said));
+	return shown;
+}
+
+/* By the tool's own question for bytes, from wherever it begins to read. */
+static void
+shown_only_when_scanned(void **state)
+{
+	(void)state;
+	struct custody_id id = keep("450.1@a.example", 6);
+	(void)keeping_take(
+		&w, (struct queue_parcel[]){keeping_parcel(&w, "450.2@a.example")}, 1, 0);
+	struct custody_id queued = w.result.id;
+	assert_false(shows(id, 0, true, "it cannot be scanned now"));
+	assert_true(
+		shows(queued, 0, false, "hello")); /* what is no quarantine's is no secret */
+	w.scan_says = SCAN_UNSCANNABLE;
+	w.scan_word = "too deep";
+	keeping_attach_scanner(&w);
+	assert_false(shows(id, 0, false, "cannot look into all of it: too deep"));
+	assert_true(shows(id, 0, true, "hello"));
+	w.scan_says = SCAN_INFECTED;
+	w.scan_word = "New.Virus";
+	assert_false(shows(id, 0, true, "New.Virus was found in it"));
+	assert_false(shows(id, 12, true, "New.Virus was found in it"));
+	w.scan_says = SCAN_CLEAN;
+	assert_true(shows(id, 0, false, "hello"));
+	assert_true(shows(id, 12, false, "hello"));
+	assert_int_equal(w.attempts, 1);
+}
+
 /* More than a message holds goes to the scanner as a file, and is the same. */
 static void
 a_large_one(void **state)
@@ -560,6 +598,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			unscannable_needs_a_word, open_world, close_world),
 		cmocka_unit_test_setup_teardown(no_scanner_no_release, open_world, close_world),
+		cmocka_unit_test_setup_teardown(
+			shown_only_when_scanned, open_world, close_world),
 		cmocka_unit_test_setup_teardown(a_large_one, open_world, close_world),
 		cmocka_unit_test_setup_teardown(
 			a_copy_leaves_it_where_it_is, open_world, close_world),

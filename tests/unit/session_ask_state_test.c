@@ -30,6 +30,7 @@ struct lab {
 	unsigned woken;
 	bool silent;     /* the keeper keeps its answers for later */
 	bool over_limit; /* and says no */
+	size_t refuses;  /* and, where it is not 0, that one and what is chained behind it */
 	bool broken;     /* and answers nonsense */
 	uint32_t ids[8];
 	size_t counts[8], n_asks, n_tells;
@@ -47,6 +48,13 @@ note(struct lab *l, const char *what, const struct state_op *op)
 }
 
 static void
+note_chain(struct lab *l)
+{
+	assert_true(l->logged + 1 < LOG_MOST);
+	l->log[l->logged++] = '+';
+}
+
+static void
 answer(struct lab *l, uint32_t id, size_t n)
 {
 	struct state_answer answers[STATE_OPS_MOST];
@@ -55,6 +63,10 @@ answer(struct lab *l, uint32_t id, size_t n)
 	for (size_t i = 0; i < n; i++)
 		answers[i] = (struct state_answer){
 			.yes = !l->over_limit, .count = 1, .at_ms = 1000 + i, .wait_ms = 5};
+	if (l->refuses != 0 && n > l->refuses + 1) {
+		answers[l->refuses].yes = false;
+		answers[l->refuses + 1] = (struct state_answer){.status = STATE_SKIPPED};
+	}
 	ipc_out_init(&out);
 	state_answers_pack(answers, l->broken ? n - 1 : n, &out);
 	assert_true(ipc_out_ok(&out, &payload));
@@ -76,6 +88,8 @@ on_message(void *arg, struct ipc_msg *m)
 	assert_true(state_ops_unpack(m->payload, ops, &n));
 	for (size_t i = 0; i < n; i++) {
 		assert_non_null(words[ops[i].kind]);
+		if (ops[i].chained)
+			note_chain(l);
 		note(l, words[ops[i].kind], &ops[i]);
 		if (ops[i].kind == STATE_GIVE)
 			assert_in_range(ops[i].taken_ms, 1000, 1000 + STATE_OPS_MOST);
@@ -217,7 +231,7 @@ test_one_message_a_turn(void **state)
 			      *b = ask(&l, &s[1], STATE_COUNT, "b"),
 			      *c = ask(&l, &s[1], STATE_SEEN, "c");
 	run(&l, STEP_MS);
-	expect_log(&l, "take a;count b;seen c;");
+	expect_log(&l, "take a;+count b;+seen c;");
 	assert_int_equal(l.n_asks, 1);
 	assert_true(a->state == QUESTION_ANSWERED && a->answer.yes && a->answer.at_ms == 1000);
 	assert_true(b->state == QUESTION_ANSWERED && b->answer.at_ms == 1001);
@@ -241,6 +255,53 @@ test_one_message_a_turn(void **state)
 	lab_close(&l);
 }
 
+/*
+ * What one session asks is chained in the order of its rules, whatever scopes it is in; what
+ * was skipped is no answer, and is asked again where it is still wanted.
+ */
+static void
+test_chain(void **state)
+{
+	struct lab l;
+	struct scope s, t;
+	struct loop_task other;
+	(void)state;
+	lab_open(&l);
+	loop_task_init(&other, l.loop, on_wake, &l);
+	scope_open(&s);
+	scope_open(&t);
+	const struct question *a = ask(&l, &s, STATE_TAKE, "a");
+	struct state_op op = a->op;
+	op.key = SLICE("late");
+	struct question *late = questions_state(&t.questions, &op); /* asked for before b */
+	const struct question *b = ask(&l, &s, STATE_TAKE, "b");
+	ask_state(l.asker, &l.wake, late, &t.questions);
+	op.key = SLICE("other");
+	ask_state(l.asker, &other, questions_state(&t.questions, &op), &t.questions);
+	l.refuses = 1;
+	run(&l, STEP_MS);
+	expect_log(&l, "take a;+take late;+take b;take other;");
+	assert_true(a->state == QUESTION_ANSWERED && a->answer.yes);
+	assert_true(late->state == QUESTION_ANSWERED && !late->answer.yes);
+	assert_int_equal(b->state, QUESTION_SKIPPED);
+	assert_null(questions_new(&s.questions));
+	op.key = SLICE("b");
+	assert_false(questions_state_has(&s.questions, &op));
+	struct question *again = questions_state(&s.questions, &op);
+	assert_ptr_equal(again, b);
+	assert_ptr_equal(questions_new(&s.questions), b);
+	ask_state(l.asker, &l.wake, again, &s.questions);
+	run(&l, STEP_MS);
+	expect_log(&l, "take b;");
+	assert_true(b->state == QUESTION_ANSWERED && b->answer.yes);
+	arena_free(&t.arena);
+	arena_free(&s.arena);
+	run(&l, STEP_MS);
+	expect_log(&l, "give other;give b;give a;"); /* once each */
+	loop_task_clear(&other);
+	lab_close(&l);
+}
+
 /* Kept: it stays taken, and a tuple has passed. Not kept: it goes back, and has not. */
 static void
 test_kept_or_given_back(void **state)
@@ -255,10 +316,12 @@ test_kept_or_given_back(void **state)
 		ask(&l, &s, STATE_COUNT, "b")->kept = kept != 0;
 		ask(&l, &s, STATE_SEEN, "c")->kept = kept != 0;
 		run(&l, STEP_MS);
-		expect_log(&l, "take a;count b;seen c;");
+		expect_log(&l, "take a;+count b;+seen c;");
 		arena_free(&s.arena);
 		run(&l, STEP_MS);
-		expect_log(&l, kept ? "pass c;" : "give b;give a;");
+		expect_log(&l, kept ? "" : "give b;give a;");
+		run(&l, 2 * STEP_MS); /* nobody waits for it */
+		expect_log(&l, kept ? "pass c;" : "");
 	}
 	/* not known yet: it does not pass, whatever becomes of the mail */
 	l.over_limit = true;
@@ -266,7 +329,7 @@ test_kept_or_given_back(void **state)
 	ask(&l, &s, STATE_SEEN, "c")->kept = true;
 	run(&l, STEP_MS);
 	arena_free(&s.arena);
-	run(&l, STEP_MS);
+	run(&l, 3 * STEP_MS);
 	expect_log(&l, "seen c;");
 	lab_close(&l);
 }
@@ -315,7 +378,7 @@ test_gone_before_it_is_answered(void **state)
 		run(&l, STEP_MS);
 		arena_free(&s.arena);
 		run(&l, STEP_MS);
-		expect_log(&l, "take a;seen b;");
+		expect_log(&l, "take a;+seen b;");
 		answer(&l, l.ids[over], 2);
 		run(&l, STEP_MS);
 		expect_log(&l, over ? "" : "give a;");
@@ -444,6 +507,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_message_a_turn),
+		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_kept_or_given_back),
 		cmocka_unit_test(test_gone_before_it_is_asked),
 		cmocka_unit_test(test_gone_before_it_is_answered),

@@ -21,7 +21,7 @@
 #include "conf_text.h"
 #include "session/gate.h"
 
-enum { SESSIONS = 4000, AT_ONCE = 6, KEYS_MOST = 64, OPEN_MOST = 64, LINES_MOST = 40 };
+enum { SESSIONS = 4000, AT_ONCE = 6, KEYS_MOST = 64, OPEN_MOST = 400, LINES_MOST = 40 };
 
 #define CONF                                                                             \
 	"hostname \"mx.example.com\"\nspool \"/var/spool/postern\"\n"                    \
@@ -109,6 +109,7 @@ struct asked {
 struct session {
 	struct gate *gate;
 	struct asked asked[OPEN_MOST];
+	size_t n_asked;
 	char script[LINES_MOST][120];
 	size_t n_lines, line, at; /* the line under way; of it are in: at */
 	const char *client, *sender, *rcpts[LINES_MOST];
@@ -120,7 +121,7 @@ struct lab {
 	struct conf *conf;
 	struct arena *arena;
 	struct gate_config config;
-	uint64_t sessions, mails, taken, over, asked, given;
+	uint64_t sessions, mails, taken, over, asked, given, skipped;
 };
 
 static struct lab lab;
@@ -132,7 +133,8 @@ asked_end(void *arg)
 	struct asked *a = arg;
 	const struct question *q = a->question;
 	a->used = false;
-	if (q->kind != QUESTION_STATE || q->state != QUESTION_ANSWERED || !q->answer.yes)
+	if (q == NULL || q->kind != QUESTION_STATE || q->state != QUESTION_ANSWERED ||
+		!q->answer.yes)
 		return;
 	struct counter *c = counter_of(q->op.key, q->op.limit);
 	if (q->kept)
@@ -145,18 +147,9 @@ asked_end(void *arg)
 static void
 ask(struct session *s, struct question *q, struct questions *scope)
 {
-	unsigned open = 0;
-	struct asked *a = NULL;
-	for (size_t i = 0; i < OPEN_MOST; i++) {
-		if (!s->asked[i].used)
-			a = &s->asked[i];
-		else if (s->asked[i].question->kind == QUESTION_STATE &&
-			 s->asked[i].question->state == QUESTION_ASKED)
-			open++;
-	}
-	assert_non_null(a);
+	assert_true(s->n_asked < OPEN_MOST);
+	struct asked *a = &s->asked[s->n_asked++];
 	if (q->kind == QUESTION_STATE) {
-		assert_int_equal(open, 0);
 		assert_false(slice_starts(q->op.key, SLICE("recipient no@")));
 		assert_false(slice_starts(q->op.key, SLICE("sender free@")));
 		assert_int_equal(q->op.n, 1);
@@ -165,6 +158,22 @@ ask(struct session *s, struct question *q, struct questions *scope)
 	*a = (struct asked){s, scope, q, true};
 	q->state = QUESTION_ASKED;
 	arena_defer(scope->arena, asked_end, a);
+}
+
+static bool
+is_open_state(const struct asked *a)
+{
+	return a->used && a->question->kind == QUESTION_STATE &&
+	       a->question->state == QUESTION_ASKED;
+}
+
+static void
+skipped(struct asked *a)
+{
+	question_skip_state(a->scope, a->question);
+	a->used = false;
+	a->question = NULL;
+	lab.skipped++;
 }
 
 static void
@@ -183,18 +192,34 @@ answer(struct asked *a)
 		state.yes = take(&q->op);
 	lab.over += !state.yes;
 	question_answer_state(a->scope, q, &state);
+	for (size_t i = 0; i < a->session->n_asked && !state.yes; i++)
+		if (is_open_state(&a->session->asked[i]))
+			skipped(&a->session->asked[i]);
+}
+
+/* As the keeper does: what is asked with another, in the order of the rules. */
+static struct asked *
+first_open(struct session *s)
+{
+	struct asked *first = NULL;
+	for (size_t i = 0; i < s->n_asked; i++)
+		if (is_open_state(&s->asked[i]) &&
+			(first == NULL || s->asked[i].question->order < first->question->order))
+			first = &s->asked[i];
+	return first;
 }
 
 static void
 answer_some(struct session *s)
 {
 	bool any = false;
-	for (size_t i = 0; i < OPEN_MOST; i++)
-		if (s->asked[i].used && s->asked[i].question->state == QUESTION_ASKED &&
-			chance(60)) {
-			answer(&s->asked[i]);
-			any = true;
-		}
+	for (size_t i = 0; i < s->n_asked; i++) {
+		struct asked *a = &s->asked[i];
+		if (!a->used || a->question->state != QUESTION_ASKED || !chance(60))
+			continue;
+		answer(is_open_state(a) ? first_open(s) : a);
+		any = true;
+	}
 	if (any)
 		gate_answered(s->gate);
 }
@@ -369,7 +394,7 @@ step(struct session *s)
 	service(s);
 	if (chance(1) || s->line == s->n_lines) {
 		bool waits = false;
-		for (size_t i = 0; i < OPEN_MOST; i++)
+		for (size_t i = 0; i < s->n_asked; i++)
 			waits = waits || s->asked[i].used;
 		if (s->line < s->n_lines || !waits || chance(10))
 			gate_free(&s->gate);

@@ -417,6 +417,27 @@ test_wrong_ops(void **state)
 	assert_true(a[2].status == STATE_OK && a[2].yes && a[2].count == 2);
 }
 
+/* Chained: done only where the one before was, and was granted; what is not begins anew. */
+static void
+test_chained(void **state)
+{
+	struct state_lab *lab = *state;
+	struct state_op ops[] = {state_take("a", 1, LAB_HOUR, 1),
+		state_take("b", 5, LAB_HOUR, 1), state_take("a", 1, LAB_HOUR, 1),
+		state_take("b", 5, LAB_HOUR, 1), state_take("c", 5, LAB_HOUR, 1),
+		state_take("b", 5, LAB_HOUR, 1)};
+	struct state_answer a[6];
+	for (size_t i = 1; i < 5; i++)
+		ops[i].chained = true;
+	state_lab_ask_all(lab, ops, 6, a);
+	assert_true(a[0].yes && a[1].yes && a[1].count == 1);
+	assert_true(a[2].status == STATE_OK && !a[2].yes);
+	assert_int_equal(a[3].status, STATE_SKIPPED);
+	assert_int_equal(a[4].status, STATE_SKIPPED);
+	assert_true(a[5].yes && a[5].count == 2);
+	assert_false(a[3].yes || a[4].yes);
+}
+
 static void
 test_order(void **state)
 {
@@ -585,6 +606,7 @@ test_late(void **state)
 		cmocka_unit_test_setup_teardown(test_memo, make, drop),                   \
 		cmocka_unit_test_setup_teardown(test_drop, make, drop),                   \
 		cmocka_unit_test_setup_teardown(test_wrong_ops, make, drop),              \
+		cmocka_unit_test_setup_teardown(test_chained, make, drop),                \
 		cmocka_unit_test_setup_teardown(test_order, make, drop),                  \
 		cmocka_unit_test_setup_teardown(test_list, make, drop),                   \
 		cmocka_unit_test_setup_teardown(test_long_list, make, drop),              \
