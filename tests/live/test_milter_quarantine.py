@@ -74,9 +74,11 @@ class Keeper:
         said = self._sendmail("-bp", "-qQ")
         return dict(re.findall(r"(?m)^(\w{14})\?? .*\n\s+QUARANTINE: (.*)$", said))
 
-    def release(self, name):
+    def release(self, name, requeued=False):
+        """requeued: by postsuper -r, which makes a new queue file; else by -H."""
         if self.mta.kind == "postfix":
-            self.peer.root.run("postsuper", "-c", self.peer.config, "-r", name, "hold")
+            self.peer.root.run("postsuper", "-c", self.peer.config, "-r" if requeued else "-H",
+                               name)
         else:
             self._sendmail("-qQ", "-Q", f"-qI{name}")
 
@@ -109,15 +111,18 @@ def kept(keeper, gate, sink, message_id, before):
     return event
 
 
-def test_kept_and_released(keeper, gate, sink):
+@pytest.mark.parametrize("requeued", [True, False])
+def test_kept_and_released(keeper, gate, sink, requeued):
     before = len(sink.mails)
     event = kept(keeper, gate, sink, send(keeper, "keep-it, copied"), before)
     assert int(event["line"]) == KEEPS_LINE
     assert gate.events("decision", line=event["line"])[-1]["kept-by"] == "mta"
-    if keeper.mta.kind == "sendmail":
+    if keeper.mta.kind == "postfix":
+        assert "milter triggers HOLD action" in keeper.peer.log(), keeper.peer.log()[-3000:]
+    else:
         file = event["file"].rpartition("/")[2]
         assert keeper.kept()[event["queue"]] == f"forged: {file}:{KEEPS_LINE}"
-    keeper.release(event["queue"])
+    keeper.release(event["queue"], requeued)
     proc.wait_until(lambda: {r for m in sink.mails[before:] for r in m.recipients} == {
         "r@ours.example", "archive@ours.example"}, f"both at the sink: {sink.mails[before:]}", 20)
     for got in sink.mails[before:]:
