@@ -166,7 +166,7 @@ pattern(struct flt_call *c, const struct scan_report *r, struct slice name, stru
 			v->evidence = arena_printf(c->arena, "%u matches", r->patterns[i]);
 			return flt_flag(v, true);
 		}
-		if (r->status == SCAN_FAILED || r->status == SCAN_UNSCANNABLE)
+		if (r->status == SCAN_UNSCANNABLE || r->reason != SCAN_REASON_NONE)
 			return FACT_FAILED;
 		v->evidence = r->text_unread ? r->unread_why : SLICE("0 matches");
 		return r->text_unread ? FACT_FAILED : flt_flag(v, false);
@@ -192,17 +192,15 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 	if (r->status == SCAN_FAILED)
 		return FACT_FAILED;
 	/* What could not be looked at is not clean. A pattern's limit hides no file. */
-	bool whole = r->status != SCAN_UNSCANNABLE || r->reason == SCAN_REASON_PATTERN;
+	bool over = r->status == SCAN_UNSCANNABLE || r->reason != SCAN_REASON_NONE;
+	bool whole = !over || r->reason == SCAN_REASON_PATTERN;
 	switch (what) {
-	case UNSCANNABLE: return flt_flag(v, r->status == SCAN_UNSCANNABLE);
-	case REASON:
-		return flt_text(
-			v, slice_of(reasons[r->status == SCAN_UNSCANNABLE ? r->reason
-									  : SCAN_REASON_NONE]));
+	case UNSCANNABLE: return flt_flag(v, over);
+	case REASON: return flt_text(v, slice_of(reasons[r->reason]));
 	case UNREAD:
 		if (r->text_unread)
 			v->evidence = r->unread_why;
-		return flt_flag(v, r->text_unread || r->status == SCAN_UNSCANNABLE);
+		return flt_flag(v, r->text_unread || over);
 	case BODY: return pattern(c, r, ref->arg, v);
 	case VIRUS:
 		if (r->status == SCAN_INFECTED || whole)

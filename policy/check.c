@@ -336,5 +336,6 @@ policy_check(const struct policy *p, struct conf_report *report)
 			check_for_milter(p, i, milter, report);
 		check_split(p, i, milter, report);
 	}
+	check_guards(p, report);
 	arena_free(&a);
 }

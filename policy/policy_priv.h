@@ -153,6 +153,9 @@ struct never {
 /* Of each rule; sound, not complete: what it calls unreachable never decides and never acts. */
 const struct never *policy_never(const struct policy *p, struct arena *a);
 
+/* --- guards.c: warns of rules that facts which fail together keep from deciding. */
+void check_guards(const struct policy *p, struct conf_report *report);
+
 /* --- match.c */
 enum pattern_result match_value(const struct policy *p, const struct match *m,
 	enum fact_type type, const struct value *v, struct arena *scratch);

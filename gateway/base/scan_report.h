@@ -56,7 +56,7 @@ struct scan_report {
 	enum scan_status status;
 	struct slice virus;      /* the signature's name */
 	struct slice why;        /* FAILED, UNSCANNABLE: in words */
-	enum scan_reason reason; /* UNSCANNABLE */
+	enum scan_reason reason; /* UNSCANNABLE; of an infected one: what was in the way too */
 	/*
 	 * Text that a pattern should have seen and could not: encrypted, broken, of a kind that
 	 * is not read, over a bound. `body contains` is then no proof that nothing is there.

@@ -205,6 +205,16 @@ pdf(const char *show, const char *trailer)
 		stream.n, SLICE_ARG(stream), 1, 2, trailer);
 }
 
+static struct slice
+slice_replaced(struct slice s, const char *from, const char *to)
+{
+	size_t at = slice_find_slice(s, slice_of(from));
+	assert_true(at < s.n);
+	struct slice rest = slice_from(s, at + strlen(from));
+	return arena_printf(
+		arena, "%.*s%s%.*s", SLICE_ARG(slice_first(s, at)), to, SLICE_ARG(rest));
+}
+
 static void
 expect(const char *label, const char *name, struct slice bytes, unsigned count, bool unread)
 {
@@ -265,11 +275,44 @@ test_documents(void **state)
 		    "</text:p></table:table-cell>",
 			""),
 		1, false);
+	expect("a member of no bytes", "a.docx",
+		packed(ZIP,
+			(struct member[]){{"[Content_Types].xml", SLICE(XML "<t/>")},
+				{"current.xml", SLICE("")}},
+			2),
+		0, false);
+	expect("a type of document", "a.docx",
+		packed(ZIP,
+			(struct member[]){
+				{"[Content_Types].xml",
+					SLICE(XML "<!DOCTYPE t PUBLIC \"x\" \"y\"><t/>")},
+				{"word/document.xml",
+					SLICE(XML "<d><t>4111111111111111</t></d>")}},
+			2),
+		1, false);
+	expect("an entity of its own", "a.docx",
+		packed(ZIP,
+			(struct member[]){{"[Content_Types].xml", SLICE(XML "<t/>")},
+				{"word/document.xml",
+					SLICE(XML "<!DOCTYPE d [<!ENTITY e \"1111\">]>"
+						  "<d><t>411111111111&e;</t></d>")}},
+			2),
+		0, true);
 	expect("PDF", "a.pdf", pdf("(Card 4111 1111 1111 1111) Tj", ""), 1, false);
 	expect("PDF in pieces", "a.pdf", pdf("[(4111 1111) -20 (1111) 10 (1111)] TJ", ""), 1,
 		false);
 	expect("PDF, by hex", "a.pdf", pdf("<34313131313131313131313131313131> Tj", ""), 1,
 		false);
+	expect("PDF, a filter that nobody knows", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "<</Length", "<</Filter/NoSuch/Length"), 0,
+		true);
+	expect("PDF, a stream that is damaged", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "<</Length", "<</Filter/FlateDecode/Length"),
+		0, true);
+	expect("PDF, a font that is not there", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "<</Font<</F 5", "<</Font<</G 5"), 0, true);
+	expect("PDF, a page that is not there", "a.pdf",
+		slice_replaced(pdf("(x) Tj", ""), "/Contents 4", "/Contents 9"), 0, true);
 	expect("a damaged PDF", "a.pdf", SLICE("%PDF-1.4\nnothing"), 0, true);
 	expect("an entity in XML", "a.docx", docx("<w:p><w:t>&#52;111111111111111</w:t></w:p>"),
 		1, false);
@@ -520,6 +563,24 @@ test_zeros(void **state)
 			SLICE_ARG(r.why), r.n_attachments, (size_t)r.attachments[0].bytes);
 }
 
+/* 300 members that share the bytes of one: 29 KB are 300 MB. */
+static void
+test_overlapping(void **state)
+{
+	(void)state;
+	char path[600];
+	snprintf(path, sizeof(path), "%s/tests/data/archives-own/overlapping.zip",
+		getenv("POSTERN_SOURCE"));
+	FILE *f = fopen(path, "rb");
+	assert_non_null(f);
+	size_t n = fread(made, 1, MADE_MOST, f);
+	fclose(f);
+	assert_int_equal(n, 28950);
+	struct scan_report r = look("a.zip", (struct slice){made, n});
+	assert_true(r.status == SCAN_UNSCANNABLE && r.reason == SCAN_REASON_BYTES);
+	assert_true(r.text_unread);
+}
+
 static int
 start(void **state)
 {
@@ -569,6 +630,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_encrypted_headers, each, after),
 		cmocka_unit_test_setup_teardown(test_damaged, each, after),
 		cmocka_unit_test_setup_teardown(test_bounds, each, after),
+		cmocka_unit_test_setup_teardown(test_overlapping, each, after),
 		cmocka_unit_test_setup_teardown(test_zeros, each, after),
 	};
 	return cmocka_run_group_tests(tests, start, end);

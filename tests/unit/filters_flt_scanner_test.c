@@ -36,6 +36,9 @@ static struct scan_attachment attachments[] = {
 	"0001"
 
 static const struct scan_report clean = {.attachments = attachments, .n_attachments = 2},
+				both = {.status = SCAN_INFECTED,
+					.virus = {"Eicar", 5},
+					.reason = SCAN_REASON_BYTES},
 				infected = {.status = SCAN_INFECTED, .virus = {"Eicar", 5}},
 				failed = {.status = SCAN_FAILED},
 				deep = {.status = SCAN_UNSCANNABLE,
@@ -65,6 +68,12 @@ static const struct {
 	{"virus", &unread, 'f'},
 	{"virus.name is \"Eicar\"", &infected, 't'},
 	{"virus.name is \"\"", &clean, 't'},
+	{"unscannable", &both, 't'},
+	{"virus", &both, 't'},
+	{"unscannable.reason is bytes", &both, 't'},
+	{"encrypted", &both, '?'},
+	{"body contains cards", &both, '?'},
+	{"unscannable", &infected, 'f'},
 	{"unscannable", &clean, 'f'},
 	{"unscannable", &deep, 't'},
 	{"unscannable", &failed, '?'},

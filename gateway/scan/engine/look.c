@@ -33,8 +33,17 @@ void
 look_unscannable(struct look *l, enum scan_reason reason, const char *why)
 {
 	struct scan_report *r = l->report;
-	bool weak = r->status == SCAN_UNSCANNABLE && r->reason == SCAN_REASON_PATTERN;
-	if (r->status != SCAN_CLEAN && !weak)
+	/* What hides more goes before what hides less: a bound, damage, a pattern's limit. */
+	static const unsigned char weights[SCAN_REASONS] = {[SCAN_REASON_NONE] = 0,
+		[SCAN_REASON_PATTERN] = 1,
+		[SCAN_REASON_BROKEN] = 2,
+		[SCAN_REASON_DEPTH] = 3,
+		[SCAN_REASON_PARTS] = 3,
+		[SCAN_REASON_BYTES] = 3,
+		[SCAN_REASON_TIME] = 3,
+		[SCAN_REASON_CRASHED] = 3};
+	if (weights[reason] <= weights[r->reason] ||
+		(r->status != SCAN_CLEAN && r->status != SCAN_UNSCANNABLE))
 		return;
 	r->status = SCAN_UNSCANNABLE;
 	r->reason = reason;

@@ -53,7 +53,7 @@ void look_file(struct look *l, const struct look_file *f, struct look_found *fou
 void look_attach(struct look *l, struct slice name, const struct look_file *f,
 	const struct look_found *found);
 
-/* The first reason stays, but for that of a pattern, which says least. */
+/* The first reason stays, but that of a bound goes before damage and a pattern's limit. */
 void look_unscannable(struct look *l, enum scan_reason reason, const char *why);
 void look_unread(struct look *l, const char *why);
 void look_encrypted(struct look *l, const char *what);

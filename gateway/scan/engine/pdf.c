@@ -22,6 +22,22 @@ static const char nothing[] =
 	"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\n"
 	"trailer<</Root 1 0 R>>\n%%EOF\n";
 
+/* Of the document under way: what Poppler says when it leaves text away. */
+static bool left_away;
+
+static void
+on_words(const char *domain, GLogLevelFlags level, const char *words, gpointer arg)
+{
+	static const char *const telling[] = {"flate stream", "LZW stream", "ASCIIHex stream",
+		"ASCII85 stream", "Unknown filter", "language pack", "No font in show",
+		"Invalid XRef entry"};
+	(void)domain;
+	(void)level;
+	(void)arg;
+	for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]); i++)
+		left_away |= strstr(words, telling[i]) != NULL;
+}
+
 static PopplerDocument *
 open_pdf(struct slice bytes, GError **error)
 {
@@ -34,6 +50,9 @@ open_pdf(struct slice bytes, GError **error)
 void
 pdf_init(void)
 {
+	g_log_set_handler("Poppler",
+		(GLogLevelFlags)(G_LOG_LEVEL_MASK | G_LOG_FLAG_FATAL | G_LOG_FLAG_RECURSION),
+		on_words, NULL);
 	PopplerDocument *d = open_pdf((struct slice){nothing, sizeof(nothing) - 1}, NULL);
 	PopplerPage *page = d != NULL ? poppler_document_get_page(d, 0) : NULL;
 	if (page != NULL) {
@@ -85,6 +104,7 @@ look_pages(struct look *l, PopplerDocument *d)
 	buf_init(&text, LOOK_TEXT_MOST);
 	if (n <= 0)
 		look_unread(l, "a damaged PDF document");
+	left_away = false;
 	for (int i = 0; i < n && !look_late(l); i++) {
 		if (i < PAGES_MOST && add_page(d, i, &text))
 			continue;
@@ -93,6 +113,8 @@ look_pages(struct look *l, PopplerDocument *d)
 		if (i >= PAGES_MOST)
 			break;
 	}
+	if (left_away)
+		look_unread(l, "a PDF document of which not all text can be read");
 	look_text(l, buf_slice(&text));
 	buf_fini(&text);
 }
