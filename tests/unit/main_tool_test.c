@@ -415,6 +415,52 @@ test_explain(void **state)
 	unlink("m.eml");
 }
 
+/* Where the rules of a listener do not hold, what goes out is told behind what was decided. */
+static void
+test_explain_modes(void **state)
+{
+	static const struct {
+		const char *modes[2], *rule, *said;
+	} cases[] = {
+		{{"", ""}, "reject with \"550 5.7.23 no\" if spf is fail", NULL},
+		{{"mode soft", ""}, "reject with \"550 5.7.23 no\" if spf is fail",
+			"\"550 5.7.23 no\"\n"
+			"mode soft of the listener test.conf:2: defer, \"450 4.7.23 no\"\n"},
+		{{"", "mode observe"}, "reject with \"550 5.7.23 no\" if spf is fail",
+			"\"550 5.7.23 no\"\n"
+			"mode observe of the listener test.conf:3: accept, with "
+			"X-Postern-Observe, tag by test.conf:6\n"},
+		{{"mode soft", "mode observe"}, "reject with \"550 5.7.23 no\" if spf is fail",
+			"tag by test.conf:6\n"
+			"mode soft of the listener test.conf:2: defer, \"450 4.7.23 no\"\n"},
+		{{"mode soft", ""}, "defer if spf is fail", NULL},
+		{{"mode observe", ""}, "accept if spf is fail", NULL},
+	};
+	(void)state;
+	write_file("dns", "sender.example TXT \"v=spf1 -all\"\n");
+	write_file(
+		"m.eml", "From: a@sender.example\nDate: Sun, 22 Nov 2026 03:00:00 +0000\n\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[1000];
+		snprintf(text, sizeof(text),
+			"hostname \"mx.example.com\"\n"
+			"listen inbound on \"127.0.0.1:25\" %s\n"
+			"listen inbound on \"127.0.0.2:25\" %s\n"
+			"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
+			"inbound {\n\ttag \"X-A: b\" if spf is fail\n\t%s\n\taccept\n}\n",
+			cases[i].modes[0], cases[i].modes[1], cases[i].rule);
+		write_config(text);
+		struct run r = run(tool_explain, WHO "--dns dns m.eml", "");
+		assert_int_equal(r.status, 0);
+		if (cases[i].said == NULL ? strstr(r.out, "\nmode ") != NULL
+					  : strstr(r.out, cases[i].said) == NULL)
+			fail_msg("case %zu: %s%s", i, r.out, r.err);
+		done(&r);
+	}
+	unlink("dns");
+	unlink("m.eml");
+}
+
 /* Limits are not asked, since that would count the mail: what is assumed is said. */
 static void
 test_explain_state(void **state)
@@ -599,6 +645,7 @@ main(void)
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_modes),
 		cmocka_unit_test(test_explain_state),
 		cmocka_unit_test(test_explain_lookups),
 		cmocka_unit_test(test_explain_second_engines),
