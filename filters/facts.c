@@ -33,7 +33,7 @@ struct cell {
 	bool ran;
 	unsigned tick;
 	enum fact_stage stage;
-	enum fact_cost most;
+	enum fact_cost most, needs; /* needs: where it is FACT_UNASKED, else COST_FREE */
 };
 
 struct scope {
@@ -344,11 +344,17 @@ tick_now(const struct facts *f, const struct scope *s)
 	return shared ? tick : tick + ticks_of(s);
 }
 
+/*
+ * What was asked at a dearer level is there at a cheaper one too, and what waits for a question
+ * of some cost waits for it at all levels below.
+ */
 static bool
 would_say_the_same(
 	const struct facts *f, const struct scope *s, const struct cell *c, enum fact_cost most)
 {
-	return c->ran && c->tick == tick_now(f, s) && c->stage == f->stage && c->most == most;
+	bool level = most == c->most || (most < c->most && c->state == FACT_OPEN) ||
+		     (most < c->needs && c->state == FACT_UNASKED);
+	return level && c->ran && c->tick == tick_now(f, s) && c->stage == f->stage;
 }
 
 /* Once in its scope: a failed fact is settled. */
@@ -376,8 +382,11 @@ cell_run(struct facts *f, const struct scope *s, struct cell *cell, struct flt_c
 	cell->value = (struct value){0};
 	cell->state = filter_table[cell->filter]->gather(call, &ref, &cell->value);
 	cell->running = false;
-	if (cell->state == FACT_OPEN && call->unasked)
+	cell->needs = COST_FREE;
+	if (cell->state == FACT_OPEN && call->unasked) {
 		cell->state = FACT_UNASKED;
+		cell->needs = call->needs;
+	}
 	cell->settled = cell->state == FACT_FAILED ||
 			(cell->state == FACT_KNOWN && !cell->value.growing);
 	if (cell->state == FACT_FAILED)

@@ -11,6 +11,14 @@ enum { FAILED_TEXT_MOST = 300 };
 static const struct dns_answer no_such_name = {.status = DNS_NXDOMAIN};
 static const struct dns_answer too_many = {.status = DNS_FAIL};
 
+void
+flt_unasked(struct flt_call *c, enum fact_cost cost)
+{
+	if (!c->unasked || cost < c->needs)
+		c->needs = cost;
+	c->unasked = true;
+}
+
 const struct dns_answer *
 flt_dns(struct flt_call *c, struct slice name, enum dns_type type)
 {
@@ -18,7 +26,7 @@ flt_dns(struct flt_call *c, struct slice name, enum dns_type type)
 		return &no_such_name;
 	if (!questions_dns_has(c->questions, name, type)) {
 		if (c->most < COST_CHEAP) {
-			c->unasked = true;
+			flt_unasked(c, COST_CHEAP);
 			return NULL;
 		}
 		if (c->questions->dns_count >= FLT_DNS_MOST)
@@ -35,7 +43,7 @@ may_ask(struct flt_call *c, enum fact_cost cost, enum question_kind kind, struct
 {
 	if (c->most >= cost || questions_has(c->questions, kind, name, input))
 		return true;
-	c->unasked = true;
+	flt_unasked(c, cost);
 	return false;
 }
 
@@ -71,7 +79,7 @@ flt_state(struct flt_call *c, const struct state_op *op)
 {
 	enum fact_cost cost = op->kind == STATE_GET ? COST_CHEAP : COST_RESERVE;
 	if (c->most < cost && !questions_state_has(c->questions, op)) {
-		c->unasked = true;
+		flt_unasked(c, cost);
 		return NULL;
 	}
 	const struct question *one = questions_state(c->questions, op);

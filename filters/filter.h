@@ -60,12 +60,16 @@ struct flt_call {
 	size_t rcpt;                           /* its number, for facts_read; else SIZE_MAX */
 	struct questions *questions;           /* of the fact's scope */
 	struct arena *arena;                   /* of the fact's scope: values live here */
-	void **state;        /* the filter's own, of the fact's scope; NULL at first */
-	void **mail_state;   /* the filter's own of the mail (header, body hooks); or NULL */
-	struct facts *facts; /* to read other facts: facts_read */
-	enum fact_cost most; /* the dearest question that may be asked now */
-	bool unasked;        /* out: one dearer than that was needed */
+	void **state;         /* the filter's own, of the fact's scope; NULL at first */
+	void **mail_state;    /* the filter's own of the mail (header, body hooks); or NULL */
+	struct facts *facts;  /* to read other facts: facts_read */
+	enum fact_cost most;  /* the dearest question that may be asked now */
+	bool unasked;         /* out, by flt_unasked: one dearer than that was needed */
+	enum fact_cost needs; /* out: the cheapest of those */
 };
+
+/* A question of that cost, or dearer, was needed and not asked, since c->most is below. */
+void flt_unasked(struct flt_call *c, enum fact_cost cost);
 
 /* New DNS questions in one scope (session, mail, recipient); later ones get DNS_FAIL at once.
  */

@@ -69,7 +69,8 @@ read_spf(struct flt_call *c, struct dmarc_mail *m)
 {
 	struct value v;
 	enum fact_state state = facts_read(c->facts, "spf", SLICE_NONE, SIZE_MAX, c->most, &v);
-	c->unasked = c->unasked || state == FACT_UNASKED;
+	if (state == FACT_UNASKED)
+		flt_unasked(c, COST_CHEAP);
 	if (state != FACT_KNOWN && state != FACT_FAILED)
 		return false;
 	if (state == FACT_FAILED || slice_eq(v.text, SLICE("temperror")))
@@ -85,7 +86,8 @@ read_dkim(struct flt_call *c, struct dmarc_mail *m)
 {
 	struct value v;
 	enum fact_state state = facts_read(c->facts, "dkim", SLICE_NONE, SIZE_MAX, c->most, &v);
-	c->unasked = c->unasked || state == FACT_UNASKED;
+	if (state == FACT_UNASKED)
+		flt_unasked(c, COST_CHEAP);
 	if (state == FACT_FAILED) { /* it might have been aligned */
 		m->dkim_later = &m->from;
 		m->n_dkim_later = 1;

@@ -39,7 +39,8 @@ spf_passes(struct flt_call *c, bool *passes_out)
 	enum fact_cost most = c->most < COST_CHEAP ? c->most : COST_CHEAP;
 	enum fact_state state = facts_read(c->facts, "spf", SLICE_NONE, SIZE_MAX, most, &v);
 	*passes_out = state == FACT_KNOWN && slice_eq(v.text, SLICE("pass"));
-	c->unasked = c->unasked || state == FACT_UNASKED;
+	if (state == FACT_UNASKED)
+		flt_unasked(c, COST_CHEAP);
 	return state == FACT_KNOWN || state == FACT_FAILED;
 }
 

@@ -330,6 +330,18 @@ ask_ahead(struct run *r, bool postmaster)
 	}
 }
 
+/* Whether a walk at this level would find something that it may ask. */
+static bool
+leaves_unasked(const struct run *r, enum fact_cost level)
+{
+	logic why = level == COST_RESERVE ? LOGIC_UNASKED_RESERVE
+					  : LOGIC_UNASKED_CHEAP | LOGIC_UNASKED_DEAR;
+	for (size_t i = 0; i < r->end; i++)
+		if (!logic_known(r->rules[i]) && (r->rules[i] & why) != 0)
+			return true;
+	return false;
+}
+
 /*
  * Asks at one level after the other, and at a dearer one only where the cheaper has left
  * nothing open that could decide. An answer that comes at once starts it over: each fact is
@@ -348,6 +360,8 @@ evaluate(struct run *r, bool postmaster, struct verdict *v)
 		{COST_DEAR, 0},
 	};
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (levels[i].level > COST_CHEAP && !leaves_unasked(r, levels[i].level))
+			continue;
 		r->changed = false;
 		walk(r, levels[i].level, postmaster);
 		if (r->changed) {

@@ -17,7 +17,7 @@
 #include "base/must.h"
 #include "io/ipc_priv.h"
 
-enum { IPC_READS_A_TURN = 64 };
+enum { IPC_READS_A_TURN = 64, IPC_LOOKS_FOR_MORE = 8 };
 
 /* A message that waits; its payload follows. */
 struct ipc_wait {
@@ -38,6 +38,8 @@ struct ipc {
 	struct ipc_wait *first, **last;
 	size_t queued, queue_max;
 	bool refused, gone, told, dead;
+	bool many;       /* the last turn found more than one message */
+	unsigned single; /* turns that looked for one only */
 	struct err err;
 };
 
@@ -282,13 +284,28 @@ ipc_receive(int fd, char *buf, struct ipc_msg *m)
 	return 1;
 }
 
+/*
+ * Messages mostly come alone, and to find no other one costs as much as to read one: more is
+ * looked for in every eighth turn, and as long as there is more.
+ */
+static int
+ipc_reads_now(struct ipc *i)
+{
+	if (!i->many && ++i->single % IPC_LOOKS_FOR_MORE != 0)
+		return 1;
+	i->many = false;
+	return IPC_READS_A_TURN;
+}
+
 static void
 ipc_read(struct ipc *i)
 {
-	for (int turn = 0; turn < IPC_READS_A_TURN && !i->gone && !i->dead; turn++) {
+	int most = ipc_reads_now(i);
+	for (int turn = 0; turn < most && !i->gone && !i->dead; turn++) {
 		struct ipc_msg m;
 		int got = ipc_receive(i->fd, ipc_read_buf, &m);
 		if (got > 0) {
+			i->many = turn > 0;
 			i->calls->on_message(i->arg, &m);
 			ipc_close_fds(m.fds, m.nfds);
 			continue;
