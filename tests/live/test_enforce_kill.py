@@ -30,8 +30,8 @@ JOURNAL, AUDIT = "journal@archive.example", "audit@ours.example"
 VIRUS = "postern-laboratory-virus"
 CLIENTS = 6  # the first half from outside, the others by their accounts
 HOLD_S = 2
-KINDS = ("keeper", "session", "delivery", "keeper", "scan-worker", "postern-scanner", "signer", "auth",
-         "directory")
+KINDS = ("keeper", "session", "delivery", "scan-worker", "postern-scanner", "signer", "auth", "directory")
+STABLE_S = 10.5  # what has lived so long is started again at once, else ever later
 # Counting is on disk a second later, and the time that it takes to write; the same of a final reply.
 FLUSH_S, WRITE_S, RECORD_S, NOTICED_S = 1.0, 0.5, 0.5, 0.1
 SUBJECT = re.compile(rb"^Subject: ((?:go|keep|hold|copy|virus)-\d+-\d+)\r$", re.M)
@@ -294,10 +294,14 @@ class World:
         for one in (*self.clients, self.person):
             one.start()
         time.sleep(1)
+        began = collections.defaultdict(lambda: -STABLE_S)
         for i in range(kills):
-            self.kill(KINDS[i % len(KINDS)])
+            kind = KINDS[i % len(KINDS)]
+            time.sleep(max(0.0, began[kind] + STABLE_S - time.monotonic()))
+            self.kill(kind)
+            began[kind] = time.monotonic()
             # Often enough the counters have been written before the next death, and not always.
-            time.sleep(self.random.choice((0.1, 0.4, 0.8, 2.5)))
+            time.sleep(self.random.choice((0.1, 0.3, 0.6, 1.8)))
             for one in (*self.clients, self.person):
                 assert one.wrong is None, repr(one.wrong)
         self.done.set()
