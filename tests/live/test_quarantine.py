@@ -6,17 +6,15 @@ shown or let go that they find something in; room, 10,000 mails, and a person wh
 """
 import json
 import os
-import pty
 import random
 import re
-import select
 import signal
 import subprocess
 import time
 
 import pytest
 
-from lab import postern, proc, smtp
+from lab import postern, proc, smtp, terminal
 from lab.postfix import Postfix
 
 GATE, SERVER, LATE = "192.0.2.181", "198.51.100.181", "198.51.100.182"
@@ -88,24 +86,7 @@ class Keeper:
 
     def on_terminal(self, answer, *words):
         """What a person sees, who answers when asked; (status, all of it)."""
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.execve(self.command()[0], self.command("quarantine", *words),
-                      {**os.environ, **postern.sanitizer_environment()})
-        shown, asked, end = b"", False, time.monotonic() + 60
-        while time.monotonic() < end:
-            ready, _, _ = select.select([fd], [], [], 1)
-            try:
-                piece = os.read(fd, 4096) if ready else b""
-            except OSError:
-                break
-            shown += piece
-            if not asked and b"to go on: " in shown:
-                os.write(fd, answer)
-                asked = True
-        _, status = os.waitpid(pid, 0)
-        os.close(fd)
-        return os.waitstatus_to_exitcode(status), shown.decode()
+        return terminal.answer(self.command("quarantine", *words), b"to go on: ", answer)
 
 
 @pytest.fixture

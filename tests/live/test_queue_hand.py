@@ -6,15 +6,12 @@ is asked with the real tool over the keeper's socket.
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import subprocess
-import time
 
 import pytest
 
-from lab import postern, proc, smtp
+from lab import postern, proc, smtp, terminal
 
 SUBMIT, BUSY, GOOD, DEAD = "192.0.2.44", "198.51.100.44", "198.51.100.45", "198.51.100.97"
 CLIENT = "192.0.2.74"
@@ -205,26 +202,10 @@ def test_actions(hand, good, busy):
 
 def on_terminal(hand, answer, *words):
     """Runs the tool on a terminal of its own and answers its question: (status, what it showed)."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        tool = postern.binary("postern")
-        os.execve(tool, [str(tool), "-f", str(hand.gate.config), "queue", *words],
-                  {**os.environ, **postern.sanitizer_environment()})
-    shown, asked, end = b"", False, time.monotonic() + 30
-    while time.monotonic() < end:
-        ready, _, _ = select.select([fd], [], [], 1)
-        try:
-            piece = os.read(fd, 4096) if ready else b""
-        except OSError:
-            break
-        shown += piece
-        if not asked and b"[y/N]" in shown:
-            os.write(fd, answer)
-            asked = True
-    _, status = os.waitpid(pid, 0)
-    os.close(fd)
-    assert asked, shown
-    return os.waitstatus_to_exitcode(status), shown.decode()
+    status, shown = terminal.answer(
+        [postern.binary("postern"), "-f", hand.gate.config, "queue", *words], b"[y/N]", answer)
+    assert "[y/N]" in shown
+    return status, shown
 
 
 def test_asks_a_person(hand):

@@ -18,6 +18,7 @@
 
 #include "policy/policy_priv.h"
 #include "policy_lab.h"
+#include "setting.h"
 
 enum { SETS = 1500, EVALUATIONS = 60, RULES_MOST = 7 };
 
@@ -235,15 +236,6 @@ check_block(uint64_t seed, struct counts *c)
 				(unsigned long long)seed, i + 1, rules);
 	}
 	policy_lab_close(&lab);
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	uint64_t v = otherwise;
-	const char *text = getenv(name);
-	assert_true(text == NULL || slice_u64(slice_of(text), &v));
-	return v;
 }
 
 static void

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "policy/policy_priv.h"
 #include "policy_naive.h"
+#include "setting.h"
 
 enum { SETS = 50000 };
 
@@ -617,15 +618,6 @@ print_set(struct set *s)
 			t->items, t->came, t->asked, t->done,
 			fact_stage_text(s->grows_until[f]));
 	}
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	uint64_t v = otherwise;
-	const char *text = getenv(name);
-	assert_true(text == NULL || slice_u64(slice_of(text), &v));
-	return v;
 }
 
 static void

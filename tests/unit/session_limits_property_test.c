@@ -20,6 +20,7 @@
 #include "base/must.h"
 #include "conf_text.h"
 #include "session/gate.h"
+#include "setting.h"
 
 enum { SESSIONS = 4000, AT_ONCE = 6, KEYS_MOST = 64, OPEN_MOST = 400, LINES_MOST = 40 };
 
@@ -417,15 +418,6 @@ check_counters(bool all_over)
 			fail_msg("%s: %llu are counted, %llu were accepted", c->key,
 				(unsigned long long)c->used, (unsigned long long)c->expected);
 	}
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	uint64_t v = otherwise;
-	const char *text = getenv(name);
-	assert_true(text == NULL || slice_u64(slice_of(text), &v));
-	return v;
 }
 
 /* A day of so many sessions; then another one, since all limits are used up by evening. */
