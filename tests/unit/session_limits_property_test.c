@@ -19,6 +19,7 @@
 
 #include "base/must.h"
 #include "conf_text.h"
+#include "random.h"
 #include "session/gate.h"
 #include "setting.h"
 
@@ -51,10 +52,7 @@ static uint64_t random_state;
 static unsigned
 below(unsigned n)
 {
-	uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (unsigned)((z ^ (z >> 31)) % n);
+	return (unsigned)random_below(&random_state, n);
 }
 
 static bool
