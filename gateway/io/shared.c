@@ -1,6 +1,6 @@
 /*
- * Tables that processes share, under a mutex that outlives its holder; see shared.h. Made by
- * the parent before it forks the sessions.
+ * Tables that processes share, and their locks; see shared.h. Made by the parent before it
+ * forks the sessions.
  */
 #include "io/shared.h"
 
@@ -13,21 +13,24 @@
 void *
 shared_new(size_t bytes, const char *what, struct err *err)
 {
-	pthread_mutexattr_t attr;
-	must(bytes >= sizeof(struct shared_lock));
-	struct shared_lock *l =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (l == MAP_FAILED) {
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED) {
 		err_sys(err, "map %s", what);
 		return NULL;
 	}
+	(void)slice_hash(SLICE("")); /* its key is made at the first use */
+	return p;
+}
+
+void
+shared_lock_init(struct shared_lock *l)
+{
+	pthread_mutexattr_t attr;
 	must(pthread_mutexattr_init(&attr) == 0);
 	must(pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0);
 	must(pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0);
 	must(pthread_mutex_init(&l->mutex, &attr) == 0);
 	must(pthread_mutexattr_destroy(&attr) == 0);
-	(void)slice_hash(SLICE("")); /* its key is made at the first use */
-	return l;
 }
 
 bool

@@ -1,7 +1,7 @@
 /*
  * Memory that a process shares with all that it forks afterwards, for small tables that each
- * of them reads and writes. What is shared begins with a struct shared_lock: a mutex that
- * outlives its holder, since a process may be killed at any instruction.
+ * of them reads and writes; and a lock for it that outlives its holder, since a process may be
+ * killed at any instruction.
  */
 #ifndef IO_SHARED_H
 #define IO_SHARED_H
@@ -16,11 +16,12 @@ struct shared_lock {
 };
 
 /*
- * Zeros behind a lock that is open; never freed: it lives as long as the last of the processes.
- * NULL and err, which names `what`. slice_hash is the same in all processes from here on.
+ * Zeros; never freed: they live as long as the last of the processes. NULL and err, which names
+ * `what`. slice_hash is the same in all processes from here on.
  */
 void *shared_new(size_t bytes, const char *what, struct err *err);
 
+void shared_lock_init(struct shared_lock *l); /* in such memory, before the first fork */
 /* False: who held it has died inside, and what it guards may be half-written. It is held
  * anyway. */
 bool shared_lock(struct shared_lock *l);

@@ -21,7 +21,10 @@ struct notices {
 struct notices *
 notices_new(struct err *err)
 {
-	return shared_new(sizeof(struct notices), "the table of notices", err);
+	struct notices *t = shared_new(sizeof(*t), "the table of notices", err);
+	if (t != NULL)
+		shared_lock_init(&t->lock);
+	return t;
 }
 
 /* Of the rule's place and address: a reload that changes neither changes nothing here. */

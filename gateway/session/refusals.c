@@ -26,7 +26,10 @@ struct refusals {
 struct refusals *
 refusals_new(struct err *err)
 {
-	return shared_new(sizeof(struct refusals), "the table of refused recipients", err);
+	struct refusals *t = shared_new(sizeof(*t), "the table of refused recipients", err);
+	if (t != NULL)
+		shared_lock_init(&t->lock);
+	return t;
 }
 
 /* At most one entry was half-written by who died inside: all are forgotten. */

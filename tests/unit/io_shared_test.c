@@ -91,7 +91,10 @@ make_table(void **state)
 	struct err err;
 	(void)state;
 	table = shared_new(sizeof(*table), "a test's table", &err);
-	return table != NULL ? 0 : -1;
+	if (table == NULL)
+		return -1;
+	shared_lock_init(&table->lock);
+	return 0;
 }
 
 int

@@ -340,6 +340,13 @@ test_explain(void **state)
 	r = tool_run(tool_explain, WHO "--dns dns --scan clean m.eml", "");
 	assert_non_null(strstr(r.out, "decision: reject, built in: 550"));
 	tool_run_free(&r);
+	unlink("dns");
+	unlink("m.eml");
+}
+
+static void
+test_explain_wrong(void **state)
+{
 	static const struct {
 		const char *words, *error;
 		int status;
@@ -354,8 +361,12 @@ test_explain(void **state)
 		{"--client 192.0.2.1 --to example.com m.eml", "is no address", 1},
 		{WHO "--dns m.eml m.eml", "m.eml:1: expected NAME", 1},
 	};
+	(void)state;
+	write_config(RIGHT "inbound {\n\taccept\n}\n");
+	write_file("dns", "");
+	write_file("m.eml", "From: a@sender.example\n\nbody\n");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		r = tool_run(tool_explain, wrong[i].words, "");
+		struct run r = tool_run(tool_explain, wrong[i].words, "");
 		if (r.status != wrong[i].status || strstr(r.err, wrong[i].error) == NULL)
 			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
 		tool_run_free(&r);
@@ -594,6 +605,7 @@ main(void)
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_wrong),
 		cmocka_unit_test(test_explain_modes),
 		cmocka_unit_test(test_explain_state),
 		cmocka_unit_test(test_explain_lookups),
