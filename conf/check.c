@@ -280,16 +280,17 @@ check_domains(struct parser *p)
 
 /*
  * `redirect to` and `copy to`: an MTA changes the recipients for its milter; the gateway itself
- * sends one mail two ways, and stores it for that.
+ * sends one mail two ways, and stores it for that. `quarantine`: an MTA keeps what it has.
  */
 static void
-check_recipients_of(struct parser *p, const struct rule_block *block, enum listen_kind smtp)
+check_stored(struct parser *p, const struct rule_block *block, enum listen_kind smtp)
 {
 	if (!listens(p->conf, smtp) || stands(p, "spool"))
 		return;
 	for (size_t i = 0; i < block->n_rules; i++) {
 		const struct rule *r = &block->rules[i];
-		if (r->action == ACTION_REDIRECT || r->action == ACTION_COPY)
+		if (r->action == ACTION_REDIRECT || r->action == ACTION_COPY ||
+			r->action == ACTION_QUARANTINE)
 			parse_fail(p, r->at, SPOOL_MISSING, action_text(r->action));
 	}
 }
@@ -362,8 +363,8 @@ conf_cross_check(struct parser *p)
 	check_listeners(p);
 	check_domains(p);
 	check_networks(p);
-	check_recipients_of(p, &p->conf->inbound, LISTEN_INBOUND);
-	check_recipients_of(p, &p->conf->outbound, LISTEN_OUTBOUND);
+	check_stored(p, &p->conf->inbound, LISTEN_INBOUND);
+	check_stored(p, &p->conf->outbound, LISTEN_OUTBOUND);
 	check_journal(p, false);
 	check_journal(p, true);
 	check_spool(p);

@@ -132,7 +132,7 @@ static const struct action_row actions[] = {
 	{"accept", ACTION_ACCEPT, NULL, false, NULL},
 	{"reject", ACTION_REJECT, reply_text, false, NULL},
 	{"defer", ACTION_DEFER, reply_text, false, NULL},
-	{"quarantine", ACTION_QUARANTINE, quarantine_name, true, NULL},
+	{"quarantine", ACTION_QUARANTINE, quarantine_name, false, NULL},
 	{"discard", ACTION_DISCARD, NULL, false, NULL},
 	{"hold", ACTION_HOLD, hold_time, true, NULL},
 	{"route to", ACTION_ROUTE, route_hop, true, NULL},

@@ -227,8 +227,9 @@ const struct schema_row schema_rows[] = {
 		.text = "A DKIM key, RSA or Ed25519, for the action `sign`; `postern dkim keygen` makes one.",
 		.example = "sign \"example.com\" selector \"s2026\" key \"dkim/example.com.pem\""},
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
-		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, recipient, client, body, "
-			"directory (tables with ldap or sql), rate, quota, greylist.",
+		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, encrypted, unscannable, "
+			"body, text (of text.unread), recipient, client, directory (tables with ldap or sql), rate, quota, "
+			"greylist.",
 		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",

@@ -276,12 +276,6 @@ check_for_milter(const struct policy *p, size_t i, const struct conf_listener *m
 			"this "
 			"block: the mails that it writes need the gateway's own queue",
 			milter->at.line);
-	if (r->action == ACTION_QUARANTINE)
-		conf_error(report, r->at,
-			"\"quarantine\" is not there yet for milters, and the one in line %u "
-			"has "
-			"mail of this block: the MTA keeps what it has",
-			milter->at.line);
 }
 
 /* With a spool each recipient of ours has a decision of its own; a milter answers once. */

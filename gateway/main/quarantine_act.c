@@ -5,7 +5,6 @@
  */
 #include <inttypes.h>
 
-#include "base/mem.h"
 #include "main/queue_priv.h"
 
 static const char *
@@ -25,22 +24,10 @@ ask_count(const struct tool *t, enum hand_action action, size_t n)
 	       slice_u64(slice_trim(slice_of(line)), &typed) && typed == n;
 }
 
-/* 0: go on; else the exit status, and it was said why. */
 static int
 may(const struct queue_tool *q, enum hand_action action, size_t n)
 {
 	const struct tool *t = q->tool;
-	if (q->words.has_count && q->words.count != n) {
-		fprintf(t->err,
-			"postern: the filter means %zu mails, not %" PRIu64
-			": nothing was done\n",
-			n, q->words.count);
-		return 1;
-	}
-	if (n == 0) {
-		fputs("postern: the filter means no mail in quarantine\n", t->err);
-		return 1;
-	}
 	if (n == 1 || q->words.has_count || q->words.n_ids != 0)
 		return 0;
 	if (!queue_is_terminal(t->in) || !queue_is_terminal(t->err)) {
@@ -58,16 +45,5 @@ may(const struct queue_tool *q, enum hand_action action, size_t n)
 int
 quarantine_act(struct queue_tool *q, enum hand_action action)
 {
-	struct queue_chosen c;
-	struct err err;
-	int status = 1;
-	if (queue_choose(q, &c, &err) < 0) {
-		fprintf(q->tool->err, "postern: %s\n", err.text);
-	} else {
-		status = may(q, action, c.n);
-		if (status == 0)
-			status = queue_perform(q, action, verb_of(action), &c);
-	}
-	mem_free(c.ids);
-	return status;
+	return queue_act_if(q, action, verb_of(action), may);
 }

@@ -128,22 +128,27 @@ ask_person(const struct tool *t, enum hand_action action, size_t n)
 	return line[0] == 'y' || line[0] == 'Y';
 }
 
-/* 0: go on; else the exit status, and it was said why. */
+/* As many as --count says, and one at least. */
 static int
-may(const struct queue_tool *q, enum hand_action action, size_t n)
+check_count(const struct queue_tool *q, size_t n)
 {
-	const struct tool *t = q->tool;
-	if (q->words.has_count && q->words.count != n) {
-		fprintf(t->err,
+	FILE *f = q->tool->err;
+	if (q->words.has_count && q->words.count != n)
+		fprintf(f,
 			"postern: the filter means %zu mails, not %" PRIu64
 			": nothing was done\n",
 			n, q->words.count);
-		return 1;
-	}
-	if (n == 0) {
-		fputs("postern: the filter means no mail\n", t->err);
-		return 1;
-	}
+	else if (n == 0)
+		fputs("postern: the filter means no mail\n", f);
+	else
+		return 0;
+	return 1;
+}
+
+static int
+ask_for(const struct queue_tool *q, enum hand_action action, size_t n)
+{
+	const struct tool *t = q->tool;
 	if (q->words.yes)
 		return 0;
 	if (!queue_is_terminal(t->in) || !queue_is_terminal(t->err)) {
@@ -223,8 +228,8 @@ json_done(FILE *f, const char *name, const struct hand_done *sum)
 	json_line(&j);
 }
 
-int
-queue_perform(struct queue_tool *q, enum hand_action action, const char *name,
+static int
+act_on(struct queue_tool *q, enum hand_action action, const char *name,
 	const struct queue_chosen *c)
 {
 	struct hand_done sum = {0};
@@ -243,7 +248,7 @@ queue_perform(struct queue_tool *q, enum hand_action action, const char *name,
 }
 
 int
-queue_act(struct queue_tool *q, enum hand_action action)
+queue_act_if(struct queue_tool *q, enum hand_action action, const char *name, queue_may_fn *may)
 {
 	struct queue_chosen c;
 	struct err err;
@@ -251,10 +256,18 @@ queue_act(struct queue_tool *q, enum hand_action action)
 	if (queue_choose(q, &c, &err) < 0) {
 		fprintf(q->tool->err, "postern: %s\n", err.text);
 	} else {
-		status = may(q, action, c.n);
+		status = check_count(q, c.n);
 		if (status == 0)
-			status = queue_perform(q, action, hand_action_text(action), &c);
+			status = may(q, action, c.n);
+		if (status == 0)
+			status = act_on(q, action, name, &c);
 	}
 	mem_free(c.ids);
 	return status;
+}
+
+int
+queue_act(struct queue_tool *q, enum hand_action action)
+{
+	return queue_act_if(q, action, hand_action_text(action), ask_for);
 }

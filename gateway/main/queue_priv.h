@@ -56,10 +56,17 @@ struct queue_chosen {
 	struct queue_bar *bar;
 };
 int queue_choose(struct queue_tool *q, struct queue_chosen *c, struct err *err);
-/* Does it, with a bar, and tells of it: the exit status. name: of the verb. */
-int queue_perform(struct queue_tool *q, enum hand_action action, const char *name,
-	const struct queue_chosen *c);
 bool queue_is_terminal(FILE *f);
+
+/* Whether it shall be done to n mails, of which --count said so many, if anything. 0: go on;
+ * else the exit status, and it was said why. */
+typedef int queue_may_fn(const struct queue_tool *q, enum hand_action action, size_t n);
+/*
+ * Does it to the mails that the words mean where `may` lets it, with a bar, and tells of it:
+ * the exit status. name: of the verb.
+ */
+int queue_act_if(
+	struct queue_tool *q, enum hand_action action, const char *name, queue_may_fn *may);
 
 /* Words of the command line, the same for both. False: it cannot be. */
 bool queue_read_address(struct queue_words *w, const char *text, struct slice *out);

@@ -17,6 +17,8 @@
 #include "main/tool.h"
 #include "policy/explain.h"
 #include "session/bounces.h"
+#include "session/modes.h"
+#include "session/refusal.h"
 
 enum { RECIPIENTS_MOST = 100, LOOKUPS_MOST = 200, MAIL_ARENA = 16 << 20, ROUNDS_MOST = 1000 };
 
@@ -180,6 +182,43 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 	return facts_read_use(at->facts, ref, at->rcpt, COST_DEAR, v_out);
 }
 
+static const struct conf_listener *
+listener_under(const struct explain *e, enum conf_mode mode)
+{
+	for (size_t i = 0; i < e->conf->n_listeners; i++) {
+		const struct conf_listener *l = &e->conf->listeners[i];
+		if (l->mode == mode && conf_listener_judges(l, e->direction == OUTBOUND))
+			return l;
+	}
+	return NULL;
+}
+
+/* What becomes of the verdict where a listener's rules do not hold; nothing: the same. */
+static void
+print_mode(struct explain *e, size_t i, enum conf_mode mode, const struct verdict *v)
+{
+	struct verdict then = *v;
+	FILE *f = e->tool->out;
+	const struct conf_listener *l = listener_under(e, mode);
+	if (l != NULL)
+		modes_apply(mode, e->policy, e->eval, &then);
+	if (then.mode == VERDICT_HOLDS)
+		return;
+	fprintf(f, "mode %s of the listener %s:%u: %s", conf_mode_text(mode), l->at.file,
+		l->at.line, action_text(then.action));
+	if (then.action == ACTION_DEFER) {
+		struct smtp_reply r = modes_reply(
+			mode, refusal_reply(&then, e->facts, i, "explain", e->eval));
+		fprintf(f, ", \"%.*s\"", SLICE_ARG(smtp_reply_line(&r, e->eval)));
+	} else {
+		fprintf(f, ", with %s", MODES_FIELD);
+	}
+	for (size_t k = 0; k < then.n_effects; k++)
+		fprintf(f, ", %s by %s:%u", action_text(then.effects[k]->action),
+			then.effects[k]->at.file, then.effects[k]->at.line);
+	fputc('\n', f);
+}
+
 static void
 print_verdict(struct explain *e, size_t i, const char *stage, const struct verdict *v)
 {
@@ -191,6 +230,8 @@ print_verdict(struct explain *e, size_t i, const char *stage, const struct verdi
 	fprintf(e->tool->out, "recipient %.*s, at %s:\n",
 		SLICE_ARG(e->recipients[i].address.text), stage);
 	tool_print(e->tool->out, policy_explain(e->policy, v, source, e->eval));
+	print_mode(e, i, MODE_OBSERVE, v);
+	print_mode(e, i, MODE_SOFT, v);
 }
 
 /* All questions that this stage can ask are asked. True: refused, and said so. */

@@ -100,7 +100,7 @@ milter_server_negotiate(struct milter_server *s, const struct milter_wants *want
 	}
 	s->agreed.version =
 		offer.version < MILTER_VERSION_MOST ? offer.version : MILTER_VERSION_MOST;
-	s->agreed.can = wants->can;
+	s->agreed.can = milter_can_agreed(wants, &offer);
 	if (lists_bytes(wants) > 0)
 		s->agreed.can |= offer.can & MILTER_CAN_CHOOSE_MACROS;
 	s->agreed.steps = wants->steps & offer.steps & steps_known(s->agreed.version);
@@ -127,6 +127,7 @@ check_edit(const struct milter_server *s, const struct milter_edit *e)
 		[MILTER_EDIT_DELETE_HEADER] = MILTER_CAN_CHANGE_HEADERS,
 		[MILTER_EDIT_ADD_RCPT] = MILTER_CAN_ADD_RCPT,
 		[MILTER_EDIT_DELETE_RCPT] = MILTER_CAN_DELETE_RCPT,
+		[MILTER_EDIT_QUARANTINE] = MILTER_CAN_QUARANTINE,
 	};
 	must(e->kind < MILTER_EDITS && (s->agreed.can & can[e->kind]) != 0);
 	must(e->name.n <= MILTER_EDIT_BYTES_MOST &&
@@ -152,6 +153,11 @@ write_edit(struct milter_server *s, const struct milter_edit *e)
 	case MILTER_EDIT_DELETE_RCPT:
 		must(e->value.n > 0);
 		write_start(s, e->kind == MILTER_EDIT_ADD_RCPT ? '+' : '-', e->value.n + 1);
+		write_string(s, e->value);
+		break;
+	case MILTER_EDIT_QUARANTINE:
+		must(milter_is_reason(e->value));
+		write_start(s, 'q', e->value.n + 1);
 		write_string(s, e->value);
 		break;
 	case MILTER_EDITS: break;

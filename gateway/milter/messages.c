@@ -232,6 +232,9 @@ get_edit(struct ipc_in *in, struct milter_edit *e)
 	case MILTER_EDIT_DELETE_HEADER:
 		bad = bad || e->name.n == 0 || e->value.n > 0 || e->index == 0;
 		break;
+	case MILTER_EDIT_QUARANTINE:
+		bad = bad || e->name.n > 0 || !milter_is_reason(e->value) || e->index > 0;
+		break;
 	case MILTER_EDIT_ADD_RCPT:
 	case MILTER_EDIT_DELETE_RCPT:
 	case MILTER_EDITS: bad = bad || e->name.n > 0 || e->value.n == 0 || e->index > 0; break;
@@ -293,6 +296,7 @@ void
 milter_wants_pack(const struct milter_wants *w, struct ipc_out *out)
 {
 	ipc_put_u32(out, w->can);
+	ipc_put_u32(out, w->may);
 	ipc_put_u32(out, w->steps);
 	for (size_t i = 0; i < MILTER_STAGES; i++) {
 		ipc_put_bool(out, w->macros[i].p != NULL);
@@ -308,6 +312,7 @@ milter_wants_unpack(struct slice payload, struct milter_wants *w_out)
 	struct ipc_in in;
 	ipc_in_init(&in, payload);
 	w.can = ipc_get_u32(&in);
+	w.may = ipc_get_u32(&in);
 	w.steps = ipc_get_u32(&in);
 	for (size_t i = 0; i < MILTER_STAGES; i++) {
 		if (!ipc_get_bool(&in))
@@ -317,5 +322,5 @@ milter_wants_unpack(struct slice payload, struct milter_wants *w_out)
 			w.macros[i] = SLICE("");
 	}
 	*w_out = w;
-	return ipc_in_done(&in) && w.can < 2 * (uint32_t)MILTER_CAN_CHOOSE_MACROS;
+	return ipc_in_done(&in) && (w.can | w.may) < 2 * (uint32_t)MILTER_CAN_CHOOSE_MACROS;
 }

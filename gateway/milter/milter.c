@@ -1,10 +1,25 @@
 /*
  * What both fronts of the milter share once a mail is decided: a reply in the form in which the
- * protocol carries it, and names of events for the log.
+ * protocol carries it, what an offer leaves of what is asked for, and names of events.
  */
 #include "milter/milter.h"
 
 #include "base/must.h"
+
+bool
+milter_is_reason(struct slice text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] < ' ' || text.p[i] > '~')
+			return false;
+	return text.n != 0 && text.n <= MILTER_REASON_MOST;
+}
+
+uint32_t
+milter_can_agreed(const struct milter_wants *wants, const struct milter_offer *offer)
+{
+	return wants->can | (wants->may & offer->can);
+}
 
 uint32_t
 milter_not_answered(enum milter_event_type t)

@@ -20,7 +20,8 @@ enum { MILTER_MACROS_MOST = 64, MILTER_ARGS_MOST = 64, MILTER_EDITS_MOST = 4096 
 enum {
 	MILTER_REPLY_BYTES_MOST = 2 * SMTP_REPLY_BYTES_MOST,
 	MILTER_EDIT_BYTES_MOST = 65529, /* name and value of one edit: an MTA reads 64 KiB */
-	MILTER_ANSWER_BYTES_MOST = 4 * 1024 * 1024 /* all edits of an answer, as packets */
+	MILTER_ANSWER_BYTES_MOST = 4 * 1024 * 1024, /* all edits of an answer, as packets */
+	MILTER_REASON_MOST = 400 /* of a quarantine: a line of an MTA's queue file */
 };
 
 /* What a milter may do to a mail, as the bits of the wire (SMFIF_ of mfdef.h). */
@@ -127,11 +128,12 @@ struct milter_event {
 };
 
 /*
- * What is asked of the MTA. can: all of it must be on offer, or the negotiation fails. steps:
- * taken as far as on offer. macros: "i {auth_authen}" by stage, NULL: the MTA's own choice.
+ * What is asked of the MTA. can: all of it must be on offer, or the negotiation fails. may,
+ * steps: taken as far as on offer. macros: "i {auth_authen}" by stage, NULL: the MTA's own
+ * choice.
  */
 struct milter_wants {
-	uint32_t can, steps;
+	uint32_t can, may, steps;
 	struct slice macros[MILTER_STAGES];
 };
 
@@ -149,6 +151,7 @@ enum milter_edit_kind {
 	MILTER_EDIT_DELETE_HEADER, /* name; index: the how-manieth of that name, from 1 */
 	MILTER_EDIT_ADD_RCPT,      /* value: "<a@b.example>" */
 	MILTER_EDIT_DELETE_RCPT,   /* likewise, as it came in RCPT */
+	MILTER_EDIT_QUARANTINE,    /* value: the reason, one printable line: the MTA keeps it */
 	MILTER_EDITS
 };
 
@@ -172,6 +175,11 @@ struct milter_answer {
  * do not fit are left out.
  */
 void milter_reply_write(const struct smtp_reply *r, struct buf *out);
+/* One line of printable ASCII, as a person reads it in the MTA's queue. */
+bool milter_is_reason(struct slice text);
+/* What of `can` and `may` an MTA with that offer has agreed to, but for the choice of macros.
+ */
+uint32_t milter_can_agreed(const struct milter_wants *wants, const struct milter_offer *offer);
 /* The bit under which the step is sent and not answered (MILTER_NR_...); 0: it always is. */
 uint32_t milter_not_answered(enum milter_event_type t);
 const char *milter_event_text(enum milter_event_type t); /* "header-end", for logs */

@@ -9,13 +9,10 @@
  */
 #include "queue/messages.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/must.h"
+#include "io/memfile.h"
 #include "relay/pack.h"
 
 enum { QUEUE_HAS_FILE = 1, QUEUE_IS_LARGE = 2, QUEUE_FLAGS = 4 };
@@ -172,33 +169,6 @@ put_take(struct ipc_out *o, const struct queue_take *t, int file, struct packed 
 	return 0;
 }
 
-/* Bytes in a file of memory that nobody can change any more. */
-static int
-as_memfd(struct slice bytes, struct err *err)
-{
-	int fd = memfd_create("take", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return err_sys(err, "make a memfd");
-	while (bytes.n > 0) {
-		ssize_t n = write(fd, bytes.p, bytes.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			err_sys(err, "write to a memfd");
-			close(fd);
-			return -1;
-		}
-		bytes = slice_from(bytes, (size_t)n);
-	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
-		0) {
-		err_sys(err, "seal a memfd");
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 int
 queue_take_pack(const struct queue_take *t, int file, struct ipc_out *out,
 	int fds_out[IPC_FDS_MOST], size_t *n_fds_out, int *large_out, struct err *err)
@@ -213,7 +183,7 @@ queue_take_pack(const struct queue_take *t, int file, struct ipc_out *out,
 	struct slice bytes = buf_slice(&rest.buf);
 	bool large = packed.memory > QUEUE_INLINE_BYTES || bytes.n + 1 > IPC_PAYLOAD_BYTES;
 	if (result == 0 && large) {
-		*large_out = as_memfd(bytes, err);
+		*large_out = memfile_new("a large transaction", bytes, err);
 		result = *large_out < 0 ? -1 : 0;
 	}
 	if (result == 0) {
@@ -318,28 +288,6 @@ get_take(struct slice bytes, int file, struct arena *a, struct queue_take *t)
 	return own && ipc_in_done(&in);
 }
 
-/* A copy: what the other side may still do to its file changes nothing here. */
-static bool
-read_large(int fd, struct arena *a, struct slice *bytes_out)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
-		st.st_size > QUEUE_LARGE_MOST)
-		return false;
-	size_t size = (size_t)st.st_size, done = 0;
-	char *bytes = arena_try(a, size);
-	while (bytes != NULL && done < size) {
-		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	*bytes_out = (struct slice){bytes, done};
-	return bytes != NULL;
-}
-
 static bool
 take_bytes(struct ipc_msg *m, unsigned flags, struct arena *a, struct slice *bytes_out)
 {
@@ -351,7 +299,8 @@ take_bytes(struct ipc_msg *m, unsigned flags, struct arena *a, struct slice *byt
 		return true;
 	}
 	int large = ipc_take_fd(m, (flags & QUEUE_HAS_FILE) != 0 ? 1 : 0);
-	bool ok = rest.n == 0 && large >= 0 && read_large(large, a, bytes_out);
+	bool ok = rest.n == 0 && large >= 0 &&
+		  memfile_read(large, QUEUE_LARGE_MOST, a, bytes_out);
 	if (large >= 0)
 		close(large);
 	return ok;

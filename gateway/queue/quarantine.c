@@ -91,6 +91,21 @@ quarantine_look(struct mail *m, const struct hand_act *act, struct slice *why)
 
 /* ---- out of it ---- */
 
+/* LATER: its body is on its way, and the action will be tried again. */
+static enum act_result
+may_leave_whole(struct mail *m, const struct hand_act *act, struct slice *why)
+{
+	enum act_result may = may_leave(m, act, why);
+	if (may != ACT_DONE)
+		return may;
+	if (!mail_body(m, UINT32_MAX))
+		return ACT_LATER;
+	if (m->body_place == BODY_HERE)
+		return ACT_DONE;
+	*why = SLICE("its body cannot be read");
+	return ACT_FAILED;
+}
+
 /* A mail that is put in the store, for one that is in quarantine. */
 struct leaving {
 	struct mail *mail;
@@ -163,15 +178,9 @@ quarantine_release(
 	struct mail *m, const struct hand_act *act, struct hand_work *w, struct slice *why)
 {
 	struct arena *a = m->holding->arena;
-	enum act_result may = may_leave(m, act, why);
+	enum act_result may = may_leave_whole(m, act, why);
 	if (may != ACT_DONE)
 		return may;
-	if (!mail_body(m, UINT32_MAX))
-		return ACT_LATER;
-	if (m->body_place != BODY_HERE) {
-		*why = SLICE("its body cannot be read");
-		return ACT_FAILED;
-	}
 	struct leaving *l = leaving_new(m, act, w);
 	l->stored.quarantine = SLICE_NONE;
 	must(stored_note_unpack(SLICE_NONE, &l->stored, a, &l->note));
@@ -296,15 +305,9 @@ quarantine_forward(
 	struct mail *m, const struct hand_act *act, struct hand_work *w, struct slice *why)
 {
 	struct arena *a = m->holding->arena;
-	enum act_result may = may_leave(m, act, why);
+	enum act_result may = may_leave_whole(m, act, why);
 	if (may != ACT_DONE)
 		return may;
-	if (!mail_body(m, UINT32_MAX))
-		return ACT_LATER;
-	if (m->body_place != BODY_HERE) {
-		*why = SLICE("its body cannot be read");
-		return ACT_FAILED;
-	}
 	struct leaving *l = leaving_new(m, act, w);
 	if (!address_copy(m, l)) {
 		leaving_free(l);

@@ -1,15 +1,14 @@
 /*
- * The keeper's settings from a configuration, into a memfd and out of it; see settings.h.
+ * The keeper's settings from a configuration, into a file in memory and out of it; see
+ * settings.h.
  */
 #include "queue/settings.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/ipc.h"
+#include "io/memfile.h"
 
 enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 2 };
 
@@ -137,57 +136,34 @@ get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
 	}
 }
 
-static int
-write_sealed(int fd, struct slice bytes, struct err *err)
-{
-	for (size_t at = 0; at < bytes.n;) {
-		ssize_t n = write(fd, bytes.p + at, bytes.n - at);
-		if (n <= 0)
-			return err_sys(err, "write the keeper's settings");
-		at += (size_t)n;
-	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		return err_sys(err, "seal the keeper's settings");
-	return 0;
-}
-
 int
 queue_settings_send(const struct queue_settings *s, struct err *err)
 {
 	struct ipc_out out;
 	struct slice bytes;
-	int fd = memfd_create("settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return err_sys(err, "make a file for the keeper's settings");
 	ipc_out_init_most(&out, QUEUE_SETTINGS_MOST);
 	put(s, &out);
-	int result = !ipc_out_ok(&out, &bytes)
-			     ? err_set(err, "the keeper's settings are more than %d bytes",
-				       QUEUE_SETTINGS_MOST)
-			     : write_sealed(fd, bytes, err);
+	int fd = ipc_out_ok(&out, &bytes)
+			 ? memfile_new("the keeper's settings", bytes, err)
+			 : err_set(err, "the keeper's settings are more than %d bytes",
+				   QUEUE_SETTINGS_MOST);
 	ipc_out_fini(&out);
-	if (result == 0)
-		return fd;
-	close(fd);
-	return -1;
+	return fd;
 }
 
 int
 queue_settings_receive(int fd, struct arena *a, struct queue_settings *s_out, struct err *err)
 {
-	struct stat st;
 	struct ipc_in in;
+	struct slice bytes;
 	*s_out = (struct queue_settings){0};
-	if (fstat(fd, &st) < 0 || st.st_size > QUEUE_SETTINGS_MOST) {
-		close(fd);
-		return err_set(err, "the keeper's settings cannot be read");
-	}
-	char *bytes = arena_alloc(a, (size_t)st.st_size + 1);
-	ssize_t n = pread(fd, bytes, (size_t)st.st_size, 0);
+	bool read = memfile_read(fd, QUEUE_SETTINGS_MOST, a, &bytes);
 	close(fd);
-	ipc_in_init(&in, (struct slice){bytes, n > 0 ? (size_t)n : 0});
-	if (n != st.st_size || ipc_get_u32(&in) != SETTINGS_VERSION)
+	if (!read)
 		return err_set(err, "the keeper's settings cannot be read");
+	ipc_in_init(&in, bytes);
+	if (ipc_get_u32(&in) != SETTINGS_VERSION)
+		return err_set(err, "the keeper's settings are of another version");
 	get(&in, a, s_out);
 	return ipc_in_done(&in) ? 0 : err_set(err, "the keeper's settings are damaged");
 }

@@ -1,40 +1,23 @@
 /*
- * Patterns into a sealed memfd and out of it; see pattern_list.h. Our parent is trusted, but
+ * Patterns into a file in memory and out of it; see pattern_list.h. Our parent is trusted, but
  * the reader checks lengths all the same: it runs with more rights than its workers.
  */
 #include "scan/pattern_list.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/ipc.h"
+#include "io/memfile.h"
 
 enum { LEAST = 1 + 1 + 1 + 4, PATTERNS_MOST = 1024 };
-
-static int
-write_sealed(int fd, struct slice s, struct err *err)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-		if (n <= 0)
-			return err_sys(err, "write the patterns for the scanner");
-		s = slice_from(s, (size_t)n);
-	}
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		return err_sys(err, "seal the patterns for the scanner");
-	return 0;
-}
 
 int
 scan_pattern_list_send(const struct scan_pattern *p, size_t n, struct err *err)
 {
 	struct ipc_out out;
 	struct slice bytes;
-	int fd = memfd_create("patterns", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return err_sys(err, "make a file for the scanner's patterns");
 	ipc_out_init_most(&out, SCAN_PATTERN_LIST_MOST);
 	ipc_put_u32(&out, (uint32_t)n);
 	for (size_t i = 0; i < n; i++) {
@@ -43,15 +26,12 @@ scan_pattern_list_send(const struct scan_pattern *p, size_t n, struct err *err)
 		ipc_put_bool(&out, p[i].nocase);
 		ipc_put_slice(&out, p[i].text);
 	}
-	int result = !ipc_out_ok(&out, &bytes)
-			     ? err_set(err, "all patterns together are more than %d bytes",
-				       SCAN_PATTERN_LIST_MOST)
-			     : write_sealed(fd, bytes, err);
+	int fd = ipc_out_ok(&out, &bytes)
+			 ? memfile_new("the scanner's patterns", bytes, err)
+			 : err_set(err, "all patterns together are more than %d bytes",
+				   SCAN_PATTERN_LIST_MOST);
 	ipc_out_fini(&out);
-	if (result == 0)
-		return fd;
-	close(fd);
-	return -1;
+	return fd;
 }
 
 static bool

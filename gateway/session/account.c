@@ -5,9 +5,9 @@
 #include "session/account.h"
 
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "base/must.h"
+#include "io/shared.h"
 
 enum { SKETCH = 16384, MARKS = 256, DEATHS_MOST = 3, MARK_MS = 3600 * 1000 };
 
@@ -32,15 +32,7 @@ struct account {
 struct account *
 account_new(struct err *err)
 {
-	struct account *a = mmap(
-		NULL, sizeof(*a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (a == MAP_FAILED) {
-		err_sys(err, "map the shared counters");
-		return NULL;
-	}
-	(void)slice_hash(
-		SLICE("")); /* the key is made here, so that all processes have the same */
-	return a;
+	return shared_new(sizeof(struct account), "the shared counters", err);
 }
 
 void

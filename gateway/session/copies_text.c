@@ -157,7 +157,7 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 {
 	const struct known *k = arg;
 	(void)most;
-	return facts_read(k->facts, ref->decl->name, ref->arg, k->rcpt, COST_FREE, v);
+	return facts_read_use(k->facts, ref, k->rcpt, COST_FREE, v);
 }
 
 static void

@@ -11,8 +11,12 @@ const struct milter_form milter_forms[ACTION_COUNT] = {
 					  "at DATA or at its end."},
 	[ACTION_DEFER] = {ACTION_DEFER, "REPLYCODE, as for reject, with a 4yz."},
 	[ACTION_QUARANTINE] = {ACTION_QUARANTINE,
-		"Never the MTA's own QUARANTINE: the store is ours, and until milters have it "
-		"the configuration is refused."},
+		"QUARANTINE behind the edits, with \"NAME: FILE:LINE\" as its reason: the MTA "
+		"keeps the mail (Postfix: queue hold, released by postsuper -r or -H; "
+		"Sendmail: "
+		"mailq -qQ, released by sendmail -Q -qQ), and postern quarantine has no part "
+		"in "
+		"it. Where the MTA takes no QUARANTINE: REPLYCODE with 451."},
 	[ACTION_DISCARD] = {ACTION_DISCARD, "DISCARD at the end of the mail."},
 	[ACTION_HOLD] = {ACTION_HOLD, "None: the mail is the MTA's to keep."},
 	[ACTION_ROUTE] = {ACTION_ROUTE, "None: the way is the MTA's to choose."},

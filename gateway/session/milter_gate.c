@@ -80,6 +80,9 @@ milter_gate_wants_of(const struct milter_gate_config *c, struct milter_wants *wa
 			wants_out->can |= MILTER_CAN_DELETE_RCPT | MILTER_CAN_ADD_RCPT;
 		if (acts(p, ACTION_COPY))
 			wants_out->can |= MILTER_CAN_ADD_RCPT;
+		/* Without it all other mail is judged still, and that one deferred. */
+		if (acts(p, ACTION_QUARANTINE))
+			wants_out->may |= MILTER_CAN_QUARANTINE;
 	}
 	for (size_t i = 0; i < MILTER_STAGES; i++)
 		wants_out->macros[i] = SLICE("");
@@ -152,6 +155,7 @@ void
 milter_gate_agreed(struct milter_gate *g, const struct milter_offer *agreed)
 {
 	g->agreed = agreed->steps;
+	g->mta_keeps = (agreed->can & MILTER_CAN_QUARANTINE) != 0;
 	g->macros_chosen = (agreed->can & MILTER_CAN_CHOOSE_MACROS) != 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * What becomes of a mail at the milter: the decision and its effects in the protocol's words,
  * as the table in milter_forms.c says for each action. Deletions come first, then what is
- * inserted on top, then recipients; the verdict is last.
+ * inserted on top, then recipients, then that the MTA keeps it; the verdict is last.
  */
 #include <string.h>
 
@@ -56,10 +56,28 @@ accepted(struct milter_gate *g)
 		arena_printf(a, "Accepted (%s)", pipeline_id(g->pipeline)), a);
 }
 
+/* Never accepted instead; the sender comes again, and the postmaster hears why. */
+static void
+refuse_kept(struct milter_gate *g)
+{
+	struct log_line l;
+	g->kept = false;
+	log_begin(&l, EV_WARNING, pipeline_log(g->pipeline));
+	log_text(&l, "text",
+		"a mail for the quarantine is deferred: the MTA takes no QUARANTINE of a "
+		"milter");
+	log_end(&l);
+	refuse_mail(g, "defer",
+		smtp_reply_of("451 4.3.0 This mail cannot be kept for review now, try again "
+			      "later"));
+}
+
 void
 milter_gate_decided(struct milter_gate *g, enum step s)
 {
 	const struct outcome *o = pipeline_outcome(g->pipeline);
+	g->kept =
+		o->decisions != NULL && decisions_find(o->decisions, ACTION_QUARANTINE) != NULL;
 	if (s == STEP_REFUSE) {
 		refuse_mail(g, action_text(o->action), o->reply);
 	} else if (o->action != ACTION_ACCEPT) { /* discard */
@@ -68,6 +86,8 @@ milter_gate_decided(struct milter_gate *g, enum step s)
 		g->taken++;
 		milter_gate_log(g, action_text(o->action), &r);
 		milter_gate_say(g, MILTER_DISCARD);
+	} else if (g->kept && !g->mta_keeps) {
+		refuse_kept(g);
 	} else if (o->sets[0].n_signs != 0) {
 		g->signing = true;
 	} else {
@@ -192,6 +212,19 @@ add_recipients(struct milter_gate *g, const struct outcome *o, struct edit_list 
 			arena_printf(l->arena, "<%.*s>", SLICE_ARG(o->copies[i]));
 }
 
+/* "NAME: FILE:LINE": all that a person sees of it in the MTA's queue. */
+static void
+add_quarantine(struct edit_list *l, const struct rule *r)
+{
+	struct buf reason;
+	buf_init(&reason, MILTER_REASON_MOST);
+	must(buf_printf(&reason,
+		     "%.*s: ", SLICE_ARG(r->text.n != 0 ? r->text : SLICE("quarantine"))) == 0);
+	modes_place(r, &reason);
+	add_edit(l, MILTER_EDIT_QUARANTINE)->value = arena_slice(l->arena, buf_slice(&reason));
+	buf_fini(&reason);
+}
+
 /* signatures: whole fields, to stand on top. */
 void
 milter_gate_finish(struct milter_gate *g, struct slice signatures)
@@ -203,7 +236,10 @@ milter_gate_finish(struct milter_gate *g, struct slice signatures)
 	add_deletions(pipeline_the_mail(g->pipeline)->message, &o->sets[0].edits, &l);
 	add_insertions(g, lines, &l);
 	add_recipients(g, o, &l);
+	if (g->kept)
+		add_quarantine(&l, o->rule);
 	if (l.n > MILTER_EDITS_MOST) {
+		g->kept = false;
 		refuse_mail(g, "reject",
 			smtp_reply_of("550 5.6.0 The header of this mail repeats fields beyond "
 				      "reason"));
@@ -212,7 +248,7 @@ milter_gate_finish(struct milter_gate *g, struct slice signatures)
 	struct smtp_reply r = accepted(g);
 	pipeline_keep(g->pipeline);
 	g->taken++;
-	milter_gate_log(g, "accept", &r);
+	milter_gate_log(g, g->kept ? action_text(ACTION_QUARANTINE) : "accept", &r);
 	milter_gate_say(g, MILTER_CONTINUE);
 	g->answer.edits = l.edits;
 	g->answer.n_edits = l.n;

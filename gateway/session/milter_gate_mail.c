@@ -30,7 +30,12 @@ told_of(struct milter_gate *g)
 void
 milter_gate_log(struct milter_gate *g, const char *decision, const struct smtp_reply *r)
 {
+	const struct decisions *d = pipeline_outcome(g->pipeline)->decisions;
 	struct told t = told_of(g);
+	if (g->kept) {
+		t.kept_by = "mta";
+		told_decision(&t, d, (size_t)(decisions_find(d, ACTION_QUARANTINE) - d->list));
+	}
 	told_mail(&t, decision, r);
 }
 
@@ -54,7 +59,7 @@ milter_gate_mail_end(struct milter_gate *g)
 	pipeline_mail_end(g->pipeline);
 	buf_fini(&g->header);
 	arena_free(&g->sender);
-	g->in_mail = g->in_data = g->in_text = g->over = g->text_lost = false;
+	g->in_mail = g->in_data = g->in_text = g->over = g->text_lost = g->kept = false;
 	g->paths = NULL;
 	g->paths_room = 0;
 	g->queue = SLICE_NONE;

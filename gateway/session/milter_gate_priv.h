@@ -15,6 +15,7 @@ enum milter_about {
 struct milter_gate {
 	const struct milter_gate_config *config;
 	uint32_t agreed; /* steps */
+	bool mta_keeps;  /* it takes QUARANTINE */
 	bool macros_chosen;
 	/* of the MTA's client: a connection may bring several, one after the other */
 	struct log_context log;
@@ -43,6 +44,7 @@ struct milter_gate {
 	bool text_lost;         /* no more of it reaches the pipeline: it is refused */
 	/* the event under way */
 	enum milter_about about;
+	bool kept; /* in quarantine, by the MTA */
 	bool waiting, signing, signing_told;
 	bool ready;
 	struct milter_answer answer;

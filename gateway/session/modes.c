@@ -4,7 +4,7 @@
  */
 #include "session/modes.h"
 
-enum { WORDS_MOST = 400, RECIPIENTS_MOST = 20 };
+enum { WORDS_MOST = 400, FILE_NAME_MOST = 255, RECIPIENTS_MOST = 20 };
 
 /* The rules above the decision that would have been done to a mail that goes on. */
 static void
@@ -87,6 +87,13 @@ add_words(struct buf *out, struct slice words)
 	}
 }
 
+void
+modes_place(const struct rule *r, struct buf *out)
+{
+	add_words(out, slice_first(file_name(r->at.file), FILE_NAME_MOST));
+	(void)buf_printf(out, ":%u", r->at.line);
+}
+
 static void
 add_field(const struct decision *d, struct arena *a, struct buf *out)
 {
@@ -95,8 +102,7 @@ add_field(const struct decision *d, struct arena *a, struct buf *out)
 	if (r == NULL) {
 		(void)buf_add_text(out, d->builtin != NULL ? d->builtin : "facts-failed");
 	} else {
-		add_words(out, file_name(r->at.file));
-		(void)buf_printf(out, ":%u", r->at.line);
+		modes_place(r, out);
 	}
 	struct slice words = SLICE_NONE;
 	if (d->reply.code != 0)

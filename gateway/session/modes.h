@@ -21,6 +21,8 @@ struct smtp_reply modes_reply(enum conf_mode mode, struct smtp_reply r);
 
 /* What a verdict is, or was before it was changed. */
 enum action modes_action(const struct verdict *v);
+/* "FILE:LINE" of a rule as the world may know it: without folders, printable. */
+void modes_place(const struct rule *r, struct buf *out);
 /* The header fields of a set of edits, one for each different verdict that was observed. */
 void modes_fields(const struct decisions *d, size_t set, struct buf *out);
 /* An event for each decision that was observed, with its recipients. */

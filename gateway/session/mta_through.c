@@ -45,7 +45,7 @@ negotiate(struct mta *m, const struct milter_offer *offer)
 	struct mta_through *t = through_of(m);
 	const struct milter_wants *wants = &m->front->wants;
 	struct milter_offer agreed = {.version = offer->version,
-		.can = wants->can,
+		.can = milter_can_agreed(wants, offer),
 		.steps = wants->steps & offer->steps};
 	struct ipc_out out;
 	for (int stage = 0; stage < MILTER_STAGES; stage++)

@@ -4,12 +4,9 @@
  */
 #include "session/notify.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/must.h"
+#include "io/shared.h"
 
 struct entry {
 	uint64_t key; /* of rule and address; 0: free */
@@ -17,26 +14,16 @@ struct entry {
 };
 
 struct notices {
-	pthread_mutex_t lock;
+	struct shared_lock lock;
 	struct entry entries[NOTICES_MOST];
 };
 
 struct notices *
 notices_new(struct err *err)
 {
-	struct notices *t = mmap(
-		NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pthread_mutexattr_t attr;
-	if (t == MAP_FAILED) {
-		err_sys(err, "map the table of notices");
-		return NULL;
-	}
-	must(pthread_mutexattr_init(&attr) == 0);
-	must(pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0);
-	must(pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0);
-	must(pthread_mutex_init(&t->lock, &attr) == 0);
-	(void)slice_hash(
-		SLICE("")); /* the key is made here, so that all processes have the same */
+	struct notices *t = shared_new(sizeof(*t), "the table of notices", err);
+	if (t != NULL)
+		shared_lock_init(&t->lock);
 	return t;
 }
 
@@ -50,15 +37,12 @@ key_of(const struct rule *r)
 	return key != 0 ? key : 1;
 }
 
+/* At most one entry was half-written by who died inside: all are forgotten. */
 static void
 lock(struct notices *t)
 {
-	int result = pthread_mutex_lock(&t->lock);
-	if (result == EOWNERDEAD) { /* at most one entry is half-written: all are forgotten */
+	if (!shared_lock(&t->lock))
 		memset(t->entries, 0, sizeof(t->entries));
-		result = pthread_mutex_consistent(&t->lock);
-	}
-	must(result == 0);
 }
 
 bool
@@ -74,6 +58,6 @@ notices_take(struct notices *t, const struct rule *r, uint64_t now_ms, uint64_t 
 		*e = (struct entry){.key = key, .last_ms = now_ms};
 	else
 		e->left_out++;
-	must(pthread_mutex_unlock(&t->lock) == 0);
+	shared_unlock(&t->lock);
 	return due;
 }

@@ -195,7 +195,7 @@ static enum fact_state
 known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct value *v_out)
 {
 	const struct of_rcpt *of = arg;
-	return facts_read(of->facts, ref->decl->name, ref->arg, of->rcpt, most, v_out);
+	return facts_read_use(of->facts, ref, of->rcpt, most, v_out);
 }
 
 /* For the person who will look at it: what was known when the rule kept it, and what with. */

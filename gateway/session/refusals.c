@@ -4,12 +4,9 @@
  */
 #include "session/refusals.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/must.h"
+#include "io/shared.h"
 
 enum { KEY_BYTES = 600, WAYS = 4 };
 
@@ -22,39 +19,25 @@ struct entry {
 };
 
 struct refusals {
-	pthread_mutex_t lock;
+	struct shared_lock lock;
 	struct entry entries[REFUSALS_MOST];
 };
 
 struct refusals *
 refusals_new(struct err *err)
 {
-	struct refusals *t = mmap(
-		NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pthread_mutexattr_t attr;
-	if (t == MAP_FAILED) {
-		err_sys(err, "map the table of refused recipients");
-		return NULL;
-	}
-	must(pthread_mutexattr_init(&attr) == 0);
-	must(pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0);
-	must(pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0);
-	must(pthread_mutex_init(&t->lock, &attr) == 0);
-	(void)slice_hash(
-		SLICE("")); /* the key is made here, so that all processes have the same */
+	struct refusals *t = shared_new(sizeof(*t), "the table of refused recipients", err);
+	if (t != NULL)
+		shared_lock_init(&t->lock);
 	return t;
 }
 
-/* A process that was killed inside leaves at most one entry half-written: all are forgotten. */
+/* At most one entry was half-written by who died inside: all are forgotten. */
 static void
 lock(struct refusals *t)
 {
-	int result = pthread_mutex_lock(&t->lock);
-	if (result == EOWNERDEAD) {
+	if (!shared_lock(&t->lock))
 		memset(t->entries, 0, sizeof(t->entries));
-		result = pthread_mutex_consistent(&t->lock);
-	}
-	must(result == 0);
 }
 
 /* sender NULL: for all senders. */
@@ -129,7 +112,7 @@ refusals_note(struct refusals *t, const struct address *sender, const struct add
 	e->reply.text = SLICE_NONE; /* a pointer of this process is nothing to others */
 	if (text.n != 0)
 		memcpy(e->text, text.p, text.n);
-	must(pthread_mutex_unlock(&t->lock) == 0);
+	shared_unlock(&t->lock);
 }
 
 bool
@@ -148,6 +131,6 @@ refusals_find(struct refusals *t, const struct address *sender, const struct add
 		*r_out = e->reply;
 		r_out->text = arena_slice(a, (struct slice){e->text, e->length});
 	}
-	must(pthread_mutex_unlock(&t->lock) == 0);
+	shared_unlock(&t->lock);
 	return found;
 }

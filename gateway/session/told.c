@@ -57,6 +57,8 @@ told_mail(const struct told *t, const char *decision, const struct smtp_reply *r
 		log_slice(&l, "user", t->session->user);
 	log_text(&l, "decision", decision);
 	add_rule(&l, pipeline_outcome(t->pipeline));
+	if (t->kept_by != NULL)
+		log_text(&l, "kept-by", t->kept_by);
 	if (t->hop.n != 0)
 		log_slice(&l, "hop", t->hop);
 	if (t->queue.n != 0)
@@ -90,6 +92,8 @@ told_decision(const struct told *t, const struct decisions *d, size_t at)
 	log_begin(&l, EV_DECISION, t->log);
 	log_text(&l, "action", action_text(one->verdict.action));
 	add_rule(&l, &(struct outcome){.rule = one->verdict.rule, .builtin = "facts-failed"});
+	if (t->kept_by != NULL)
+		log_text(&l, "kept-by", t->kept_by);
 	if (one->reply.code != 0)
 		add_words(&l, "reply", &one->reply, pipeline_arena(t->pipeline));
 	log_number(&l, "recipients", (int64_t)one->n);

@@ -15,7 +15,8 @@ struct told {
 	const struct log_context *log; /* the mail's, or where there is none the session's */
 	struct slice queue; /* the id that the MTA in front of us gave the mail; empty: none */
 	struct slice hop;   /* that was tried last; empty: none */
-	const struct smtp_reply *words;     /* the hop's own, or NULL */
+	const struct smtp_reply *words; /* the hop's own, or NULL */
+	const char *kept_by; /* a mail in quarantine that is not in ours; NULL: ours, or none */
 	const struct queue_result *custody; /* what the keeper has said; NULL: nothing */
 };
 

@@ -59,6 +59,7 @@ answer(struct milter_server *s, const struct milter_event *ev, const struct outc
 	static const struct milter_edit edits[] = {
 		{MILTER_EDIT_INSERT_HEADER, 0, {"X-A", 3}, {"b\n c", 4}},
 		{MILTER_EDIT_INSERT_HEADER, 3, {"X-B", 3}, {"", 0}},
+		{MILTER_EDIT_QUARANTINE, 0, {NULL, 0}, {"a: b:1", 6}},
 	};
 	struct milter_answer a = {.verdict = MILTER_CONTINUE};
 	unsigned choice = (unsigned)(o->events >> 7) ^ how;
@@ -72,7 +73,10 @@ answer(struct milter_server *s, const struct milter_event *ev, const struct outc
 	else if (choice % 8 == 4 && !is_silent(ev->type, o->agreed.steps))
 		a.verdict = MILTER_REPLY;
 	else if (ev->type == MILTER_EV_END && (o->agreed.can & MILTER_CAN_ADD_HEADERS) != 0)
-		a = (struct milter_answer){.edits = edits, .n_edits = choice % 3};
+		a = (struct milter_answer){.edits = edits,
+			.n_edits = choice % 3 +
+				   (choice % 3 == 2 &&
+					   (o->agreed.can & MILTER_CAN_QUARANTINE) != 0)};
 	if (a.verdict == MILTER_REPLY)
 		a.reply = smtp_reply_of("550 5.7.1 no\n100%");
 	milter_server_answer(s, &a);
@@ -111,6 +115,7 @@ take_events(struct milter_server *s, struct outcome *o, const uint8_t how[4])
 			continue;
 		}
 		struct milter_wants w = {.can = how[0] & 0x1fu,
+			.may = (how[2] & 2) != 0 ? MILTER_CAN_QUARANTINE : 0,
 			.steps = (uint32_t)how[1] << 12 |
 				 ((how[0] & 0x20) != 0 ? MILTER_NO_MAIL : 0) |
 				 ((how[0] & 0x40) != 0 ? MILTER_SKIP_BODY : 0) |

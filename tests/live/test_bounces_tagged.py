@@ -55,11 +55,8 @@ def by_name(recipient, _session):
 def servers():
     running = {"ours": smtp.Server(SERVER, script={"rcpt": known}),
                "remote": smtp.Server(REMOTE, script={"rcpt": by_name})}
-    for server in running.values():
-        server.start()
-    yield running
-    for server in running.values():
-        server.stop()
+    with smtp.serving(running):
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,11 @@ ALL = {
         'tag "X-Tls: yes" if tls\n', 'tag "X-User: ann" if user is "ann"\n'),
     "many": Script(1240, {"accept": 68, "reject": 12}, NOT_FOR + WANT + TAG),
     "negotiation": Script(155, {"accept": 1}, 'redirect to "b@example.com"\n', broken=2),
+    "quarantine": Script(
+        46, {"quarantine": 2, "accept": 1},
+        'tag "X-Tag: first"\n'
+        'quarantine "forged" if header "X-Keep" is "named"\n'
+        'quarantine if header "X-Keep" is "yes"\n'),
     "recipient": Script(156, {"accept": 4}, NOT_FOR, more="limits { recipients 100 }"),
     "recipients": Script(
         52, {"accept": 3}, 'redirect to "new@example.com"\n',

@@ -38,11 +38,8 @@ outbound {{
 @pytest.fixture(scope="module")
 def servers():
     running = {"server": smtp.Server(SERVER), "remote": smtp.Server(REMOTE)}
-    for server in running.values():
-        server.start()
-    yield running
-    for server in running.values():
-        server.stop()
+    with smtp.serving(running):
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ shown or let go that they find something in; room, 10,000 mails, and a person wh
 """
 import json
 import os
-import pty
 import random
 import re
-import select
 import signal
 import subprocess
 import time
@@ -17,6 +15,7 @@ import time
 import pytest
 
 from lab import postern, proc, smtp
+from lab.hand import Hand
 from lab.postfix import Postfix
 
 GATE, SERVER, LATE = "192.0.2.181", "198.51.100.181", "198.51.100.182"
@@ -60,54 +59,6 @@ def server():
     one.stop()
 
 
-class Keeper:
-    """The tools, for one gateway."""
-
-    def __init__(self, gate):
-        self.gate = gate
-
-    def command(self, *words):
-        return [str(postern.binary("postern")), "-f", str(self.gate.config), *words]
-
-    def run(self, *words, status=0, tool="quarantine", timeout=120):
-        done = subprocess.run(self.command(tool, *words), stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=timeout, check=False,
-                              env={**os.environ, **postern.sanitizer_environment()})
-        self.said = done.stderr.decode()
-        assert done.returncode == status, (words, done.stdout.decode(), self.said)
-        return done.stdout
-
-    def list(self, *words):
-        return [json.loads(line) for line in self.run("list", "--json", *words).splitlines()]
-
-    def ids(self, *words):
-        return {item["id"] for item in self.list(*words)}
-
-    def show(self, one):
-        return json.loads(self.run("show", one, "--json"))
-
-    def on_terminal(self, answer, *words):
-        """What a person sees, who answers when asked; (status, all of it)."""
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.execve(self.command()[0], self.command("quarantine", *words),
-                      {**os.environ, **postern.sanitizer_environment()})
-        shown, asked, end = b"", False, time.monotonic() + 60
-        while time.monotonic() < end:
-            ready, _, _ = select.select([fd], [], [], 1)
-            try:
-                piece = os.read(fd, 4096) if ready else b""
-            except OSError:
-                break
-            shown += piece
-            if not asked and b"to go on: " in shown:
-                os.write(fd, answer)
-                asked = True
-        _, status = os.waitpid(pid, 0)
-        os.close(fd)
-        return os.waitstatus_to_exitcode(status), shown.decode()
-
-
 @pytest.fixture
 def start(gateway, tmp_path):
     """start(config, *words): a gateway with signatures of these words; its tools."""
@@ -115,7 +66,7 @@ def start(gateway, tmp_path):
         spool = proc.LAB / f"spool-{tmp_path.name}"
         gate = gateway(config.format(spool=spool, queue=queue),
                        {"signatures/main.ndb": signatures(VIRUS, *words)})
-        return Keeper(gate)
+        return Hand(gate, "quarantine")
     return begin
 
 
@@ -284,11 +235,11 @@ def test_many_by_a_filter(start, server):
     keeper.run("release", *by, "--count", "11", status=1)
     assert "the filter means 12 mails, not 11: nothing was done" in keeper.said
     for answer in (b"y\n", b"\n", b"11\n"):
-        status, shown = keeper.on_terminal(answer, "release", *by)
+        status, shown = keeper.on_terminal(b"to go on: ", answer, "release", *by)
         assert status == 1 and "This releases 12 mails. Type 12 to go on: " in shown
         assert "nothing was done" in shown
     assert len(keeper.ids()) == 13
-    status, shown = keeper.on_terminal(b"5\n", "delete", *by, "--limit", "5")
+    status, shown = keeper.on_terminal(b"to go on: ", b"5\n", "delete", *by, "--limit", "5")
     assert status == 0 and "This deletes 5 mails. Type 5 to go on: " in shown and "delete: 5 mails done" in shown
     said = json.loads(keeper.run("release", *by, "--count", "7", "--json"))
     assert said == {"action": "release", "done": 7, "missing": 0, "refused": 0, "failed": 0}
@@ -344,7 +295,7 @@ def test_ten_thousand(start, tmp_path):
     assert len(keeper.list("--from", "user7@ours.example")) == 10
     assert time.monotonic() - began < 30
     # A bar while it lasts, on a terminal alone.
-    status, shown = keeper.on_terminal(b"10000\n", "delete", "--name", "stored")
+    status, shown = keeper.on_terminal(b"to go on: ", b"10000\n", "delete", "--name", "stored")
     assert status == 0 and "delete: 10000 mails done" in shown, shown[-500:]
     assert re.search(r"\r\[#*\.*\] \d+ of 10000", shown)
     assert keeper.ids() == set()

@@ -4,17 +4,14 @@ One destination refuses every connection, one answers 451 to every recipient, on
 is asked with the real tool over the keeper's socket.
 """
 import json
-import os
 import pathlib
-import pty
 import re
-import select
 import subprocess
-import time
 
 import pytest
 
 from lab import postern, proc, smtp
+from lab.hand import Hand
 
 SUBMIT, BUSY, GOOD, DEAD = "192.0.2.44", "198.51.100.44", "198.51.100.45", "198.51.100.97"
 CLIENT = "192.0.2.74"
@@ -43,28 +40,6 @@ outbound {{
 """
 
 
-class Hand:
-    """The tool, for one gateway."""
-
-    def __init__(self, gate):
-        self.gate = gate
-
-    def run(self, *words, status=0, **more):
-        done = subprocess.run([postern.binary("postern"), "-f", self.gate.config, "queue", *words],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
-                              check=False, env={**os.environ, **postern.sanitizer_environment()},
-                              **more)
-        self.said = done.stderr.decode()
-        assert done.returncode == status, (words, done.stdout.decode(), self.said)
-        return done.stdout
-
-    def list(self, *words):
-        return [json.loads(line) for line in self.run("list", "--json", *words).splitlines()]
-
-    def ids(self, *words):
-        return {item["id"] for item in self.list(*words)}
-
-
 @pytest.fixture
 def good():
     with smtp.Server(GOOD) as server:
@@ -82,7 +57,7 @@ def hand(gateway, nsd, busy, good, tmp_path):
     nsd.set(ZONES)
     nsd.restart()
     spool = proc.LAB / f"spool-{tmp_path.name}"
-    return Hand(gateway(CONFIG.format(spool=spool)))
+    return Hand(gateway(CONFIG.format(spool=spool)), "queue")
 
 
 def send(sender, *recipients, subject="x"):
@@ -203,39 +178,15 @@ def test_actions(hand, good, busy):
     assert all(e["uid"] == "0" for e in done)
 
 
-def on_terminal(hand, answer, *words):
-    """Runs the tool on a terminal of its own and answers its question: (status, what it showed)."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        tool = postern.binary("postern")
-        os.execve(tool, [str(tool), "-f", str(hand.gate.config), "queue", *words],
-                  {**os.environ, **postern.sanitizer_environment()})
-    shown, asked, end = b"", False, time.monotonic() + 30
-    while time.monotonic() < end:
-        ready, _, _ = select.select([fd], [], [], 1)
-        try:
-            piece = os.read(fd, 4096) if ready else b""
-        except OSError:
-            break
-        shown += piece
-        if not asked and b"[y/N]" in shown:
-            os.write(fd, answer)
-            asked = True
-    _, status = os.waitpid(pid, 0)
-    os.close(fd)
-    assert asked, shown
-    return os.waitstatus_to_exitcode(status), shown.decode()
-
-
 def test_asks_a_person(hand):
     send("ann@ours.example", "a@busy.queue.example")
     send("ann@ours.example", "b@busy.queue.example")
-    status, shown = on_terminal(hand, b"n\n", "drop", "--sender", "ann@ours.example")
+    status, shown = hand.on_terminal(b"[y/N]", b"n\n", "drop", "--sender", "ann@ours.example")
     assert status == 1 and "2 mails: really drop them? [y/N]" in shown
     assert len(hand.list()) == 2
-    status, shown = on_terminal(hand, b"\n", "drop", "--sender", "ann@ours.example")
-    assert status == 1 and len(hand.list()) == 2
-    status, shown = on_terminal(hand, b"y\n", "drop", "--sender", "ann@ours.example")
+    status, shown = hand.on_terminal(b"[y/N]", b"\n", "drop", "--sender", "ann@ours.example")
+    assert status == 1 and "[y/N]" in shown and len(hand.list()) == 2
+    status, shown = hand.on_terminal(b"[y/N]", b"y\n", "drop", "--sender", "ann@ours.example")
     assert status == 0 and "drop: 2 mails done" in shown
     assert hand.list() == []
 

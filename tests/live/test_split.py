@@ -42,11 +42,8 @@ def servers():
     running = {name: smtp.Server(address, port=24 if name == "lmtp" else 25, lmtp=name == "lmtp")
                for name, address in (("one", ONE), ("other", OTHER), ("lmtp", LMTP),
                                      ("routed", ROUTED), ("outside", OUTSIDE))}
-    for server in running.values():
-        server.start()
-    yield running
-    for server in running.values():
-        server.stop()
+    with smtp.serving(running):
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ inbound {{
     defer with "451 4.7.1 later" if header "Subject" contains "later"
     discard if header "Subject" contains "void"
     redirect to "other@example.com" if header "Subject" contains "redirect"
+    quarantine "odd" if header "Subject" contains "odd"
     remove header "X-Old"
     tag "X-Checked: {word}"
     accept
@@ -112,6 +113,7 @@ def said(port, version, steps):
                 ("alice@sender.example", ["nobody@example.com"], "none", "x\r\n"),
                 ("", ["bob@example.com"], "later", "Hello.\r\n"),
                 ("alice@sender.example", ["bob@example.com"], "void", "Hello.\r\n"),
+                ("alice@sender.example", ["bob@example.com"], "odd", "Hello.\r\n"),
                 ("alice@sender.example", ["bob@example.com"], "redirect", "y" * 200_000 + "\r\n"),
                 ("alice@sender.example", ["bob@example.com"], "", "")]:
             mail = smtp.message(subject, x_old="1\r\n\tand more", body=body)
@@ -119,6 +121,7 @@ def said(port, version, steps):
             got = milter.edited(outcome, mail, space)
             found.append((repr(outcome.sender), [repr(r) for r in outcome.recipients],
                           repr(outcome.last), milter.envelope(outcome, recipients),
+                          [data for letter, data in outcome.edits if letter == "q"],
                           [line for line in got.split(b"\r\n\r\n")[0].split(b"\r\n")
                            if not line.startswith((b"Message-ID", b"Date"))]))
         mta.abort()

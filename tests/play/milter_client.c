@@ -252,6 +252,7 @@ read_edit(struct milter_client *c, struct slice data, struct milter_client_reply
 		{SMFIR_CHGHEADER, SMFIF_CHGHDRS, true},
 		{SMFIR_ADDRCPT, SMFIF_ADDRCPT, false},
 		{SMFIR_DELRCPT, SMFIF_DELRCPT, false},
+		{SMFIR_QUARANTINE, SMFIF_QUARANTINE, false},
 	};
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
 		if (edits[i].code != r->code)

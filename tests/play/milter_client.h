@@ -43,7 +43,7 @@ struct milter_client_reply {
 	char code;                /* SMFIR_ */
 	struct smtp_reply reply;  /* REPLYCODE */
 	uint32_t index;           /* INSHEADER, CHGHEADER */
-	struct slice name, value; /* likewise; ADDRCPT, DELRCPT: value */
+	struct slice name, value; /* likewise; ADDRCPT, DELRCPT, QUARANTINE: value */
 };
 
 /* The offer is written at once. */

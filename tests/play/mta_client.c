@@ -158,7 +158,7 @@ mta_mail_over(struct mta *m)
 {
 	if (m->milter_has_mail)
 		mta_tell(m, SMFIC_ABORT, SLICE_NONE);
-	m->milter_has_mail = m->passes = m->drops = m->skips = m->gives_up = false;
+	m->milter_has_mail = m->passes = m->drops = m->skips = m->gives_up = m->kept = false;
 	m->n_rcpts = m->n_edits = 0;
 	m->part = MTA_HEADER;
 	m->field = m->body_at = 0;

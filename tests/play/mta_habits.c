@@ -35,6 +35,7 @@ leave_out(struct milter_client_offer *o, struct slice word)
 		{"SKIP", 0, SMFIP_SKIP},
 		{"LEADSPC", 0, SMFIP_HDR_LEADSPC},
 		{"SETSYMLIST", SMFIF_SETSYMLIST, 0},
+		{"QUARANTINE", SMFIF_QUARANTINE, 0},
 	};
 	if (slice_eq(word, SLICE("macros"))) {
 		o->no_macros = true;

@@ -40,7 +40,7 @@ struct mta {
 	struct mta_mail mail;
 	enum mta_part part;
 	size_t field, body_at;
-	bool skips, gives_up;
+	bool skips, gives_up, kept;
 	struct milter_client_reply *edits; /* done when the verdict is there */
 	size_t n_edits, edits_room;
 };

@@ -142,6 +142,24 @@ remove_rcpt(struct mta *m, struct slice value)
 	return false;
 }
 
+/*
+ * Into its hold queue, with a reason that has to be one line to be read there; at once a person
+ * looks at it and lets it go, so that it is seen with all its edits. The reason stands on top.
+ */
+static bool
+keep(struct mta *m, struct slice reason)
+{
+	for (size_t i = 0; i < reason.n; i++)
+		if (reason.p[i] < ' ' || reason.p[i] > '~')
+			return false;
+	if (reason.n == 0 || m->kept)
+		return false;
+	m->kept = true;
+	mta_mail_stamp(&m->mail, SLICE("X-MTA-Kept"),
+		arena_printf(m->arena, " %.*s", SLICE_ARG(reason)));
+	return true;
+}
+
 static bool
 edit(struct mta *m, const struct milter_client_reply *e)
 {
@@ -161,6 +179,7 @@ edit(struct mta *m, const struct milter_client_reply *e)
 			return false;
 		mta_add_rcpt(m, &a, &(struct smtp_rcpt_params){0});
 		return true;
+	case SMFIR_QUARANTINE: return keep(m, e->value);
 	default: return false;
 	}
 }

@@ -184,6 +184,41 @@ test_facts(void **state)
 	}
 }
 
+/* `filter NAME { on failure skip }` is of the facts of that name, and of no others. */
+static void
+test_skipped(void **state)
+{
+	static const struct {
+		const char *name, *condition;
+		char is;
+	} skips[] = {
+		{"encrypted", "encrypted", 'f'},
+		{"encrypted", "attachment.encrypted", '?'},
+		{"unscannable", "unscannable", 'f'},
+		{"unscannable", "unscannable.reason is bytes", 'f'},
+		{"text", "text.unread", 'f'},
+		{"text", "body contains cards", '?'},
+		{"body", "body contains cards", 'f'},
+		{"attachment", "attachment.encrypted", 'f'},
+		{"attachment", "encrypted", '?'},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(skips) / sizeof(skips[0]); i++) {
+		char text[2000];
+		struct arena *a = arena_new(16 << 20);
+		snprintf(text, sizeof(text),
+			AROUND "filter %s { on failure skip }\n"
+			       "inbound {\nreject if %s\naccept }\n",
+			skips[i].name, skips[i].condition);
+		struct conf *conf = conf_text(text);
+		char is = decided(conf, compile(conf, a), a, &failed);
+		if (is != skips[i].is)
+			fail_msg("%s, %s: %c", skips[i].name, skips[i].condition, is);
+		arena_free(&a);
+		conf_free(&conf);
+	}
+}
+
 /* No more is scanned for than the rules ask. */
 static void
 test_wants(void **state)
@@ -220,6 +255,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_skipped),
 		cmocka_unit_test(test_wants),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

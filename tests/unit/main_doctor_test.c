@@ -15,54 +15,7 @@
 #include "base/arena.h"
 #include "io/route.h"
 #include "main/json.h"
-#include "main/tool.h"
-
-enum { WORDS_MOST = 16 };
-
-struct run {
-	int status;
-	char *out, *err;
-};
-
-static struct run
-doctor(const char *words)
-{
-	struct run r = {0};
-	struct tool t = {.config = "test.conf", .in = stdin};
-	char *list[WORDS_MOST + 1] = {NULL};
-	size_t out_bytes, err_bytes;
-	int n = 0;
-	struct arena *a = arena_new(65536);
-	struct slice word, rest = slice_of(words);
-	while (rest.n != 0) {
-		slice_cut(rest, ' ', &word, &rest);
-		assert_true(n < WORDS_MOST);
-		list[n++] = arena_text(a, word);
-	}
-	t.out = open_memstream(&r.out, &out_bytes);
-	t.err = open_memstream(&r.err, &err_bytes);
-	r.status = tool_doctor(&t, n, list);
-	fclose(t.out);
-	fclose(t.err);
-	arena_free(&a);
-	return r;
-}
-
-static void
-done(struct run *r)
-{
-	free(r->out);
-	free(r->err);
-}
-
-static void
-write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
+#include "tooling.h"
 
 static void
 check_has(const struct run *r, const char *line)
@@ -103,7 +56,7 @@ test_well(void **state)
 	snprintf(text, sizeof(text), "%ssend direct\n", conf);
 	write_file("test.conf", text);
 	write_file("dns.txt", well);
-	struct run r = doctor(ADDRESSES);
+	struct run r = tool_run(tool_doctor, ADDRESSES, "");
 	check_has(&r, "ok    ptr 198.51.100.25: mx.example.com, which leads back to it\n");
 	check_has(&r, "ok    ptr 2001:db8::25: mx.example.com, which leads back to it\n");
 	check_has(&r, "ok    helo mx.example.com: leads to us\n");
@@ -115,7 +68,7 @@ test_well(void **state)
 	check_has_not(&r, "keeper");   /* no spool, nobody to ask */
 	assert_int_equal(r.status, 1); /* a listener without TLS */
 	assert_string_equal(r.err, "");
-	done(&r);
+	tool_run_free(&r);
 }
 
 /* Mail leaves by a smarthost, or not at all: nobody sees our addresses. */
@@ -125,11 +78,11 @@ test_nothing_sent_direct(void **state)
 	(void)state;
 	write_file("test.conf", conf);
 	write_file("dns.txt", well);
-	struct run r = doctor(ADDRESSES);
+	struct run r = tool_run(tool_doctor, ADDRESSES, "");
 	check_has_not(&r, " ptr ");
 	check_has_not(&r, " spf ");
 	check_has(&r, " dmarc ");
-	done(&r);
+	tool_run_free(&r);
 }
 
 /* A name server that does not answer is a warning: nothing is known to be wrong. */
@@ -143,7 +96,7 @@ test_silent_dns(void **state)
 	write_file("dns.txt", "mx.example.com FAIL\nexample.com FAIL\n"
 			      "25.100.51.198.in-addr.arpa FAIL\n"
 			      "_dmarc.example.com FAIL\n_dmarc.com FAIL\n");
-	struct run r = doctor("--dns dns.txt --address 198.51.100.25");
+	struct run r = tool_run(tool_doctor, "--dns dns.txt --address 198.51.100.25", "");
 	check_has(&r, "warn  ptr 198.51.100.25: 25.100.51.198.in-addr.arpa the DNS does not "
 		      "answer\n");
 	check_has(&r, "warn  helo mx.example.com: the DNS does not answer\n");
@@ -152,15 +105,15 @@ test_silent_dns(void **state)
 	check_has(&r, "warn  dmarc _dmarc.example.com: the DNS does not answer\n");
 	check_has_not(&r, "fail ");
 	assert_int_equal(r.status, 1);
-	done(&r);
+	tool_run_free(&r);
 	/* A PTR whose name cannot be looked up is not yet wrong, one that leads away is. */
 	write_file("dns.txt", "mx.example.com FAIL\nexample.com MX 10 mx.example.com\n"
 			      "25.100.51.198.in-addr.arpa PTR mx.example.com\n");
-	r = doctor("--dns dns.txt --address 198.51.100.25");
+	r = tool_run(tool_doctor, "--dns dns.txt --address 198.51.100.25", "");
 	check_has(&r, "warn  ptr 198.51.100.25: mx.example.com, which does not lead back");
 	check_has(&r, "warn  mx example.com: 10 mx.example.com: the DNS does not answer for "
 		      "them\n");
-	done(&r);
+	tool_run_free(&r);
 }
 
 static void
@@ -171,17 +124,17 @@ test_hostile_records(void **state)
 	snprintf(text, sizeof(text), "%ssend direct\n", conf);
 	write_file("test.conf", text);
 	write_file("dns.txt", "example.com TXT \"v=spf1 \x1b[2Jx -all\"\n");
-	struct run r = doctor("--dns dns.txt --address 198.51.100.25");
+	struct run r = tool_run(tool_doctor, "--dns dns.txt --address 198.51.100.25", "");
 	assert_null(strchr(r.out, '\x1b'));
 	check_has(&r, "fail  spf example.com for 198.51.100.25: permerror");
 	assert_int_equal(r.status, 2);
-	done(&r);
-	r = doctor("--json --dns dns.txt --address 198.51.100.25");
+	tool_run_free(&r);
+	r = tool_run(tool_doctor, "--json --dns dns.txt --address 198.51.100.25", "");
 	assert_null(strchr(r.out, '\x1b'));
 	check_has(&r, "{\"state\":\"fail\",\"check\":\"helo\",\"subject\":\"mx.example.com\","
 		      "\"found\":\"has neither A nor AAAA\",\"advice\":\"publish");
 	check_has(&r, "],\"worst\":\"fail\"}\n");
-	done(&r);
+	tool_run_free(&r);
 }
 
 static void
@@ -191,20 +144,20 @@ test_called_wrongly(void **state)
 	const char *const wrong[] = {"--address", "--address x", "--dns", "x"};
 	write_file("test.conf", conf);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		struct run r = doctor(wrong[i]);
+		struct run r = tool_run(tool_doctor, wrong[i], "");
 		assert_int_equal(r.status, 64);
 		assert_non_null(strstr(r.err, "usage: postern doctor"));
-		done(&r);
+		tool_run_free(&r);
 	}
-	struct run r = doctor("--dns nowhere.txt");
+	struct run r = tool_run(tool_doctor, "--dns nowhere.txt", "");
 	assert_int_equal(r.status, 2);
 	assert_non_null(strstr(r.err, "nowhere.txt"));
-	done(&r);
+	tool_run_free(&r);
 	write_file("test.conf", "nonsense\n");
-	r = doctor("");
+	r = tool_run(tool_doctor, "", "");
 	assert_int_equal(r.status, 2);
 	assert_non_null(strstr(r.err, "test.conf:1"));
-	done(&r);
+	tool_run_free(&r);
 }
 
 static void

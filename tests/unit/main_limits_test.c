@@ -19,56 +19,21 @@
 
 #include "base/arena.h"
 #include "base/must.h"
-#include "main/tool.h"
 #include "queue/hand.h"
 #include "queue/hand_limits.h"
 #include "queue/state_desk.h"
 #include "state/local.h"
+#include "tooling.h"
 
-enum { WORDS_MOST = 16, OUT_MOST = 64 * 1024, MANY = 2 * HAND_LIMITS_MOST + 1 };
+enum { OUT_MOST = 64 * 1024, MANY = 2 * HAND_LIMITS_MOST + 1 };
 
-static struct {
-	int status;
-	char *out, *err;
-} r;
+static struct run r;
 
 static void
 run(const char *words)
 {
-	struct tool t = {.config = "test.conf"};
-	char *list[WORDS_MOST + 1] = {NULL};
-	size_t out_bytes, err_bytes;
-	int n = 0;
-	struct arena *a = arena_new(65536);
-	struct slice word, rest = slice_of(words);
-	while (rest.n != 0) {
-		slice_cut(rest, ' ', &word, &rest);
-		assert_true(n < WORDS_MOST);
-		list[n++] = arena_text(a, word);
-	}
-	free(r.out);
-	free(r.err);
-	t.in = stdin;
-	t.out = open_memstream(&r.out, &out_bytes);
-	t.err = open_memstream(&r.err, &err_bytes);
-	r.status = tool_limits(&t, n, list);
-	fclose(t.out);
-	fclose(t.err);
-	arena_free(&a);
-}
-
-static void
-write_config(const char *spool)
-{
-	FILE *f = fopen("test.conf", "w");
-	assert_non_null(f);
-	fprintf(f,
-		"hostname \"mx.example.com\"\n%s"
-		"listen inbound on \"127.0.0.1:25\"\n"
-		"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
-		"inbound { accept }\n",
-		spool);
-	fclose(f);
+	tool_run_free(&r);
+	r = tool_run(tool_limits, words, "");
 }
 
 static void
@@ -87,7 +52,7 @@ test_words(void **state)
 		{"reset --json", "\"--json\""},
 		{"reset --user a", "\"--user\""},
 	};
-	write_config("");
+	write_config_least("");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		run(cases[i].words);
 		if (r.status != 2 || strstr(r.err, cases[i].bad) == NULL ||
@@ -101,7 +66,7 @@ test_words(void **state)
 		if (r.status != 1 || strstr(r.err, "names no `spool`") == NULL)
 			fail_msg("%s: %d, %s", right[i], r.status, r.err);
 	}
-	write_config("spool \"nowhere\"\n");
+	write_config_least("spool \"nowhere\"\n");
 }
 
 /* ---- a state, and who serves it ---- */
@@ -251,13 +216,12 @@ main(void)
 		return 1;
 	int failed = cmocka_run_group_tests(of_words, NULL, NULL);
 	fill();
-	write_config("spool \"/proc/self/cwd/spool\"\n");
+	write_config_least("spool \"/proc/self/cwd/spool\"\n");
 	pid_t pid = serve();
 	failed += cmocka_run_group_tests(served, NULL, NULL);
 	kill(pid, SIGKILL);
 	must(waitpid(pid, NULL, 0) == pid);
-	free(r.out);
-	free(r.err);
+	tool_run_free(&r);
 	static const char *const files[] = {
 		"spool/state/data.mdb", "spool/state/lock.mdb", "spool/control", "test.conf"};
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)

@@ -15,53 +15,17 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-#include "main/tool.h"
-
-enum { WORDS_MOST = 16 };
+#include "tooling.h"
 
 static void
 check(const char *words, int status, const char *said, bool usage)
 {
-	char *out, *err, *list[WORDS_MOST + 1] = {NULL};
-	char input[] = "2\n";
-	size_t out_bytes, err_bytes;
-	int n = 0;
-	struct tool t = {.config = "quarantine.conf"};
-	struct arena *a = arena_new(65536);
-	struct slice word, rest = slice_of(words);
-	while (rest.n != 0) {
-		slice_cut(rest, ' ', &word, &rest);
-		assert_true(n < WORDS_MOST);
-		list[n++] = arena_text(a, word);
-	}
-	t.in = fmemopen(input, sizeof(input) - 1, "r");
-	t.out = open_memstream(&out, &out_bytes);
-	t.err = open_memstream(&err, &err_bytes);
-	int got = tool_quarantine(&t, n, list);
-	fclose(t.in);
-	fclose(t.out);
-	fclose(t.err);
-	if (got != status || strstr(err, said) == NULL ||
-		(strstr(err, "usage: postern quarantine") != NULL) != usage)
-		fail_msg("%s: %d, %s", words, got, err);
-	assert_string_equal(out, "");
-	free(out);
-	free(err);
-	arena_free(&a);
-}
-
-static void
-write_config(const char *spool)
-{
-	FILE *f = fopen("quarantine.conf", "w");
-	assert_non_null(f);
-	fprintf(f,
-		"hostname \"mx.example.com\"\n%s"
-		"listen inbound on \"127.0.0.1:25\"\n"
-		"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
-		"inbound { accept }\n",
-		spool);
-	fclose(f);
+	struct run r = tool_run(tool_quarantine, words, "2\n");
+	if (r.status != status || strstr(r.err, said) == NULL ||
+		(strstr(r.err, "usage: postern quarantine") != NULL) != usage)
+		fail_msg("%s: %d, %s", words, r.status, r.err);
+	assert_string_equal(r.out, "");
+	tool_run_free(&r);
 }
 
 #define ID    "0123456789abcdef0123456789abcdef"
@@ -104,7 +68,7 @@ test_words(void **state)
 		{"forward to x@example.com", "needs an ID, a filter, or --all"},
 		{"release " ID " --text", "that is no option of it"},
 	};
-	write_config("");
+	write_config_least("");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		check(cases[i].words, 2, cases[i].said, true);
 	/* By its name, without a word on how to call it. */
@@ -125,16 +89,16 @@ test_nobody(void **state)
 		"release " ID " " OTHER " --by anna --unscannable", "release --all --count 37",
 		"delete --virus --limit 3", "forward " ID " to x@Example.COM"};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		write_config("");
+		write_config_least("");
 		check(words[i], 1, "the configuration names no `spool`", false);
-		write_config("spool \"/tmp/main-quarantine-nowhere\"\n");
+		write_config_least("spool \"/tmp/main-quarantine-nowhere\"\n");
 		check(words[i], 1, "posternd does not run: nobody listens at ", false);
 	}
 	check("forward " ID " to x@elsewhere.example", 1,
 		"elsewhere.example is not a declared domain", false);
 	check("forward " ID " to x", 1, "\"x\" is no address", false);
-	unlink("quarantine.conf");
-	check("", 1, "quarantine.conf is not right", false);
+	unlink("test.conf");
+	check("", 1, "test.conf is not right", false);
 }
 
 int

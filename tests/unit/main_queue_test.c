@@ -16,65 +16,16 @@
 #include "base/arena.h"
 #include "io/ipc.h"
 #include "main/hand_client.h"
-#include "main/tool.h"
-
-enum { WORDS_MOST = 16 };
-
-struct run {
-	int status;
-	char *out, *err;
-};
-
-static struct run
-queue(const char *words)
-{
-	struct run r = {0};
-	struct tool t = {.config = "test.conf"};
-	char *list[WORDS_MOST + 1] = {NULL};
-	char input[] = "y\n";
-	size_t out_bytes, err_bytes;
-	int n = 0;
-	struct arena *a = arena_new(65536);
-	struct slice word, rest = slice_of(words);
-	while (rest.n != 0) {
-		slice_cut(rest, ' ', &word, &rest);
-		assert_true(n < WORDS_MOST);
-		list[n++] = arena_text(a, word);
-	}
-	t.in = fmemopen(input, sizeof(input) - 1, "r");
-	t.out = open_memstream(&r.out, &out_bytes);
-	t.err = open_memstream(&r.err, &err_bytes);
-	r.status = tool_queue(&t, n, list);
-	fclose(t.in);
-	fclose(t.out);
-	fclose(t.err);
-	arena_free(&a);
-	return r;
-}
+#include "tooling.h"
 
 static void
 check(const char *words, int status, const char *said)
 {
-	struct run r = queue(words);
+	struct run r = tool_run(tool_queue, words, "y\n");
 	if (r.status != status || strstr(r.err, said) == NULL)
 		fail_msg("%s: %d, %s", words, r.status, r.err);
 	assert_string_equal(r.out, "");
-	free(r.out);
-	free(r.err);
-}
-
-static void
-write_config(const char *spool)
-{
-	FILE *f = fopen("test.conf", "w");
-	assert_non_null(f);
-	fprintf(f,
-		"hostname \"mx.example.com\"\n%s"
-		"listen inbound on \"127.0.0.1:25\"\n"
-		"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
-		"inbound { accept }\n",
-		spool);
-	fclose(f);
+	tool_run_free(&r);
 }
 
 #define ID "0123456789abcdef0123456789abcdef"
@@ -112,7 +63,7 @@ test_words(void **state)
 		{"drop --all --count x", "\"x\" cannot stand there"},
 		{"drop --all --count -1", "\"-1\" cannot stand there"},
 	};
-	write_config("");
+	write_config_least("");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		check(cases[i].words, 2, cases[i].said);
 		check(cases[i].words, 2, "usage: postern queue");
@@ -131,9 +82,9 @@ test_nobody(void **state)
 		"cher.example --yes --count 3",
 		"release --quarantine spam", "retry --reason greylisted", "hold --all"};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		write_config("");
+		write_config_least("");
 		check(words[i], 1, "the configuration names no `spool`");
-		write_config("spool \"/tmp/main-queue-nowhere\"\n");
+		write_config_least("spool \"/tmp/main-queue-nowhere\"\n");
 		check(words[i], 1, "posternd does not run: nobody listens at ");
 	}
 	unlink("test.conf");

@@ -22,60 +22,9 @@
 #include "filters/dkim_key.h"
 #include "filters/facts.h"
 #include "main/answers_file.h"
-#include "main/tool.h"
+#include "tooling.h"
 
-enum { WORDS_MOST = 24, TEXT_MOST = 1 << 20 };
-
-typedef int tool_fn(const struct tool *t, int n, char *const words[]);
-
-struct run {
-	int status;
-	char *out, *err;
-};
-
-/* words are cut at spaces. */
-static struct run
-run(tool_fn *fn, const char *words, const char *in)
-{
-	struct run r = {0};
-	struct tool t = {.config = "test.conf"};
-	char *list[WORDS_MOST + 1] = {NULL};
-	size_t out_bytes, err_bytes;
-	int n = 0;
-	struct arena *a = arena_new(65536);
-	struct slice word, rest = slice_of(words);
-	while (rest.n != 0) {
-		slice_cut(rest, ' ', &word, &rest);
-		assert_true(n < WORDS_MOST);
-		list[n++] = arena_text(a, word);
-	}
-	char *input = arena_text(a, slice_of(in));
-	t.in = fmemopen(input, strlen(input) + 1, "r");
-	t.out = open_memstream(&r.out, &out_bytes);
-	t.err = open_memstream(&r.err, &err_bytes);
-	r.status = fn(&t, n, list);
-	fclose(t.in);
-	fclose(t.out);
-	fclose(t.err);
-	arena_free(&a);
-	return r;
-}
-
-static void
-done(struct run *r)
-{
-	free(r->out);
-	free(r->err);
-}
-
-static void
-write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
+enum { TEXT_MOST = 1 << 20 };
 
 static void
 write_config(const char *text)
@@ -92,30 +41,30 @@ test_check(void **state)
 {
 	(void)state;
 	write_config(RIGHT "inbound {\n\treject if sender is \"x@example.com\"\n\taccept\n}\n");
-	struct run r = run(tool_check, "", "");
+	struct run r = tool_run(tool_check, "", "");
 	assert_int_equal(r.status, 0);
 	assert_non_null(strstr(r.out, "test.conf:5"));
 	assert_non_null(strstr(r.out, "test.conf: right, 0 warnings\n"));
 	assert_string_equal(r.err, "");
-	done(&r);
-	r = run(tool_check, "--defaults", "");
+	tool_run_free(&r);
+	r = tool_run(tool_check, "--defaults", "");
 	assert_int_equal(r.status, 0);
 	assert_non_null(strstr(r.out, "limits mail size"));
 	assert_non_null(strstr(r.out, "no relaying"));
-	done(&r);
+	tool_run_free(&r);
 	write_config(RIGHT "inbound {\n\treject if sendr is \"x\"\n\taccept\n}\n");
-	r = run(tool_check, "", "");
+	r = tool_run(tool_check, "", "");
 	assert_int_equal(r.status, 1);
 	assert_string_equal(r.err, "test.conf:5:12: error: there is no fact \"sendr\" (did you "
 				   "mean \"sender\"?)\n");
-	done(&r);
-	r = run(tool_check, "nowhere.conf", "");
+	tool_run_free(&r);
+	r = tool_run(tool_check, "nowhere.conf", "");
 	assert_int_equal(r.status, 1);
 	assert_non_null(strstr(r.err, "cannot read nowhere.conf"));
-	done(&r);
-	r = run(tool_check, "--default", "");
+	tool_run_free(&r);
+	r = tool_run(tool_check, "--default", "");
 	assert_int_equal(r.status, 2);
-	done(&r);
+	tool_run_free(&r);
 }
 
 /* The first line says that the rules do not hold. */
@@ -124,21 +73,21 @@ test_check_modes(void **state)
 {
 	(void)state;
 	write_config("mode soft\n" RIGHT "inbound {\n\taccept\n}\n");
-	struct run r = run(tool_check, "", "");
+	struct run r = tool_run(tool_check, "", "");
 	assert_int_equal(r.status, 0);
 	assert_true(strstr(r.out, "mode soft: ") == r.out);
-	done(&r);
+	tool_run_free(&r);
 	write_config(
 		"mode soft\n" RIGHT
 		"listen inbound on \"127.0.0.1:27\" mode observe\ninbound {\n\taccept\n}\n");
-	r = run(tool_check, "", "");
+	r = tool_run(tool_check, "", "");
 	assert_true(strstr(r.out, "listen on \"127.0.0.1:25\": mode soft: ") == r.out);
 	assert_non_null(strstr(r.out, "\nlisten on \"127.0.0.1:27\": mode observe: "));
-	done(&r);
+	tool_run_free(&r);
 	write_config(RIGHT "inbound {\n\taccept\n}\n");
-	r = run(tool_check, "", "");
+	r = tool_run(tool_check, "", "");
 	assert_true(strstr(r.out, "inbound:\n") == r.out);
-	done(&r);
+	tool_run_free(&r);
 }
 
 /* Every fact is in the table and in the manual, every event in the daemon's page. */
@@ -146,7 +95,7 @@ static void
 test_facts(void **state)
 {
 	(void)state;
-	struct run facts = run(tool_facts, "", ""), manual = run(tool_manual, "", "");
+	struct run facts = tool_run(tool_facts, "", ""), manual = tool_run(tool_manual, "", "");
 	const struct fact_decl *const *decls = facts_all();
 	assert_int_equal(facts.status, 0);
 	assert_int_equal(manual.status, 0);
@@ -156,13 +105,13 @@ test_facts(void **state)
 		assert_non_null(strstr(manual.out, decls[n]->text));
 	}
 	assert_true(n > 10);
-	done(&facts);
-	done(&manual);
-	struct run events = run(tool_manual, "events", "");
+	tool_run_free(&facts);
+	tool_run_free(&manual);
+	struct run events = tool_run(tool_manual, "events", "");
 	assert_int_equal(events.status, 0);
 	for (int ev = 0; ev < LOG_EVENT_COUNT; ev++)
 		assert_non_null(strstr(events.out, log_event_text((enum log_event)ev)));
-	done(&events);
+	tool_run_free(&events);
 }
 
 /* The strings of the record put together again. */
@@ -188,7 +137,7 @@ check_keygen(const char *words, const char *path, const char *name, bool ed25519
 	struct slice pem;
 	struct stat st;
 	struct err err;
-	struct run r = run(tool_dkim, words, "");
+	struct run r = tool_run(tool_dkim, words, "");
 	assert_int_equal(r.status, 0);
 	assert_true(strncmp(r.out, name, strlen(name)) == 0);
 	assert_null(dkim_record_parse(record_of(r.out, a), a, &record));
@@ -199,12 +148,12 @@ check_keygen(const char *words, const char *path, const char *name, bool ed25519
 	assert_int_equal(dkim_key_load(pem, &key, &err), 0);
 	assert_true(slice_eq(dkim_key_record(key, a), record_of(r.out, a)));
 	dkim_key_free(&key);
-	done(&r);
-	r = run(tool_dkim, words, "");
+	tool_run_free(&r);
+	r = tool_run(tool_dkim, words, "");
 	assert_int_equal(r.status, 1);
 	assert_non_null(strstr(r.err, "File exists"));
 	assert_string_equal(r.out, "");
-	done(&r);
+	tool_run_free(&r);
 	struct slice again;
 	assert_int_equal(file_read(path, TEXT_MOST / 2, a, &again, &err), 0);
 	assert_true(slice_eq(pem, again));
@@ -233,10 +182,10 @@ test_keygen(void **state)
 		{"keygen example.com s/1", 1},
 	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		struct run r = run(tool_dkim, wrong[i].words, "");
+		struct run r = tool_run(tool_dkim, wrong[i].words, "");
 		if (r.status != wrong[i].status && wrong[i].status != 0)
 			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
-		done(&r);
+		tool_run_free(&r);
 	}
 	unlink("x.pem");
 }
@@ -267,7 +216,7 @@ check_passwd(const char *words, const char *in, const char *name, const char *pa
 	struct arena *a = arena_new(TEXT_MOST);
 	struct map *users;
 	struct err err;
-	struct run r = run(tool_passwd, words, in);
+	struct run r = tool_run(tool_passwd, words, in);
 	assert_string_equal(r.err, "");
 	assert_int_equal(r.status, 0);
 	assert_int_equal(passwd_read("users", a, &users, &err), 0);
@@ -280,7 +229,7 @@ check_passwd(const char *words, const char *in, const char *name, const char *pa
 	assert_string_not_equal(crypt_r("another", hash, data), hash);
 	mem_free(data);
 	check_scram(e, password);
-	done(&r);
+	tool_run_free(&r);
 	arena_free(&a);
 }
 
@@ -308,22 +257,22 @@ test_passwd(void **state)
 		{"alice nowhere/users", "x\n", "cannot", 1},
 	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		struct run r = run(tool_passwd, wrong[i].words, wrong[i].in);
+		struct run r = tool_run(tool_passwd, wrong[i].words, wrong[i].in);
 		if (r.status != wrong[i].status || (strstr(r.err, wrong[i].error) == NULL &&
 							   strstr(r.err, "create") == NULL))
 			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
-		done(&r);
+		tool_run_free(&r);
 	}
-	struct run r = run(tool_passwd, "alice users", longest);
+	struct run r = tool_run(tool_passwd, "alice users", longest);
 	assert_int_equal(r.status, 1);
 	assert_non_null(strstr(r.err, "at most 255"));
-	done(&r);
+	tool_run_free(&r);
 	/* Without a file's name: the one that the configuration says. */
 	write_config(RIGHT "inbound { accept }\n");
-	r = run(tool_passwd, "dave", "x\n");
+	r = tool_run(tool_passwd, "dave", "x\n");
 	assert_int_equal(r.status, 1);
 	assert_non_null(strstr(r.err, "no listener of test.conf says `auth`"));
-	done(&r);
+	tool_run_free(&r);
 	unlink("users");
 }
 
@@ -372,25 +321,32 @@ test_explain(void **state)
 	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
 			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct run r = run(tool_explain, cases[i].words, "");
+		struct run r = tool_run(tool_explain, cases[i].words, "");
 		assert_string_equal(r.err, "");
 		assert_string_equal(r.out, cases[i].out);
 		assert_int_equal(r.status, 0);
-		done(&r);
+		tool_run_free(&r);
 	}
 	/* Nobody scanned: the mail is deferred, and the fact named. */
-	struct run r = run(tool_explain, WHO "--dns dns m.eml", "");
+	struct run r = tool_run(tool_explain, WHO "--dns dns m.eml", "");
 	assert_non_null(strstr(r.out, "virus=failed"));
 	assert_non_null(strstr(r.out, "decision: defer"));
-	done(&r);
-	r = run(tool_explain, WHO "--dns dns --scan Eicar-Test m.eml", "");
+	tool_run_free(&r);
+	r = tool_run(tool_explain, WHO "--dns dns --scan Eicar-Test m.eml", "");
 	assert_non_null(strstr(r.out, "decision: reject by test.conf:7"));
-	done(&r);
+	tool_run_free(&r);
 	/* HDR-01: two From fields. */
 	write_file("m.eml", "From: a@sender.example\nFrom: b@example.com\n\nbody\n");
-	r = run(tool_explain, WHO "--dns dns --scan clean m.eml", "");
+	r = tool_run(tool_explain, WHO "--dns dns --scan clean m.eml", "");
 	assert_non_null(strstr(r.out, "decision: reject, built in: 550"));
-	done(&r);
+	tool_run_free(&r);
+	unlink("dns");
+	unlink("m.eml");
+}
+
+static void
+test_explain_wrong(void **state)
+{
 	static const struct {
 		const char *words, *error;
 		int status;
@@ -405,11 +361,61 @@ test_explain(void **state)
 		{"--client 192.0.2.1 --to example.com m.eml", "is no address", 1},
 		{WHO "--dns m.eml m.eml", "m.eml:1: expected NAME", 1},
 	};
+	(void)state;
+	write_config(RIGHT "inbound {\n\taccept\n}\n");
+	write_file("dns", "");
+	write_file("m.eml", "From: a@sender.example\n\nbody\n");
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		r = run(tool_explain, wrong[i].words, "");
+		struct run r = tool_run(tool_explain, wrong[i].words, "");
 		if (r.status != wrong[i].status || strstr(r.err, wrong[i].error) == NULL)
 			fail_msg("%s: %d %s", wrong[i].words, r.status, r.err);
-		done(&r);
+		tool_run_free(&r);
+	}
+	unlink("dns");
+	unlink("m.eml");
+}
+
+/* Where the rules of a listener do not hold, what goes out is told behind what was decided. */
+static void
+test_explain_modes(void **state)
+{
+	static const struct {
+		const char *modes[2], *rule, *said;
+	} cases[] = {
+		{{"", ""}, "reject with \"550 5.7.23 no\" if spf is fail", NULL},
+		{{"mode soft", ""}, "reject with \"550 5.7.23 no\" if spf is fail",
+			"\"550 5.7.23 no\"\n"
+			"mode soft of the listener test.conf:2: defer, \"450 4.7.23 no\"\n"},
+		{{"", "mode observe"}, "reject with \"550 5.7.23 no\" if spf is fail",
+			"\"550 5.7.23 no\"\n"
+			"mode observe of the listener test.conf:3: accept, with "
+			"X-Postern-Observe, tag by test.conf:6\n"},
+		{{"mode soft", "mode observe"}, "reject with \"550 5.7.23 no\" if spf is fail",
+			"tag by test.conf:6\n"
+			"mode soft of the listener test.conf:2: defer, \"450 4.7.23 no\"\n"},
+		{{"mode soft", ""}, "defer if spf is fail", NULL},
+		{{"mode observe", ""}, "accept if spf is fail", NULL},
+	};
+	(void)state;
+	write_file("dns", "sender.example TXT \"v=spf1 -all\"\n");
+	write_file(
+		"m.eml", "From: a@sender.example\nDate: Sun, 22 Nov 2026 03:00:00 +0000\n\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[1000];
+		snprintf(text, sizeof(text),
+			"hostname \"mx.example.com\"\n"
+			"listen inbound on \"127.0.0.1:25\" %s\n"
+			"listen inbound on \"127.0.0.2:25\" %s\n"
+			"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
+			"inbound {\n\ttag \"X-A: b\" if spf is fail\n\t%s\n\taccept\n}\n",
+			cases[i].modes[0], cases[i].modes[1], cases[i].rule);
+		write_config(text);
+		struct run r = tool_run(tool_explain, WHO "--dns dns m.eml", "");
+		assert_int_equal(r.status, 0);
+		if (cases[i].said == NULL ? strstr(r.out, "\nmode ") != NULL
+					  : strstr(r.out, cases[i].said) == NULL)
+			fail_msg("case %zu: %s%s", i, r.out, r.err);
+		tool_run_free(&r);
 	}
 	unlink("dns");
 	unlink("m.eml");
@@ -440,11 +446,11 @@ test_explain_state(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		char words[200];
 		snprintf(words, sizeof(words), WHO "--dns dns %sm.eml", assumed[i].state);
-		struct run r = run(tool_explain, words, "");
+		struct run r = tool_run(tool_explain, words, "");
 		if (strstr(r.out, assumed[i].out) == NULL)
 			fail_msg("%s", r.out);
 		assert_true((strstr(r.out, "decision: accept") != NULL) == (i < 2));
-		done(&r);
+		tool_run_free(&r);
 	}
 	unlink("dns");
 	unlink("m.eml");
@@ -473,18 +479,18 @@ test_explain_lookups(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char words[300];
 		snprintf(words, sizeof(words), WHO "%s", cases[i].words);
-		struct run r = run(tool_explain, words, "");
+		struct run r = tool_run(tool_explain, words, "");
 		if (strstr(r.out, cases[i].out) == NULL)
 			fail_msg("%s: %s%s", cases[i].words, r.out, r.err);
-		done(&r);
+		tool_run_free(&r);
 	}
 	static const char *const wrong[] = {WHO "--lookup staff a@sender.example maybe m.eml",
 		WHO "m.eml --lookup staff a"};
 	for (size_t i = 0; i < 2; i++) {
-		struct run r = run(tool_explain, wrong[i], "");
+		struct run r = tool_run(tool_explain, wrong[i], "");
 		assert_int_equal(r.status, 2);
 		assert_non_null(strstr(r.err, "usage"));
-		done(&r);
+		tool_run_free(&r);
 	}
 	unlink("m.eml");
 }
@@ -573,18 +579,18 @@ test_explain_second_engines(void **state)
 		n += (size_t)snprintf(large + n, room - n, "a line of a mail that is large\n");
 	write_file("m.eml", large);
 	arena_free(&a);
-	struct run r = run(tool_explain, WHO "--dns dns m.eml", "");
+	struct run r = tool_run(tool_explain, WHO "--dns dns m.eml", "");
 	assert_string_equal(r.err, "");
 	assert_non_null(strstr(r.out, "spf=pass"));
 	assert_non_null(strstr(r.out, "libopendkim says so"));
 	assert_non_null(strstr(r.out, "decision: accept by test.conf:9"));
-	done(&r);
-	r = run(tool_explain,
+	tool_run_free(&r);
+	r = tool_run(tool_explain,
 		"--client 192.0.2.1 --from a@wide.example --to c@example.com --dns dns m.eml",
 		"");
 	assert_non_null(strstr(r.out, "spf=permerror"));
 	assert_non_null(strstr(r.out, "decision: reject by test.conf:7"));
-	done(&r);
+	tool_run_free(&r);
 	unlink("dns");
 	unlink("m.eml");
 }
@@ -599,6 +605,8 @@ main(void)
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_wrong),
+		cmocka_unit_test(test_explain_modes),
 		cmocka_unit_test(test_explain_state),
 		cmocka_unit_test(test_explain_lookups),
 		cmocka_unit_test(test_explain_second_engines),

@@ -31,6 +31,7 @@ struct dialogue {
 	const char *answers;
 	const char *trace;
 	uint32_t can, steps; /* wanted */
+	uint32_t may;
 	const char *macros[MILTER_STAGES];
 	bool fails; /* the negotiation */
 	/* output behind all events: what was accepted is answered while it is read */
@@ -140,13 +141,14 @@ static const struct milter_edit edits[] = {
 	{MILTER_EDIT_INSERT_HEADER, 1, {"X-B", 3}, {"", 0}},
 	{MILTER_EDIT_ADD_RCPT, 0, {NULL, 0}, {"<c@example.org>", 15}},
 	{MILTER_EDIT_DELETE_RCPT, 0, {NULL, 0}, {"<b@example.org>", 15}},
+	{MILTER_EDIT_QUARANTINE, 0, {NULL, 0}, {"forged: a.conf:9", 16}},
 };
 
 static void
 negotiate(struct run *r)
 {
 	struct milter_offer agreed = {0};
-	struct milter_wants w = {.can = r->d->can, .steps = r->d->steps};
+	struct milter_wants w = {.can = r->d->can, .may = r->d->may, .steps = r->d->steps};
 	for (size_t i = 0; i < MILTER_STAGES; i++)
 		if (r->d->macros[i] != NULL)
 			w.macros[i] = slice_of(r->d->macros[i]);
@@ -371,6 +373,16 @@ static struct dialogue negotiations[] = {
 		.can = CANS,
 		.fails = true,
 		.trace = "negotiate 6 1 1fffff\n"},
+	{.name = "an action that may be",
+		.script = "O6 31 0\n",
+		.can = CANS,
+		.may = MILTER_CAN_QUARANTINE,
+		.trace = "negotiate 6 31 0\n>O6 31 0\n"},
+	{.name = "... and need not",
+		.script = "O6 1df 0\n",
+		.can = CANS,
+		.may = MILTER_CAN_QUARANTINE,
+		.trace = "negotiate 6 1df 0\n>O6 11 0\n"},
 	{.name = "macros are chosen where they can be",
 		.script = OFFER,
 		.can = CANS,
@@ -453,10 +465,12 @@ static struct dialogue answers[] = {
 	{.name = "edits, then the verdict",
 		.script = OFFER ENVELOPE "E\nQ\n",
 		.can = 0x1d,
+		.may = MILTER_CAN_QUARANTINE,
 		.answers = "cce",
-		.trace = "negotiate 6 1ff 1fffff\n>O6 1d 0\n" ENVELOPED "end\n"
+		.trace = "negotiate 6 1ff 1fffff\n>O6 3d 0\n" ENVELOPED "end\n"
 			 ">m[2]Authentication-Results~~\n>i[0]X-A~ one| two~\n>i[1]X-B~~\n"
-			 ">+<c@example.org>~\n>-<b@example.org>~\n>c\nquit\n"},
+			 ">+<c@example.org>~\n>-<b@example.org>~\n"
+			 ">qforged: a.conf:9~\n>c\nquit\n"},
 	{.name = "progress at the end alone, once until it was read",
 		.script = OFFER "M<>~\nBx\nE\n",
 		.answers = "ppp",

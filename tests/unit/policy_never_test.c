@@ -18,6 +18,8 @@
 
 #include "policy/policy_priv.h"
 #include "policy_lab.h"
+#include "random.h"
+#include "setting.h"
 
 enum { SETS = 1500, EVALUATIONS = 60, RULES_MOST = 7 };
 
@@ -26,10 +28,7 @@ static uint64_t random_state;
 static unsigned
 below(unsigned n)
 {
-	uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (unsigned)((z ^ (z >> 31)) % n);
+	return (unsigned)random_below(&random_state, n);
 }
 
 /* Tests over few values, so that they meet; values as policy_lab_eval reads them. */
@@ -235,15 +234,6 @@ check_block(uint64_t seed, struct counts *c)
 				(unsigned long long)seed, i + 1, rules);
 	}
 	policy_lab_close(&lab);
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	uint64_t v = otherwise;
-	const char *text = getenv(name);
-	assert_true(text == NULL || slice_u64(slice_of(text), &v));
-	return v;
 }
 
 static void

@@ -22,6 +22,8 @@
 #include "base/clock.h"
 #include "policy/policy_priv.h"
 #include "policy_naive.h"
+#include "random.h"
+#include "setting.h"
 
 enum { SETS = 50000 };
 
@@ -30,19 +32,10 @@ static const char *const names[FACTS] = {"virus", "rate", "f2", "f3", "f4", "m",
 static uint64_t random_state;
 static struct arena *case_arena; /* of one rule set */
 
-static uint64_t
-draw(void)
-{
-	uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
 static unsigned
 below(unsigned n)
 {
-	return (unsigned)(draw() % n);
+	return (unsigned)random_below(&random_state, n);
 }
 
 static bool
@@ -617,15 +610,6 @@ print_set(struct set *s)
 			t->items, t->came, t->asked, t->done,
 			fact_stage_text(s->grows_until[f]));
 	}
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	uint64_t v = otherwise;
-	const char *text = getenv(name);
-	assert_true(text == NULL || slice_u64(slice_of(text), &v));
-	return v;
 }
 
 static void

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "feed.h"
+#include "payload.h"
 #include "queue/hand_limits.h"
 
 static struct arena *arena;
@@ -31,31 +31,6 @@ tear_down(void **state)
 	(void)state;
 	arena_free(&arena);
 	return 0;
-}
-
-static struct slice
-taken(struct ipc_out *out)
-{
-	struct slice payload;
-	assert_true(ipc_out_ok(out, &payload));
-	payload = arena_slice(arena, payload);
-	ipc_out_fini(out);
-	return payload;
-}
-
-static void
-check_cuts(struct slice payload, bool (*takes)(struct slice))
-{
-	struct guarded g = guarded_new(payload);
-	assert_true(takes(g.in));
-	guarded_free(&g);
-	for (size_t n = 0; n < payload.n; n++) {
-		g = guarded_new(slice_first(payload, n));
-		if (takes(g.in))
-			fail_msg("taken when cut at %zu of %zu", n, payload.n);
-		guarded_free(&g);
-	}
-	assert_false(takes((struct slice){payload.p, payload.n + 1}));
 }
 
 static bool
@@ -97,17 +72,17 @@ test_questions(void **state)
 	struct slice key;
 	ipc_out_init(&out);
 	hand_limits_pack(&q, &out);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_limits_unpack(payload, &got));
 	assert_int_equal(got.space, STATE_GREY);
 	assert_true(slice_eq(got.prefix, q.prefix) && slice_eq(got.from, q.from));
-	check_cuts(payload, takes_list);
+	payload_check_cuts(payload, takes_list);
 	ipc_out_init(&out);
 	hand_limits_key_pack(SLICE("user alice 200/hour"), &out);
-	payload = taken(&out);
+	payload = payload_taken(&out, arena);
 	assert_true(hand_limits_key_unpack(payload, &key));
 	assert_true(slice_eq(key, SLICE("user alice 200/hour")));
-	check_cuts(payload, takes_key);
+	payload_check_cuts(payload, takes_key);
 }
 
 static void
@@ -120,20 +95,20 @@ test_wrong_questions(void **state)
 	ipc_put_u8(&out, STATE_SPACES);
 	ipc_put_text(&out, "");
 	ipc_put_text(&out, "");
-	assert_false(takes_list(taken(&out)));
+	assert_false(takes_list(payload_taken(&out, arena)));
 	for (int i = 0; i < 2; i++) {
 		ipc_out_init(&out);
 		ipc_put_u8(&out, STATE_RATE);
 		ipc_put_slice(&out, (struct slice){long_key, i == 0 ? sizeof(long_key) : 0});
 		ipc_put_slice(&out, (struct slice){long_key, i == 1 ? sizeof(long_key) : 0});
-		assert_false(takes_list(taken(&out)));
+		assert_false(takes_list(payload_taken(&out, arena)));
 	}
 	ipc_out_init(&out);
 	hand_limits_key_pack(SLICE_NONE, &out);
-	assert_false(takes_key(taken(&out)));
+	assert_false(takes_key(payload_taken(&out, arena)));
 	ipc_out_init(&out);
 	hand_limits_key_pack((struct slice){long_key, STATE_KEY_MOST + 1}, &out);
-	assert_false(takes_key(taken(&out)));
+	assert_false(takes_key(payload_taken(&out, arena)));
 }
 
 static void
@@ -151,17 +126,17 @@ test_answers(void **state)
 			{key, sizeof(key)}, i, UINT64_MAX, 7, SLICE("passed")};
 	ipc_out_init(&out);
 	hand_limits_page_pack(items, 3, SLICE("next"), &out);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_limits_page_unpack(payload, items_got, &n, &next));
 	assert_int_equal(n, 3);
 	assert_true(slice_eq(next, SLICE("next")));
 	assert_true(slice_eq(items_got[2].key, items[2].key) && items_got[2].count == 2 &&
 		    items_got[2].limit == UINT64_MAX && items_got[2].until_ms == 7 &&
 		    slice_eq(items_got[2].value, SLICE("passed")));
-	check_cuts(payload, takes_page);
+	payload_check_cuts(payload, takes_page);
 	ipc_out_init(&out);
 	hand_limits_page_pack(items, HAND_LIMITS_MOST, (struct slice){key, sizeof(key)}, &out);
-	assert_true(takes_page(taken(&out)));
+	assert_true(takes_page(payload_taken(&out, arena)));
 	ipc_out_init(&out);
 	ipc_put_u32(&out, 1); /* an item without a key */
 	ipc_put_text(&out, "");
@@ -169,13 +144,13 @@ test_answers(void **state)
 		ipc_put_u64(&out, 1);
 	ipc_put_text(&out, "");
 	ipc_put_text(&out, "");
-	assert_false(takes_page(taken(&out)));
+	assert_false(takes_page(payload_taken(&out, arena)));
 	ipc_out_init(&out);
 	hand_limits_done_pack(2, &out);
-	check_cuts(taken(&out), takes_done);
+	payload_check_cuts(payload_taken(&out, arena), takes_done);
 	ipc_out_init(&out);
 	hand_limits_done_pack(STATE_SPACES + 1, &out);
-	assert_false(takes_done(taken(&out)));
+	assert_false(takes_done(payload_taken(&out, arena)));
 }
 
 int

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "feed.h"
 #include "io/ipc.h"
+#include "payload.h"
 #include "queue/hand_messages.h"
 
 static struct arena *arena;
@@ -38,36 +38,6 @@ id_of(uint8_t byte)
 	struct custody_id id;
 	memset(&id, byte, sizeof(id));
 	return id;
-}
-
-/* A copy of what is in out, which is freed. */
-static struct slice
-taken(struct ipc_out *out)
-{
-	struct slice payload;
-	assert_true(ipc_out_ok(out, &payload));
-	payload = arena_slice(arena, payload);
-	ipc_out_fini(out);
-	return payload;
-}
-
-typedef bool unpack_fn(struct slice payload);
-
-/* Whole it is taken; cut anywhere, or with a byte behind it, it is not. */
-static void
-check_cuts(struct slice payload, unpack_fn *unpack)
-{
-	struct guarded g = guarded_new(payload);
-	assert_true(unpack(g.in));
-	guarded_free(&g);
-	for (size_t n = 0; n < payload.n; n++) {
-		g = guarded_new(slice_first(payload, n));
-		if (unpack(g.in))
-			fail_msg("taken when cut at %zu of %zu", n, payload.n);
-		guarded_free(&g);
-	}
-	struct slice grown = {arena_slice(arena, payload).p, payload.n + 1};
-	assert_false(unpack(grown));
 }
 
 /* ---- questions ---- */
@@ -109,7 +79,7 @@ test_list(void **state)
 	struct ipc_out out;
 	ipc_out_init(&out);
 	hand_list_pack(&q, &out);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_list_unpack(payload, &got));
 	assert_int_equal(got.from, 77);
 	assert_true(got.filter.by_id && got.filter.by_class && got.filter.by_kind &&
@@ -126,7 +96,7 @@ test_list(void **state)
 	assert_true(got.filter.virus);
 	assert_true(slice_eq(got.filter.client, q.filter.client));
 	assert_true(slice_eq(got.filter.rule, q.filter.rule));
-	check_cuts(payload, unpack_list);
+	payload_check_cuts(payload, unpack_list);
 }
 
 static bool
@@ -147,12 +117,12 @@ test_act(void **state)
 	struct ipc_out out;
 	ipc_out_init(&out);
 	hand_act_pack(&act, &out);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_act_unpack(payload, arena, &got));
 	assert_int_equal(got.action, HAND_EXPIRE);
 	assert_int_equal(got.n, 3);
 	assert_true(custody_id_eq(&got.ids[2], &ids[2]));
-	check_cuts(payload, unpack_act);
+	payload_check_cuts(payload, unpack_act);
 	assert_false(got.unscannable);
 	assert_int_equal(got.by.n + got.to.n, 0);
 	/* A copy has an address, and nothing else has. */
@@ -165,7 +135,7 @@ test_act(void **state)
 			.n = 1};
 		ipc_out_init(&out);
 		hand_act_pack(&one, &out);
-		bool right = hand_act_unpack(taken(&out), arena, &got);
+		bool right = hand_act_unpack(payload_taken(&out, arena), arena, &got);
 		assert_int_equal(right, a == HAND_FORWARD);
 		if (right)
 			assert_true(got.unscannable && slice_eq(got.by, one.by) &&
@@ -174,17 +144,18 @@ test_act(void **state)
 		ipc_out_init(&out);
 		hand_act_pack(&one, &out);
 		/* Nor does anybody else say what the keeper asks itself. */
-		assert_int_equal(unpack_act(taken(&out)), a != HAND_FORWARD && a != HAND_LOOK);
+		assert_int_equal(unpack_act(payload_taken(&out, arena)),
+			a != HAND_FORWARD && a != HAND_LOOK);
 	}
 	act.n = HAND_IDS_MOST;
 	ipc_out_init(&out);
 	hand_act_pack(&act, &out);
-	assert_true(unpack_act(taken(&out)));
+	assert_true(unpack_act(payload_taken(&out, arena)));
 	/* None, too many, an action that is none. */
 	act.n = 0;
 	ipc_out_init(&out);
 	hand_act_pack(&act, &out);
-	assert_false(unpack_act(taken(&out)));
+	assert_false(unpack_act(payload_taken(&out, arena)));
 	ipc_out_init(&out);
 	ipc_put_u8(&out, HAND_DROP);
 	ipc_put_bool(&out, false);
@@ -193,7 +164,7 @@ test_act(void **state)
 	ipc_put_u32(&out, HAND_IDS_MOST + 1);
 	for (size_t i = 0; i < (size_t)(HAND_IDS_MOST + 1) * CUSTODY_ID_BYTES; i++)
 		ipc_put_u8(&out, 1);
-	assert_false(unpack_act(taken(&out)));
+	assert_false(unpack_act(payload_taken(&out, arena)));
 	ipc_out_init(&out);
 	ipc_put_u8(&out, HAND_ACTIONS);
 	ipc_put_bool(&out, false);
@@ -202,7 +173,7 @@ test_act(void **state)
 	ipc_put_u32(&out, 1);
 	for (size_t i = 0; i < CUSTODY_ID_BYTES; i++)
 		ipc_put_u8(&out, 1);
-	assert_false(unpack_act(taken(&out)));
+	assert_false(unpack_act(payload_taken(&out, arena)));
 }
 
 static bool
@@ -232,16 +203,16 @@ test_ids(void **state)
 			 b;
 	ipc_out_init(&out);
 	hand_id_pack(&id, &out);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_id_unpack(payload, &got) && custody_id_eq(&got, &id));
-	check_cuts(payload, unpack_id);
+	payload_check_cuts(payload, unpack_id);
 	ipc_out_init(&out);
 	hand_body_pack(&body, &out);
-	payload = taken(&out);
+	payload = payload_taken(&out, arena);
 	assert_true(hand_body_unpack(payload, &b));
 	assert_true(custody_id_eq(&b.id, &id) && b.offset == UINT64_C(1) << 40);
 	assert_true(b.unscannable && slice_eq(b.by, SLICE("anna")));
-	check_cuts(payload, unpack_body);
+	payload_check_cuts(payload, unpack_body);
 }
 
 /* ---- answers ---- */
@@ -333,14 +304,14 @@ test_items(void **state)
 	ipc_out_init(&out);
 	assert_int_equal(hand_items_add(&item, &out), 0);
 	assert_int_equal(hand_items_add(&unreadable, &out), 0);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_items_unpack(payload, arena, &got, &n));
 	assert_int_equal(n, 2);
 	check_item(&got[0], &item);
 	assert_false(got[1].readable);
 	assert_int_equal(got[1].bytes, 99);
 	/* Cut between the two it is one item, and so another message; anywhere else none. */
-	check_cuts(payload, unpack_items);
+	payload_check_cuts(payload, unpack_items);
 	assert_true(hand_items_unpack(SLICE_NONE, arena, &got, &n) && n == 0);
 }
 
@@ -371,7 +342,7 @@ test_full_of_items(void **state)
 	while (hand_items_add(&item, &out) == 0)
 		added++;
 	assert_in_range(added, 5, 50);
-	assert_true(hand_items_unpack(taken(&out), arena, &got, &n));
+	assert_true(hand_items_unpack(payload_taken(&out, arena), arena, &got, &n));
 	assert_int_equal(n, added);
 	assert_int_equal(got[added - 1].words.n, HAND_WORDS_MOST);
 }
@@ -389,7 +360,7 @@ test_control_characters(void **state)
 	item.words = SLICE("550 \x1b[2Jgone\r\n");
 	ipc_out_init(&out);
 	assert_int_equal(hand_items_add(&item, &out), 0);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_items_unpack(payload, arena, &got, &n));
 	assert_true(slice_eq(got[0].words, SLICE("550 ?[2Jgone??")));
 	char *bytes = arena_text(arena, payload);
@@ -399,7 +370,7 @@ test_control_characters(void **state)
 	assert_false(hand_items_unpack((struct slice){bytes, payload.n}, arena, &got, &n));
 	ipc_out_init(&out);
 	hand_list_pack(&q, &out);
-	payload = taken(&out);
+	payload = payload_taken(&out, arena);
 	bytes = arena_text(arena, payload);
 	bytes[slice_find_slice(payload, SLICE("example"))] = '\n';
 	assert_false(hand_list_unpack((struct slice){bytes, payload.n}, &q_got));
@@ -410,7 +381,7 @@ test_control_characters(void **state)
 	item.words = (struct slice){words, sizeof(words)};
 	ipc_out_init(&out);
 	assert_int_equal(hand_items_add(&item, &out), 0);
-	assert_true(hand_items_unpack(taken(&out), arena, &got, &n));
+	assert_true(hand_items_unpack(payload_taken(&out, arena), arena, &got, &n));
 	assert_int_equal(got[0].words.n, HAND_WORDS_MOST - 1);
 }
 
@@ -452,28 +423,28 @@ test_small_answers(void **state)
 	bool last;
 	ipc_out_init(&out);
 	hand_page_pack(&p, &out);
-	payload = taken(&out);
+	payload = payload_taken(&out, arena);
 	assert_true(hand_page_unpack(payload, &p_got));
 	assert_true(
 		p_got.next == p.next && p_got.end && p_got.seen == 200 && p_got.matched == 3);
-	check_cuts(payload, unpack_page);
+	payload_check_cuts(payload, unpack_page);
 	p.matched = 201; /* more than were looked at */
 	ipc_out_init(&out);
 	hand_page_pack(&p, &out);
-	assert_false(unpack_page(taken(&out)));
+	assert_false(unpack_page(payload_taken(&out, arena)));
 	ipc_out_init(&out);
 	hand_bytes_pack(SLICE("From: \0\n"), true, &out);
-	payload = taken(&out);
+	payload = payload_taken(&out, arena);
 	assert_true(hand_bytes_unpack(payload, &bytes, &last));
 	assert_true(last && slice_eq(bytes, SLICE("From: \0\n")));
-	check_cuts(payload, unpack_bytes);
+	payload_check_cuts(payload, unpack_bytes);
 	ipc_out_init(&out);
 	hand_done_pack(&d, &out);
-	payload = taken(&out);
+	payload = payload_taken(&out, arena);
 	assert_true(hand_done_unpack(payload, &d_got));
 	assert_true(d_got.done == 5 && d_got.missing == 6 && d_got.failed == 7 &&
 		    d_got.refused == 8 && slice_eq(d_got.why, d.why));
-	check_cuts(payload, unpack_done);
+	payload_check_cuts(payload, unpack_done);
 }
 
 static bool
@@ -504,7 +475,7 @@ test_state(void **state)
 	struct ipc_out out;
 	ipc_out_init(&out);
 	hand_state_pack(&s, &out);
-	struct slice payload = taken(&out);
+	struct slice payload = payload_taken(&out, arena);
 	assert_true(hand_state_unpack(payload, &got));
 	assert_memory_equal(&got.schedule, &s.schedule, sizeof(s.schedule));
 	assert_int_equal(got.space.items, 8);
@@ -515,11 +486,11 @@ test_state(void **state)
 	assert_true(got.space.full && !got.space.failing);
 	assert_int_equal(got.egress, EGRESS_LISTED);
 	assert_true(slice_eq(got.egress_text, s.egress_text));
-	check_cuts(payload, unpack_state);
+	payload_check_cuts(payload, unpack_state);
 	s.egress_text = SLICE("\x1b]0;x\x07");
 	ipc_out_init(&out);
 	hand_state_pack(&s, &out);
-	assert_false(unpack_state(taken(&out)));
+	assert_false(unpack_state(payload_taken(&out, arena)));
 }
 
 static bool
@@ -541,7 +512,7 @@ test_stored(void **state)
 	buf_fini(&out);
 	assert_true(hand_stored_unpack(bytes, &got));
 	assert_true(got.bytes == 1234 && slice_eq(got.envelope, s.envelope) && got.note.n == 0);
-	check_cuts(bytes, unpack_stored);
+	payload_check_cuts(bytes, unpack_stored);
 	/* The largest that the store has fits. */
 	s.envelope = (struct slice){
 		arena_alloc(arena, CUSTODY_ENVELOPE_MOST), CUSTODY_ENVELOPE_MOST};

@@ -19,7 +19,9 @@
 
 #include "base/must.h"
 #include "conf_text.h"
+#include "random.h"
 #include "session/gate.h"
+#include "setting.h"
 
 enum { SESSIONS = 4000, AT_ONCE = 6, KEYS_MOST = 64, OPEN_MOST = 400, LINES_MOST = 40 };
 
@@ -50,10 +52,7 @@ static uint64_t random_state;
 static unsigned
 below(unsigned n)
 {
-	uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (unsigned)((z ^ (z >> 31)) % n);
+	return (unsigned)random_below(&random_state, n);
 }
 
 static bool
@@ -417,15 +416,6 @@ check_counters(bool all_over)
 			fail_msg("%s: %llu are counted, %llu were accepted", c->key,
 				(unsigned long long)c->used, (unsigned long long)c->expected);
 	}
-}
-
-static uint64_t
-setting(const char *name, uint64_t otherwise)
-{
-	uint64_t v = otherwise;
-	const char *text = getenv(name);
-	assert_true(text == NULL || slice_u64(slice_of(text), &v));
-	return v;
 }
 
 /* A day of so many sessions; then another one, since all limits are used up by evening. */

@@ -70,20 +70,24 @@ test_wants(void **state)
 	static const struct {
 		const char *inbound, *outbound;
 		uint32_t on, off; /* steps that are asked for, and that are not */
-		uint32_t can;
+		uint32_t can, may;
 	} rows[] = {
-		{"accept", "accept", MILTER_NO_BODY | MILTER_NO_DATA, MILTER_NR_BODY, 0x11},
-		{"reject if spf is fail\naccept", "accept", MILTER_NO_BODY, 0, 0x11},
-		{"reject if tls\naccept", "accept", MILTER_NO_BODY, 0, 0x11},
+		{"accept", "accept", MILTER_NO_BODY | MILTER_NO_DATA, MILTER_NR_BODY, 0x11, 0},
+		{"reject if spf is fail\naccept", "accept", MILTER_NO_BODY, 0, 0x11, 0},
+		{"reject if tls\naccept", "accept", MILTER_NO_BODY, 0, 0x11, 0},
 		{"reject if recipients is \"a@example.com\"\naccept", "accept", MILTER_NO_BODY,
-			MILTER_NO_DATA, 0x11},
+			MILTER_NO_DATA, 0x11, 0},
 		{"reject if dkim is fail\naccept", "accept", MILTER_SKIP_BODY,
-			MILTER_NO_BODY | MILTER_NR_BODY, 0x11},
+			MILTER_NO_BODY | MILTER_NR_BODY, 0x11, 0},
 		{"reject if dkim is fail\naccept", "sign\naccept", MILTER_NR_BODY,
-			MILTER_NO_BODY, 0x11},
-		{"redirect to \"a@example.com\"\naccept", "accept", MILTER_NO_BODY, 0, 0x1d},
-		{"accept", "copy to \"a@example.com\"\naccept", MILTER_NO_BODY, 0, 0x15},
-		{"try copy to \"a@example.com\"\naccept", "accept", MILTER_NO_BODY, 0, 0x11},
+			MILTER_NO_BODY, 0x11, 0},
+		{"redirect to \"a@example.com\"\naccept", "accept", MILTER_NO_BODY, 0, 0x1d, 0},
+		{"accept", "copy to \"a@example.com\"\naccept", MILTER_NO_BODY, 0, 0x15, 0},
+		{"try copy to \"a@example.com\"\naccept", "accept", MILTER_NO_BODY, 0, 0x11, 0},
+		{"accept", "quarantine if helo is \"a\"\naccept", MILTER_NO_BODY, 0, 0x11,
+			0x20},
+		{"try quarantine if helo is \"a\"\naccept", "accept", MILTER_NO_BODY, 0, 0x11,
+			0},
 	};
 	const uint32_t always = MILTER_NO_UNKNOWN | MILTER_NR_CONNECT | MILTER_NR_HELO |
 				MILTER_NR_HEADERS | MILTER_HEADER_SPACE | MILTER_NR_MAIL;
@@ -96,8 +100,10 @@ test_wants(void **state)
 		open_world(&w, rows[i].inbound, rows[i].outbound);
 		milter_gate_wants_of(&w.config, &wants);
 		if ((wants.steps & (rows[i].on | always)) != (rows[i].on | always) ||
-			(wants.steps & (rows[i].off | never)) != 0 || wants.can != rows[i].can)
-			fail_msg("row %zu: steps %x, can %x", i, wants.steps, wants.can);
+			(wants.steps & (rows[i].off | never)) != 0 ||
+			wants.can != rows[i].can || wants.may != rows[i].may)
+			fail_msg("row %zu: steps %x, can %x, may %x", i, wants.steps, wants.can,
+				wants.may);
 		close_world(&w);
 	}
 }
@@ -247,7 +253,7 @@ test_header(void **state)
 static void
 edit_text(const struct milter_answer *a, char *out, size_t room)
 {
-	static const char *const words[] = {"insert", "delete", "add", "remove"};
+	static const char *const words[] = {"insert", "delete", "add", "remove", "keep"};
 	size_t n = 0;
 	out[0] = '\0';
 	for (size_t i = 0; i < a->n_edits; i++) {
@@ -306,6 +312,52 @@ test_edits(void **state)
 		assert_null(tell(&w, (struct milter_event){.type = MILTER_EV_NEXT}));
 	}
 	close_world(&w);
+}
+
+/* The MTA keeps it, behind all edits and by one readable line; one that cannot gets 451. */
+static void
+test_quarantine(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rules, *edits, *name;
+		unsigned line;
+		uint32_t can; /* agreed */
+	} rows[] = {
+		{"tag \"X-A: 1\"\ncopy to \"c@example.com\"\nquarantine \"forged\"",
+			"insert 0 Authentication-Results|mx.example.com; none\n"
+			"insert 0 X-A|1\n"
+			"add 0 |<c@example.com>\n",
+			"forged", 8, 0x15 | MILTER_CAN_QUARANTINE},
+		{"quarantine", "insert 0 Authentication-Results|mx.example.com; none\n",
+			"quarantine", 6, 0x11 | MILTER_CAN_QUARANTINE},
+		{"quarantine \"forged\"", NULL, NULL, 0, 0x11},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct world w;
+		char got[2048];
+		open_world(&w, rows[i].rules, "accept");
+		milter_gate_agreed(w.gate, &(struct milter_offer){.can = rows[i].can});
+		begin_mail(&w);
+		header(&w, "From", "a@example.net", false);
+		header(&w, "Date", "Fri, 15 Jan 2027 08:00:00 +0000", false);
+		const struct milter_answer *a = end(&w);
+		edit_text(a, got, sizeof(got));
+		if (rows[i].edits == NULL) {
+			assert_int_equal(a->verdict, MILTER_REPLY);
+			assert_int_equal(a->reply.code, 451);
+			assert_string_equal(got, "");
+		} else { /* without the folders of the file */
+			const char *file =
+				policy_rule(w.config.side[INBOUND].policy, 0)->at.file;
+			struct slice want =
+				arena_printf(w.arena, "%skeep 0 |%s: %s:%u\n", rows[i].edits,
+					rows[i].name, strrchr(file, '/') + 1, rows[i].line);
+			assert_int_equal(a->verdict, MILTER_CONTINUE);
+			assert_string_equal(got, arena_text(w.arena, want));
+		}
+		close_world(&w);
+	}
 }
 
 /* What SMTP refuses at the end of the data is refused here: the same words. */
@@ -461,6 +513,7 @@ main(void)
 		cmocka_unit_test(test_direction),
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_quarantine),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_bounds),

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "random.h"
 #include "state_lab.h"
 
 enum { FILE_MOST = 4 * 1024 * 1024 };
@@ -313,13 +314,7 @@ test_cut(void **state)
 	assert_int_equal(count_of(state_count("user u7 50/hour", 50, PERIOD_MONTH, 1)), 4);
 }
 
-static uint64_t
-random_below(uint64_t n)
-{
-	static uint64_t seed = 20261129;
-	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (seed >> 33) % n;
-}
+static uint64_t seed_of_damage = 20261129;
 
 /* Bytes and stretches of bytes that are wrong, anywhere; most often in the heads of pages,
  * where they hurt. */
@@ -331,13 +326,14 @@ test_garbled(void **state)
 	fill();
 	memcpy(whole, file, file_n);
 	for (int i = 0; i < 400; i++) {
-		size_t at = random_below(file_n), n = 1;
+		size_t at = random_below(&seed_of_damage, file_n), n = 1;
 		if (i % 3 == 0)
-			at = at / 4096 * 4096 + random_below(64);
+			at = at / 4096 * 4096 + random_below(&seed_of_damage, 64);
 		if (i % 7 == 0)
-			n = 1 + random_below(8000);
+			n = 1 + random_below(&seed_of_damage, 8000);
 		for (size_t k = at; k < at + n && k < file_n; k++)
-			file[k] = i % 2 == 0 ? (char)random_below(256) : (char)(file[k] + 1);
+			file[k] = i % 2 == 0 ? (char)random_below(&seed_of_damage, 256)
+					     : (char)(file[k] + 1);
 		write_file(file_n);
 		use_all();
 		memcpy(file, whole, file_n);

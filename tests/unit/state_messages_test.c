@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "feed.h"
+#include "payload.h"
 #include "state/messages.h"
 
 #define DAY_MS (UINT64_C(86400) * 1000)
@@ -38,22 +38,12 @@ tear_down(void **state)
 }
 
 static struct slice
-taken(struct ipc_out *out)
-{
-	struct slice payload;
-	assert_true(ipc_out_ok(out, &payload));
-	payload = arena_slice(arena, payload);
-	ipc_out_fini(out);
-	return payload;
-}
-
-static struct slice
 pack_ops(const struct state_op *ops, size_t n)
 {
 	struct ipc_out out;
 	ipc_out_init(&out);
 	state_ops_pack(ops, n, &out);
-	return taken(&out);
+	return payload_taken(&out, arena);
 }
 
 static struct slice
@@ -62,7 +52,7 @@ pack_answers(const struct state_answer *answers, size_t n)
 	struct ipc_out out;
 	ipc_out_init(&out);
 	state_answers_pack(answers, n, &out);
-	return taken(&out);
+	return payload_taken(&out, arena);
 }
 
 static bool
@@ -81,22 +71,6 @@ takes_answers(struct slice payload)
 	bool taken_up = state_answers_unpack(payload, answers_got, &n);
 	assert_true(taken_up ? n > 0 && n <= STATE_OPS_MOST : n == 0);
 	return taken_up;
-}
-
-static void
-check_cuts(struct slice payload, bool (*takes)(struct slice))
-{
-	struct guarded g = guarded_new(payload);
-	assert_true(takes(g.in));
-	guarded_free(&g);
-	for (size_t n = 0; n < payload.n; n++) {
-		g = guarded_new(slice_first(payload, n));
-		if (takes(g.in))
-			fail_msg("taken when cut at %zu of %zu", n, payload.n);
-		guarded_free(&g);
-	}
-	/* arena_slice has put a NUL behind it. */
-	assert_false(takes((struct slice){payload.p, payload.n + 1}));
 }
 
 static const struct state_op every_kind[] = {
@@ -175,9 +149,9 @@ test_ops(void **state)
 	assert_int_equal(n, EVERY_KIND);
 	for (size_t i = 0; i < n; i++)
 		check_same(&ops_got[i], &every_kind[i]);
-	check_cuts(payload, takes_ops);
+	payload_check_cuts(payload, takes_ops);
 	for (size_t i = 0; i < EVERY_KIND; i++)
-		check_cuts(pack_ops(&every_kind[i], 1), takes_ops);
+		payload_check_cuts(pack_ops(&every_kind[i], 1), takes_ops);
 }
 
 /* Each byte of a message in turn takes all values: what is then still taken is right. */
@@ -237,7 +211,7 @@ test_wrong_ops(void **state)
 		ipc_put_u32(&out, rows[i].limit);
 		ipc_put_u32(&out, rows[i].n);
 		ipc_put_u64(&out, rows[i].span_ms);
-		if (takes_ops(taken(&out)) != rows[i].ok)
+		if (takes_ops(payload_taken(&out, arena)) != rows[i].ok)
 			fail_msg("row %zu", i);
 	}
 }
@@ -273,7 +247,7 @@ test_bounds_of_ops(void **state)
 			ipc_put_u8(&out, STATE_MEMO);
 			ipc_put_text(&out, "k");
 		}
-		assert_false(takes_ops(taken(&out)));
+		assert_false(takes_ops(payload_taken(&out, arena)));
 	}
 	for (size_t n = 0; n <= STATE_KEY_MOST + 1; n += STATE_KEY_MOST + 1) {
 		ipc_out_init(&out);
@@ -281,7 +255,7 @@ test_bounds_of_ops(void **state)
 		ipc_put_u8(&out, STATE_GET);
 		ipc_put_u8(&out, STATE_MEMO);
 		ipc_put_slice(&out, (struct slice){key, n});
-		assert_false(takes_ops(taken(&out)));
+		assert_false(takes_ops(payload_taken(&out, arena)));
 	}
 }
 
@@ -308,7 +282,7 @@ test_answers(void **state)
 		assert_int_equal(answers_got[i].at_ms, answers[i].at_ms);
 		assert_true(slice_eq(answers_got[i].value, answers[i].value));
 	}
-	check_cuts(payload, takes_answers);
+	payload_check_cuts(payload, takes_answers);
 	/* A failed one says nothing, whatever the engine left in it. */
 	const struct state_answer untidy = {.status = STATE_FAILED, .yes = true, .count = 3};
 	assert_true(takes_answers(pack_answers(&untidy, 1)));
@@ -358,7 +332,7 @@ test_wrong_answers(void **state)
 			ipc_put_u64(&out, 0);
 			ipc_put_slice(&out, (struct slice){value, rows[i].value});
 		}
-		if (takes_answers(taken(&out)) != rows[i].ok)
+		if (takes_answers(payload_taken(&out, arena)) != rows[i].ok)
 			fail_msg("row %zu", i);
 	}
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "random.h"
 #include "state_lab.h"
 
 enum { KEYS = 12, STEPS = 30000 };
@@ -50,13 +51,6 @@ static struct {
 	struct memo memos[KEYS];
 	size_t yes[STATE_KINDS], no[STATE_KINDS];
 } m;
-
-static uint64_t
-random_below(uint64_t n)
-{
-	m.seed = m.seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (m.seed >> 33) % n;
-}
 
 /* Each key has its own limit and span, some of them odd. */
 static uint64_t
@@ -198,9 +192,9 @@ step_bucket(struct state_lab *lab, size_t step, size_t k)
 	char key[32];
 	struct state_answer a;
 	snprintf(key, sizeof(key), "bucket %zu", k);
-	uint64_t n = 1 + random_below(limit_of(k) < 4 ? limit_of(k) : 4);
+	uint64_t n = 1 + random_below(&m.seed, limit_of(k) < 4 ? limit_of(k) : 4);
 	struct state_op op = state_take(key, limit_of(k), span_of(k), n);
-	if (random_below(4) == 0 && taken_n[k] != 0) {
+	if (random_below(&m.seed, 4) == 0 && taken_n[k] != 0) {
 		op.n = taken_n[k];
 		op = state_give(&op, &taken[k]);
 		ask(lab, &op, &a);
@@ -224,15 +218,15 @@ step_counter(struct state_lab *lab, size_t step, size_t k)
 	char key[32], now[16];
 	struct state_answer a;
 	snprintf(key, sizeof(key), "counter %zu", k);
-	uint64_t n = 1 + random_below(limit_of(k) < 3 ? limit_of(k) : 3);
+	uint64_t n = 1 + random_below(&m.seed, limit_of(k) < 3 ? limit_of(k) : 3);
 	struct state_op op = state_count(key, limit_of(k), (enum state_period)(k % PERIODS), n);
 	bool model = model_count(k, n);
 	check(step, "counter", k, ask(lab, &op, &a), model);
 	assert_int_equal(a.count, m.counters[k].count);
-	if (!model || random_below(4) != 0)
+	if (!model || random_below(&m.seed, 4) != 0)
 		return;
 	/* Given back after a while, in which the period may have ended. */
-	uint64_t wait = random_below(2) * random_below(LAB_DAY);
+	uint64_t wait = random_below(&m.seed, 2) * random_below(&m.seed, LAB_DAY);
 	lab->now_ms += wait;
 	model_time(wait);
 	op = state_give(&op, &a);
@@ -262,7 +256,7 @@ step_grey(struct state_lab *lab, size_t step, size_t k)
 	check(step, "tuple", k, ask(lab, &op, &a), model);
 	if (!a.yes)
 		assert_int_equal(a.wait_ms, m.tuples[k].first_ms + DELAY_MS - m.now_ms);
-	if (!model || random_below(3) == 0)
+	if (!model || random_below(&m.seed, 3) == 0)
 		return;
 	op.kind = STATE_PASS;
 	ask(lab, &op, &a);
@@ -283,13 +277,13 @@ step_memo(struct state_lab *lab, size_t step, size_t k)
 		assert_true(slice_eq(a.value, slice_of(memo->value)));
 		assert_int_equal(a.wait_ms, memo->set_ms + MEMO_MS - m.now_ms);
 	}
-	if (random_below(4) == 0) {
+	if (random_below(&m.seed, 4) == 0) {
 		op.kind = STATE_DROP;
 		check(step, "drop", k, ask(lab, &op, &a), there);
 		memo->set_ms = 0;
-	} else if (random_below(2) == 0) {
+	} else if (random_below(&m.seed, 2) == 0) {
 		snprintf(memo->value, sizeof(memo->value), "%llu",
-			(unsigned long long)random_below(1000000));
+			(unsigned long long)random_below(&m.seed, 1000000));
 		op.kind = STATE_SET;
 		op.value = slice_of(memo->value);
 		op.ttl_ms = MEMO_MS;
@@ -302,15 +296,15 @@ static void
 step_world(struct state_lab *lab)
 {
 	static const uint64_t steps[] = {0, 0, 1, 7, 1000, 13333, 300000, 3600000};
-	uint64_t ms = steps[random_below(sizeof(steps) / sizeof(steps[0]))];
-	ms = ms > 1 ? random_below(2 * ms) : ms;
-	if (random_below(300) == 0)
-		ms += random_below(40 * LAB_DAY);
+	uint64_t ms = steps[random_below(&m.seed, sizeof(steps) / sizeof(steps[0]))];
+	ms = ms > 1 ? random_below(&m.seed, 2 * ms) : ms;
+	if (random_below(&m.seed, 300) == 0)
+		ms += random_below(&m.seed, 40 * LAB_DAY);
 	lab->now_ms += ms;
 	model_time(ms);
-	if (random_below(50) == 0)
+	if (random_below(&m.seed, 50) == 0)
 		state_lab_write(lab);
-	if (random_below(200) == 0) {
+	if (random_below(&m.seed, 200) == 0) {
 		state_lab_close(lab);
 		state_lab_open(lab);
 	}
@@ -327,8 +321,8 @@ run(uint64_t seed, size_t hot_most)
 	m.now_ms = lab.now_ms = state_lab_time("2026-03-01 00:00:00");
 	state_lab_make(&lab);
 	for (size_t i = 0; i < STEPS; i++) {
-		size_t k = random_below(KEYS);
-		switch (random_below(4)) {
+		size_t k = random_below(&m.seed, KEYS);
+		switch (random_below(&m.seed, 4)) {
 		case 0: step_bucket(&lab, i, k); break;
 		case 1: step_counter(&lab, i, k); break;
 		case 2: step_grey(&lab, i, k); break;

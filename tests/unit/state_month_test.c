@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "random.h"
 #include "state_lab.h"
 
 enum { ACCOUNTS = 200, WINDOWS = 3, MAILS_MOST = 200000, RCPTS_MOST = 5, FAIL_MOST = 4096 };
@@ -51,13 +52,6 @@ static struct {
 	size_t n_failing, given, given_late, refused;
 } m;
 
-static uint64_t
-random_below(uint64_t n)
-{
-	m.seed = m.seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return (m.seed >> 33) % n;
-}
-
 static void
 words_of(uint64_t ms, char out[WINDOWS][WORDS])
 {
@@ -74,9 +68,9 @@ make_accounts(void)
 {
 	for (size_t a = 0; a < ACCOUNTS; a++) {
 		struct window *w = m.windows[a];
-		w[PERIOD_DAY].limit = 5 + random_below(60);
-		w[PERIOD_WEEK].limit = w[PERIOD_DAY].limit * (2 + random_below(6));
-		w[PERIOD_MONTH].limit = w[PERIOD_WEEK].limit * (1 + random_below(5));
+		w[PERIOD_DAY].limit = 5 + random_below(&m.seed, 60);
+		w[PERIOD_WEEK].limit = w[PERIOD_DAY].limit * (2 + random_below(&m.seed, 6));
+		w[PERIOD_MONTH].limit = w[PERIOD_WEEK].limit * (1 + random_below(&m.seed, 5));
 	}
 }
 
@@ -175,8 +169,8 @@ send_one(void)
 	char keys[WINDOWS][40];
 	struct state_op ops[WINDOWS];
 	struct state_answer a[WINDOWS];
-	size_t account = random_below(ACCOUNTS);
-	uint64_t n = 1 + random_below(RCPTS_MOST);
+	size_t account = random_below(&m.seed, ACCOUNTS);
+	uint64_t n = 1 + random_below(&m.seed, RCPTS_MOST);
 	struct mail *mail = &m.mails[m.n_mails];
 	*mail = (struct mail){.account = (uint16_t)account, .n = (uint8_t)n, .kept = true};
 	words_of(m.lab.now_ms, mail->periods);
@@ -201,11 +195,11 @@ send_one(void)
 	}
 	for (size_t i = 0; i < WINDOWS; i++)
 		m.windows[account][i].used += n;
-	if (random_below(8) == 0 && m.n_failing < FAIL_MOST) {
+	if (random_below(&m.seed, 8) == 0 && m.n_failing < FAIL_MOST) {
 		struct failing *f = &m.failing[m.n_failing++];
-		uint64_t most = random_below(2) == 0 ? 60 * LAB_SECOND : 30 * LAB_HOUR;
-		*f = (struct failing){
-			m.lab.now_ms + random_below(most), m.n_mails, {a[0], a[1], a[2]}};
+		uint64_t most = random_below(&m.seed, 2) == 0 ? 60 * LAB_SECOND : 30 * LAB_HOUR;
+		*f = (struct failing){m.lab.now_ms + random_below(&m.seed, most), m.n_mails,
+			{a[0], a[1], a[2]}};
 	}
 	m.n_mails++;
 }
@@ -250,8 +244,9 @@ run(const char *from, const char *until, uint64_t seed)
 		give_due();
 		send_one();
 		/* In bursts, some of them around midnight. */
-		m.lab.now_ms += random_below(20) == 0 ? random_below(400 * LAB_SECOND)
-						      : random_below(30 * LAB_SECOND);
+		m.lab.now_ms += random_below(&m.seed, 20) == 0
+					? random_below(&m.seed, 400 * LAB_SECOND)
+					: random_below(&m.seed, 30 * LAB_SECOND);
 		if (m.lab.now_ms < day)
 			continue;
 		day += LAB_DAY;

@@ -79,6 +79,7 @@ say_edit(SMFICTX *ctx, const struct milter_edit *e, struct arena *a)
 		return smfi_chgheader(ctx, name, (int)e->index, NULL) == MI_SUCCESS;
 	case MILTER_EDIT_ADD_RCPT: return smfi_addrcpt(ctx, value) == MI_SUCCESS;
 	case MILTER_EDIT_DELETE_RCPT: return smfi_delrcpt(ctx, value) == MI_SUCCESS;
+	case MILTER_EDIT_QUARANTINE: return smfi_quarantine(ctx, value) == MI_SUCCESS;
 	case MILTER_EDITS: break;
 	}
 	return false;

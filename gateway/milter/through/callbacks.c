@@ -83,7 +83,7 @@ on_negotiate(SMFICTX *ctx, unsigned long can, unsigned long steps, unsigned long
 	if (t == NULL)
 		return SMFIS_REJECT; /* the library hangs up: as if no milter were there */
 	const struct milter_wants *wants = talk_wants(t);
-	*can_out = wants->can;
+	*can_out = talk_can(t);
 	*steps_out = talk_steps(t);
 	*f2_out = *f3_out = 0;
 	for (int stage = 0; stage < MILTER_STAGES; stage++) {
@@ -112,7 +112,7 @@ reopen(SMFICTX *ctx)
 	if (!offers_find(ctx, &offer, &can, &steps))
 		return false;
 	struct talk *t = talk_new(channels, &offer);
-	if (t != NULL && talk_wants(t)->can == can && talk_steps(t) == steps) {
+	if (t != NULL && talk_can(t) == can && talk_steps(t) == steps) {
 		smfi_setpriv(ctx, t);
 		return true;
 	}
@@ -225,7 +225,7 @@ on_close(SMFICTX *ctx)
 	struct talk *t = smfi_getpriv(ctx);
 	if (t == NULL)
 		return SMFIS_CONTINUE;
-	offers_keep(ctx, talk_offer(t), talk_wants(t)->can, talk_steps(t));
+	offers_keep(ctx, talk_offer(t), talk_can(t), talk_steps(t));
 	smfi_setpriv(ctx, NULL);
 	talk_free(&t);
 	return SMFIS_CONTINUE;

@@ -236,6 +236,12 @@ talk_offer(const struct talk *t)
 }
 
 uint32_t
+talk_can(const struct talk *t)
+{
+	return milter_can_agreed(&t->wants, &t->offer);
+}
+
+uint32_t
 talk_steps(const struct talk *t)
 {
 	return t->wants.steps & t->offer.steps;

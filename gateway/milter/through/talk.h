@@ -29,6 +29,7 @@ void talk_free(struct talk **t);
 
 const struct milter_wants *talk_wants(const struct talk *t);
 const struct milter_offer *talk_offer(const struct talk *t); /* what talk_new was given */
+uint32_t talk_can(const struct talk *t);                     /* actions that were agreed */
 uint32_t talk_steps(const struct talk *t);                   /* that were agreed */
 const struct talk_macro *
 talk_macros(const struct talk *t, enum milter_macro_stage stage, size_t *n_out);

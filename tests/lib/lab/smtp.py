@@ -1,4 +1,5 @@
 """Both ends of SMTP, byte by byte: a server with a script, and a client that repairs nothing."""
+import contextlib
 import socket
 import threading
 import time
@@ -262,6 +263,15 @@ class Server:
     def accepted(self, transaction):
         with self._lock:
             self.mails.append(transaction)
+
+
+@contextlib.contextmanager
+def serving(servers):
+    """All of that dict of servers, as long as it lasts."""
+    with contextlib.ExitStack() as started:
+        for server in servers.values():
+            started.enter_context(server)
+        yield servers
 
 
 def first_digit(reply):
