@@ -371,7 +371,9 @@ class World:
                 elif there:
                     self.problems.append(f"IN QUARANTINE {mail.subject} {recipient}")
                 if mail.kind == "hold" and copies and copies[0][0] < mail.begun + HOLD_S:
-                    self.problems.append(f"NOT HELD {mail.subject} {recipient}")
+                    self.problems.append(
+                        f"NOT HELD {mail.subject} {recipient}: {copies[0][0] - mail.begun:.3f} s, "
+                        f"answered {mail.code} after {mail.answered - mail.begun:.3f} s")
                 if mail.code // 100 == 5 and (copies or there):
                     self.problems.append(f"REFUSED AND THERE {mail.subject} {recipient}")
                 if not taken and (copies or there):
