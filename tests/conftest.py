@@ -43,8 +43,7 @@ def authority():
 
 
 @pytest.fixture(scope="session")
-def nsd():
-    """The DNS of all live tests. A test module adds its zones by nsd.set() and nsd.restart()."""
+def nsd_process():
     server = dns.Dns({
         "example.com": "@ MX 10 mx\nmx A 192.0.2.25\n",
         "sender.example": '@ MX 10 mail\nmail A 192.0.2.70\n'
@@ -52,6 +51,17 @@ def nsd():
     }, {"192.0.2.70": "mail.sender.example", "192.0.2.25": "mx.example.com"}).start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def nsd(nsd_process):
+    """The DNS of all live tests. A test module adds its zones by nsd.set() and nsd.restart(); the
+    next one finds none of them."""
+    zones, pointers = dict(nsd_process.zones), dict(nsd_process.pointers)
+    yield nsd_process
+    if (nsd_process.zones, nsd_process.pointers) != (zones, pointers):
+        nsd_process.zones, nsd_process.pointers = zones, pointers
+        nsd_process.restart()
 
 
 @pytest.fixture

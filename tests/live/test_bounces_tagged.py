@@ -61,7 +61,7 @@ def servers():
 
 @pytest.fixture(scope="module")
 def gate(gateway_module, nsd, servers):
-    nsd.set({"outside.example": f"@ MX 10 mx\nmx A {REMOTE}\n", "sender.example": f"@ A {STRANGER}\n"})
+    nsd.set({"outside.example": f"@ MX 10 mx\nmx A {REMOTE}\n", "stranger.example": f"@ A {STRANGER}\n"})
     nsd.restart()
     return gateway_module(CONFIG.format(spool=proc.LAB / "tagged-spool"), {"bounce.keys": KEYS})
 
@@ -103,7 +103,7 @@ def test_a_flood_of_bounces_stays_outside(gate, servers):
     begun = time.monotonic()
     for first in range(0, FLOOD, 20):  # of one client 50 refusals are taken at most
         with smtp.Client(GATE, source=STRANGER) as client:
-            assert client.command("EHLO mail.sender.example").code == 250
+            assert client.command("EHLO mail.stranger.example").code == 250
             for i in range(first, first + 20):
                 assert client.command("MAIL FROM:<>").code == 250
                 local = ("ann", f"user{i}", f"prvs=0{i:03d}abcdef=ann",
@@ -118,7 +118,7 @@ def test_a_flood_of_bounces_stays_outside(gate, servers):
 
 
 def test_others_are_not_held_to_tags(gate, servers):
-    assert send(GATE, STRANGER, "joe@sender.example", ["ann@ours.example"]).last.code == 250
+    assert send(GATE, STRANGER, "joe@stranger.example", ["ann@ours.example"]).last.code == 250
     assert wait_mail(servers["ours"]).recipients == ["ann@ours.example"]
 
 

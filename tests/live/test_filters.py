@@ -132,7 +132,7 @@ def test_what_is_inside(gate, server, message, words):
     else:
         assert said.dot.code // 100 == 5 and words in str(said.dot), said
     assert len(server.mails) == before + (words is None)
-    assert "4111" not in gate.log()  # what a pattern matched is nobody's to read
+    assert not re.search(r"4111.?1111", gate.log())  # what a pattern matched is nobody's to read
 
 
 @pytest.mark.parametrize("recipient, code", [

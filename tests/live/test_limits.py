@@ -89,6 +89,14 @@ def send(sender, recipients=("bob@own.example",), subject="hello", source=CLIENT
         return client.mail(sender, recipients, smtp.message(subject, sender, recipients[0]))
 
 
+def passes(sender):
+    """A session that the old generation still took may end in its midst."""
+    try:
+        return send(sender).last.code == 250
+    except OSError:
+        return False
+
+
 def codes(sender, n, **more):
     return [send(sender, **more).last.code for _ in range(n)]
 
@@ -167,7 +175,7 @@ def test_counters_survive(gate, how):
         proc.wait_port(GATE, 25)
     else:
         kill(gate, how)
-    proc.wait_until(lambda: send("free@sender.example").last.code == 250, "service again", 20)
+    proc.wait_until(lambda: passes("free@sender.example"), "service again", 20)
     time.sleep(1.0)
     assert codes("again@sender.example", 3) == [250, 250, 450]
 
@@ -176,7 +184,7 @@ def test_another_limit_begins_anew(gate, tmp_path):
     assert codes("again@sender.example", 6) == [250] * 5 + [450]
     gate.write(configured(tmp_path, again=7))
     gate.reload()
-    proc.wait_until(lambda: send("again@sender.example").last.code == 250, "the new limit", 20)
+    proc.wait_until(lambda: passes("again@sender.example"), "the new limit", 20)
     assert 450 in codes("again@sender.example", 7)
 
 
@@ -189,7 +197,7 @@ def test_keeper_dies(gate):
     assert said.last.code == 451 and "quota" in str(said.last), said
     for pid in stopped:
         gate.kill(pid, signal.SIGCONT)
-    proc.wait_until(lambda: send("free@sender.example").last.code == 250, "service again", 20)
+    proc.wait_until(lambda: passes("free@sender.example"), "service again", 20)
     time.sleep(0.5)
     assert codes("again@sender.example", 6) == [250] * 5 + [450]
 
