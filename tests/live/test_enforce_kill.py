@@ -30,6 +30,7 @@ JOURNAL, AUDIT = "journal@archive.example", "audit@ours.example"
 VIRUS = "postern-laboratory-virus"
 CLIENTS = 6  # the first half from outside, the others by their accounts
 HOLD_S = 2
+TICK_S = 0.01  # a hold counts whole milliseconds, on the clock on the wall
 KINDS = ("keeper", "session", "delivery", "scan-worker", "postern-scanner", "signer", "auth", "directory")
 STABLE_S = 10.5  # what has lived so long is started again at once, else ever later
 # Counting is on disk a second later, and the time that it takes to write; the same of a final reply.
@@ -370,8 +371,10 @@ class World:
                     self.counts["kept: left it" if copies else "kept: still there"] += taken
                 elif there:
                     self.problems.append(f"IN QUARANTINE {mail.subject} {recipient}")
-                if mail.kind == "hold" and copies and copies[0][0] < mail.begun + HOLD_S:
-                    self.problems.append(f"NOT HELD {mail.subject} {recipient}")
+                if mail.kind == "hold" and copies and copies[0][0] < mail.begun + HOLD_S - TICK_S:
+                    self.problems.append(
+                        f"NOT HELD {mail.subject} {recipient}: {copies[0][0] - mail.begun:.3f} s, "
+                        f"answered {mail.code} after {mail.answered - mail.begun:.3f} s")
                 if mail.code // 100 == 5 and (copies or there):
                     self.problems.append(f"REFUSED AND THERE {mail.subject} {recipient}")
                 if not taken and (copies or there):
