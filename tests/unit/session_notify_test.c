@@ -65,7 +65,7 @@ test_over_processes(void **state)
 {
 	(void)state;
 	uint64_t left;
-	int status;
+	int status = -1;
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(notices_take(table, &one, 2000000, &left) &&

@@ -128,7 +128,7 @@ test_killed(void **state)
 			(void)yes(count);
 		kill(getpid(), SIGKILL);
 	}
-	int status;
+	int status = -1;
 	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	state_lab_open(&lab);
