@@ -107,7 +107,8 @@ batv_check(const struct conf_domain *d, const struct address *a, int64_t wall_ms
 bool
 batv_is_tagged(const struct conf_domain *d, const struct address *a)
 {
-	return d->n_tag_keys != 0 && !slice_eq_nocase(a->local, SLICE("postmaster")) &&
+	return d->n_tag_keys != 0 && a->local.n != 0 &&
+	       !slice_eq_nocase(a->local, SLICE("postmaster")) &&
 	       !slice_eq_nocase(a->local, SLICE("abuse")) &&
 	       a->local.n + BATV_TAG_BYTES <= ADDRESS_LOCAL_MOST;
 }

@@ -14,6 +14,8 @@ static void
 check_trip(const struct conf_domain *d, const struct address *sender, struct arena *a)
 {
 	struct address tagged, plain;
+	if (!batv_is_tagged(d, sender))
+		return;
 	struct slice tag = batv_tag(&d->tag_keys[0], sender, 0, 0, a);
 	struct slice local =
 		arena_printf(a, "%.*s%.*s", SLICE_ARG(tag), SLICE_ARG(sender->local));

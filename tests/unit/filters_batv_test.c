@@ -185,6 +185,8 @@ test_is_tagged(void **state)
 	assert_false(batv_is_tagged(&domain, &one));
 	one.local = SLICE("abuse");
 	assert_false(batv_is_tagged(&domain, &one));
+	one.local = SLICE(""); /* <""@example.com>: nothing would stand behind the tag */
+	assert_false(batv_is_tagged(&domain, &one));
 	one.local = SLICE("0123456789012345678901234567890123456789abcdefgh");
 	assert_int_equal(one.local.n, ADDRESS_LOCAL_MOST - BATV_TAG_BYTES);
 	assert_true(batv_is_tagged(&domain, &one));
