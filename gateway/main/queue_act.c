@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "main/queue_priv.h"
 
-enum { AT_ONCE = 200, BAR_AFTER_MS = 500, BAR_EVERY_MS = 100, BAR_WIDTH = 30 };
+enum { AT_ONCE = 200, BAR_EVERY_MS = 100, BAR_WIDTH = 30 };
 
 /* ---- the bar ---- */
 
@@ -20,7 +20,6 @@ queue_bar_init(struct queue_bar *b, const struct tool *t)
 {
 	int fd = fileno(t->err);
 	*b = (struct queue_bar){.f = fd >= 0 && isatty(fd) ? t->err : NULL};
-	b->from_ms = b->last_ms = clock_ms();
 }
 
 void
@@ -28,8 +27,8 @@ queue_bar_draw(struct queue_bar *b, uint64_t done, uint64_t all)
 {
 	char bar[BAR_WIDTH + 1];
 	uint64_t now = clock_ms();
-	if (b->f == NULL || now - b->from_ms < BAR_AFTER_MS || now - b->last_ms < BAR_EVERY_MS)
-		return;
+	if (b->f == NULL || (b->shown ? now - b->last_ms < BAR_EVERY_MS : done >= all))
+		return; /* what is done in one step needs no bar */
 	size_t full = all == 0 || done >= all ? BAR_WIDTH : (size_t)(BAR_WIDTH * done / all);
 	memset(bar, '#', full);
 	memset(bar + full, '.', BAR_WIDTH - full);

@@ -77,7 +77,7 @@ int queue_read_spool(struct queue_tool *q, struct err *err);
 struct queue_bar {
 	FILE *f;
 	bool shown;
-	uint64_t from_ms, last_ms;
+	uint64_t last_ms;
 };
 void queue_bar_init(struct queue_bar *b, const struct tool *t);
 void queue_bar_draw(struct queue_bar *b, uint64_t done, uint64_t all);
