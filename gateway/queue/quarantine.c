@@ -315,13 +315,8 @@ quarantine_forward(
 		return ACT_REFUSED;
 	}
 	relay_body_init(&l->body, a);
-	bool fits = relay_body_add(&l->body, resent_lines(m, l)) == 0;
-	for (size_t i = 0; i < m->body.n && fits; i++) {
-		const struct relay_part *p = &m->body.parts[i];
-		fits = p->fd < 0 ? relay_body_add(&l->body, p->bytes) == 0
-				 : relay_body_add_file(&l->body, p->fd, p->offset, p->length) ==
-					   0;
-	}
+	bool fits = relay_body_add(&l->body, resent_lines(m, l)) == 0 &&
+		    relay_body_add_all(&l->body, &m->body) == 0;
 	must(stored_note_unpack(SLICE_NONE, &l->stored, a, &l->note));
 	if (fits && stored_mail_pack(&l->stored, &l->envelope) == 0)
 		return store_copy(m, l);

@@ -129,6 +129,18 @@ relay_body_cut(struct relay_body *b, uint64_t offset, uint64_t length)
 }
 
 int
+relay_body_add_all(struct relay_body *b, const struct relay_body *other)
+{
+	int result = 0;
+	for (size_t i = 0; i < other->n && result == 0; i++) {
+		const struct relay_part *p = &other->parts[i];
+		result = p->fd < 0 ? relay_body_add(b, p->bytes)
+				   : relay_body_add_file(b, p->fd, p->offset, p->length);
+	}
+	return result;
+}
+
+int
 relay_body_insert(struct relay_body *b, uint64_t offset, struct slice bytes)
 {
 	size_t at;

@@ -32,6 +32,8 @@ void relay_body_init(struct relay_body *b, struct arena *a);
 /* -1: RELAY_PARTS_MOST parts are there already. */
 int relay_body_add(struct relay_body *b, struct slice bytes);
 int relay_body_add_file(struct relay_body *b, int fd, uint64_t offset, uint64_t length);
+/* All parts of another body behind what is in it now. */
+int relay_body_add_all(struct relay_body *b, const struct relay_body *other);
 /* Takes out `length` bytes at `offset` of what is in it now: cut from the back to the front,
  * then put lines in front. -1: too many parts. */
 int relay_body_cut(struct relay_body *b, uint64_t offset, uint64_t length);

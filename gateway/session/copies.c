@@ -110,18 +110,6 @@ fill_own(const struct parcels_input *in, struct slice to, struct arena *a,
 	relay_body_init(&p->body, a);
 }
 
-static int
-add_body(struct relay_body *to, const struct relay_body *from)
-{
-	int result = 0;
-	for (size_t i = 0; i < from->n && result == 0; i++) {
-		const struct relay_part *p = &from->parts[i];
-		result = p->fd < 0 ? relay_body_add(to, p->bytes)
-				   : relay_body_add_file(to, p->fd, p->offset, p->length);
-	}
-	return result;
-}
-
 static bool
 is_of_set(const struct decisions *d, size_t set)
 {
@@ -143,7 +131,7 @@ add_journal(const struct parcels_input *in, struct arena *a, struct queue_parcel
 		fill_own(in, journal_of(in), a, p);
 		copies_journal_text(in, journal_of(in), set, a, &head, &end);
 		if (relay_body_add(&p->body, head) < 0 ||
-			add_body(&p->body, &in->bodies[set]) < 0 ||
+			relay_body_add_all(&p->body, &in->bodies[set]) < 0 ||
 			relay_body_add(&p->body, end) < 0)
 			return false;
 		(*n)++;

@@ -128,6 +128,29 @@ test_insert(void **state)
 }
 
 static void
+test_add_all(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1024 * 1024);
+	struct relay_body one, other, many;
+	int fd = spill_file();
+	relay_body_init(&one, a);
+	relay_body_init(&other, a);
+	relay_body_init(&many, a);
+	assert_int_equal(relay_body_add(&one, SLICE(HEADER)), 0);
+	assert_int_equal(relay_body_add(&other, SLICE(TEXT)), 0);
+	assert_int_equal(relay_body_add_file(&other, fd, 2, sizeof(REST) - 1), 0);
+	assert_int_equal(relay_body_add_all(&one, &other), 0);
+	check(&one, HEADER TEXT REST);
+	check(&other, TEXT REST);
+	for (size_t i = 0; i < RELAY_PARTS_MOST; i++)
+		assert_int_equal(relay_body_add(&many, SLICE("x")), 0);
+	assert_int_equal(relay_body_add_all(&many, &other), -1);
+	close(fd);
+	arena_free(&a);
+}
+
+static void
 test_too_many_parts(void **state)
 {
 	(void)state;
@@ -173,6 +196,7 @@ main(void)
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_prefix_and_many_cuts),
 		cmocka_unit_test(test_insert),
+		cmocka_unit_test(test_add_all),
 		cmocka_unit_test(test_too_many_parts),
 		cmocka_unit_test(test_short_file),
 	};
