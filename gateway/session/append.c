@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "relay/body.h"
+#include "session/edits.h"
 
 enum { READ_BYTES = 64 * 1024 };
 
@@ -165,10 +165,8 @@ body_of(struct spill *spill, const struct edits *e, struct arena *a, struct rela
 			return -1;
 		(void)relay_body_add_file(b, fd, 0, spill_bytes(spill));
 	}
-	for (size_t i = e->n_cuts; i > 0 && e->cuts[i - 1].at >= e->body_at; i--)
-		if (relay_body_cut(b, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0 ||
-			relay_body_insert(b, e->cuts[i - 1].at, e->cuts[i - 1].insert) < 0)
-			return err_set(err, "more splices than a mail can have pieces");
+	if (edits_carry_out(e, e->body_at, b) < 0)
+		return err_set(err, "more splices than a mail can have pieces");
 	return relay_body_cut(b, 0, e->body_at);
 }
 

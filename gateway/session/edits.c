@@ -251,6 +251,19 @@ edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	return true;
 }
 
+int
+edits_carry_out(const struct edits *e, uint64_t from, struct relay_body *body)
+{
+	int result = 0;
+	for (size_t i = e->n_cuts; i > 0 && e->cuts[i - 1].at >= from && result == 0; i--) {
+		const struct cut *c = &e->cuts[i - 1];
+		result = relay_body_cut(body, c->at, c->bytes) < 0
+				 ? -1
+				 : relay_body_insert(body, c->at, c->insert);
+	}
+	return result;
+}
+
 void
 edits_log(const struct verdict *v, const struct log_context *log)
 {

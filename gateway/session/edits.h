@@ -7,6 +7,7 @@
 #ifndef SESSION_EDITS_H
 #define SESSION_EDITS_H
 
+#include "relay/body.h"
 #include "session/pipeline.h"
 
 struct edits_input {
@@ -23,6 +24,8 @@ struct edits_input {
 /* False: the facts that the header tells of are still open; their cheap questions are asked. */
 bool edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	struct edits *edits_out);
+/* Cuts and splices from `from` on, on the mail as it came. -1: it has too many pieces then. */
+int edits_carry_out(const struct edits *e, uint64_t from, struct relay_body *body);
 /* The effects `log` and `try`, a line each. */
 void edits_log(const struct verdict *v, const struct log_context *log);
 

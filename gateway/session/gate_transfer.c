@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "session/copies.h"
+#include "session/edits.h"
 #include "session/gate_priv.h"
 #include "session/parcels.h"
 #include "session/refusals.h"
@@ -53,11 +54,9 @@ make_body(struct gate *g, size_t set, bool from_file, struct relay_body *body, s
 		(void)relay_body_add(body, bytes); /* the first part: there is room */
 	else
 		(void)relay_body_add_file(body, spill_file(spill, err), 0, spill_bytes(spill));
-	for (size_t i = e->n_cuts; i > 0; i--)
-		if (relay_body_cut(body, e->cuts[i - 1].at, e->cuts[i - 1].bytes) < 0 ||
-			relay_body_insert(body, e->cuts[i - 1].at, e->cuts[i - 1].insert) < 0)
-			return err_set(err,
-				"more header fields to leave out than a mail can have pieces");
+	if (edits_carry_out(e, 0, body) < 0)
+		return err_set(
+			err, "more header fields to leave out than a mail can have pieces");
 	if (relay_body_prefix(body, e->prefix) < 0 ||
 		(signatures.n != 0 && relay_body_prefix(body, signatures) < 0))
 		return err_set(err, "no piece is left for our header lines");
