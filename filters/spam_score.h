@@ -1,0 +1,42 @@
+/*
+ * One number out of all that is known: evidence, the model that is shipped (bounded, and fading
+ * as the site teaches), the site's own model, a domain's own. The sum is a logit; one function
+ * makes a probability of it that means what it says: of mails with 0.9, nine in ten are spam.
+ * Pure: no clock, no file, no library.
+ */
+#ifndef FILTERS_SPAM_SCORE_H
+#define FILTERS_SPAM_SCORE_H
+
+#include "filters/spam_evidence.h"
+#include "filters/spam_shared.h"
+
+enum { SPAM_WHY_MOST = 10 };
+
+struct spam_piece {
+	const char *name; /* of the evidence; "model.site", "model.domain", "model.shipped" */
+	double weight;    /* as it was counted */
+	struct slice detail; /* may be empty */
+};
+
+struct spam_judgement {
+	double probability;                   /* 0 to 1 */
+	double sum;                           /* the logit behind it */
+	struct spam_piece why[SPAM_WHY_MOST]; /* the strongest first, either way */
+	size_t n_why;
+};
+
+struct spam_input {
+	const struct spam_view *view;
+	const struct spam_features *features;
+	const struct spam_found *found;
+	const double *weights;            /* SPAM_EVIDENCES; NULL: those of the table */
+	const struct spam_shared *shared; /* or NULL */
+	struct slice domain;              /* its model is heard too; empty: none */
+};
+
+void spam_judge(const struct spam_input *in, struct spam_judgement *out);
+
+/* The model that is shipped: its logit of a mail, unbounded; never of a bounce. */
+double spam_shipped(const struct spam_features *f);
+
+#endif
