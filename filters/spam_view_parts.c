@@ -184,10 +184,9 @@ read_disposition(struct spam_part *part, struct heads *h, struct walk *w)
 
 /* NULL: there are as many as we look at. */
 static struct spam_part *
-add_part(struct walk *w, struct heads *h)
+add_part(struct walk *w, struct heads *h, bool in_digest)
 {
 	struct spam_view *v = w->r->v;
-	bool in_digest = w->n_open > 0 && w->open[w->n_open - 1].digest;
 	struct file_name f = {0};
 	if (v->n_parts == SPAM_PARTS_MOST)
 		return NULL;
@@ -335,8 +334,9 @@ close_innermost(struct walk *w)
 static size_t
 enter(struct walk *w, struct heads *h, size_t at)
 {
-	for (;;) {
-		struct spam_part *part = add_part(w, h);
+	bool in_digest = w->n_open > 0 && w->open[w->n_open - 1].digest;
+	for (;; in_digest = false) {
+		struct spam_part *part = add_part(w, h, in_digest);
 		if (part == NULL)
 			return at;
 		bool plain = part->encoding.n == 0 ||
