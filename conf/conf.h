@@ -233,6 +233,22 @@ struct conf_resolver {
 	struct slice trust; /* path; empty: the root's key */
 };
 
+/* Of `filter spam`: the weight of a piece of evidence; a DNS list; a domain's own model. */
+struct conf_weight {
+	struct conf_at at;
+	struct slice name;
+	double weight;
+};
+struct conf_spam_list {
+	struct slice zone;
+	bool link; /* of names in links; else of clients */
+	double weight;
+};
+struct conf_model {
+	struct conf_at at;
+	struct slice domain; /* A-label; declared */
+};
+
 /* filter NAME { ... }: what a filter's own settings say. */
 struct conf_filter {
 	struct conf_at at;
@@ -246,6 +262,13 @@ struct conf_filter {
 	/* greylist: when a new sender may pass, till when it must have tried again, how long
 	 * it is known then; from how many on a network's senders pass at once */
 	uint64_t delay_ms, retry_ms, remember_ms, passers;
+	struct conf_weight *weights; /* spam */
+	size_t n_weights;
+	struct conf_spam_list *lists;
+	size_t n_lists;
+	struct conf_model *models;
+	size_t n_models;
+	const void *made; /* what the filter itself makes of all this: filters_check; or NULL */
 };
 
 struct conf_limits {

@@ -30,6 +30,7 @@ static const struct {
 	{"rate", NULL},
 	{"quota", NULL},
 	{"greylist", NULL},
+	{"spam", NULL},
 };
 enum {
 	FILTERS = sizeof(filters) / sizeof(filters[0]),
@@ -88,10 +89,6 @@ parse_filter(struct parser *p, struct conf_at at, void *target)
 	const char *names[FILTERS];
 	for (size_t i = 0; i < FILTERS; i++)
 		names[i] = filters[i].name;
-	if (parse_at(p, "spam"))
-		return parse_fail(p, p->tok.at,
-			"\"filter spam\" is not there yet: "
-			"it comes with the spam filter");
 	int which = parse_choice(p,
 		"the name of a filter (spf, dkim, dmarc, dnsbl, virus, ...)", names, FILTERS);
 	if (which < 0)

@@ -122,6 +122,9 @@ bool address_port_split(struct slice text, struct slice *host_out, uint16_t *por
 /* --- rules.c, conditions.c */
 struct cond *parse_condition(struct parser *p);
 
+/* --- spam.c: domains with a model are declared; when all is read */
+void check_spam(struct parser *p);
+
 /* --- check.c: what no single statement can see */
 void conf_cross_check(struct parser *p);
 

@@ -229,8 +229,9 @@ const struct schema_row schema_rows[] = {
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
 		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, encrypted, unscannable, "
 			"body, text (of text.unread), recipient, client, directory (tables with ldap or sql), rate, quota, "
-			"greylist.",
-		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
+			"greylist, spam.",
+		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }\n"
+			"filter spam { weight \"dmarc.fail\" 2.5 client list \"zen.example\" weight 3 model for { \"example.com\" } }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",
 		.text = "What a condition is worth whose fact cannot be had: the mail is deferred, or it is false."},
@@ -261,6 +262,21 @@ const struct schema_row schema_rows[] = {
 	{"filter", "passers", SCHEMA_NUMBER, IN_FILTER(passers), 1, 1000000, 0, .initial_text = "5",
 		.text = "From how many mails of a network on (IPv4 /24, IPv6 /64) that had passed its senders are known; "
 			"for filter greylist."},
+	{"filter", "weight", SCHEMA_OWN, .parse = parse_spam_weight, .many = true,
+		.syntax = "\"EVIDENCE\" NUMBER", .initial_text = "as `postern facts spam` shows them",
+		.text = "What a piece of evidence adds to the logit of spam, -10 to 10: 0.7 doubles the odds, 0 leaves it out; "
+			"for filter spam."},
+	{"filter", "client list", SCHEMA_OWN, .parse = parse_spam_client_list, .many = true,
+		.syntax = "\"ZONE\" weight NUMBER",
+		.text = "A DNS list that is asked about the client, and what a listing adds (-10 to 10); up to 8; for filter spam."},
+	{"filter", "link list", SCHEMA_OWN, .parse = parse_spam_link_list, .many = true,
+		.syntax = "\"ZONE\" weight NUMBER",
+		.text = "A DNS list that is asked about the domains that a mail's links lead to, 20 of a mail at most, and what "
+			"a listing adds (-10 to 10); up to 4; for filter spam."},
+	{"filter", "model for", SCHEMA_OWN, .parse = parse_spam_models, .syntax = "{ \"DOMAIN\" ... }",
+		.initial_text = "the site's alone",
+		.text = "Declared domains, up to 32, with a model of their own beside the site's, for the fact spam.domain; "
+			"for filter spam."},
 	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
 		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\", \"GLOB*\", /REGEX/[i], NETWORK ... } | file \"FILE\" | "
 			"ldap \"URL\" filter \"(mail=%s)\" [bind \"DN\" password \"FILE\"] [tls required] | "

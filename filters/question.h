@@ -57,8 +57,8 @@ struct question {
 	enum lookup_answer lookup;
 	struct slice lookup_text; /* FAILED: why, in words */
 	/*
-	 * STATE: what an answer has reserved stays taken when its scope ends (facts_keep); else
-	 * the driver gives it back then.
+	 * STATE: what an answer has reserved stays taken when its scope ends (facts_keep), and
+	 * what a GET has a time to live for is set; else the driver gives it back then.
 	 */
 	bool kept;
 	void *driver; /* the driver's own: a handle to cancel by */
