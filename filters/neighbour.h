@@ -18,9 +18,11 @@
 enum neighbour { NEIGHBOUR_RSPAMD, NEIGHBOUR_SPAMD };
 enum {
 	NEIGHBOURS = 2,
-	NEIGHBOUR_HEAD_BYTES_MOST = 16 * 1024,  /* of a reply, before its body */
-	NEIGHBOUR_REPLY_BYTES_MOST = 64 * 1024, /* of a whole one */
-	NEIGHBOUR_RECIPIENTS_MOST = 100,        /* that are named; more say nothing more */
+	NEIGHBOUR_HEAD_BYTES_MOST = 16 * 1024, /* of a reply, before its body */
+	/* of a whole one: Rspamd's names the hosts of all links, ten thousand at most */
+	NEIGHBOUR_RSPAMD_BYTES_MOST = 4 * 1024 * 1024,
+	NEIGHBOUR_SPAMD_BYTES_MOST = 64 * 1024,
+	NEIGHBOUR_RECIPIENTS_MOST = 100, /* that are named; more say nothing more */
 	NEIGHBOUR_LINE_BYTES = 512,
 	NEIGHBOUR_WHY_BYTES = 160,
 };

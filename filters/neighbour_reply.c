@@ -16,6 +16,13 @@ neighbour_reply_init(struct neighbour_reply *r, enum neighbour which)
 	neighbour_json_init(&r->json);
 }
 
+static size_t
+bytes_most(const struct neighbour_reply *r)
+{
+	return r->which == NEIGHBOUR_RSPAMD ? NEIGHBOUR_RSPAMD_BYTES_MOST
+					    : NEIGHBOUR_SPAMD_BYTES_MOST;
+}
+
 /* words of the neighbour's own may follow, in what can be shown. */
 static void
 broken(struct neighbour_reply *r, const char *why, struct slice words)
@@ -80,7 +87,7 @@ take_length(struct neighbour_reply *r, struct slice value)
 	}
 	r->has_length = true;
 	r->body_bytes = r->body_left = n;
-	if (n > NEIGHBOUR_REPLY_BYTES_MOST)
+	if (n > bytes_most(r))
 		broken(r, "its answer is too long", SLICE_NONE);
 }
 
@@ -171,8 +178,7 @@ enum neighbour_state
 neighbour_reply_feed(struct neighbour_reply *r, struct slice in)
 {
 	while (in.n != 0 && r->state == NEIGHBOUR_MORE) {
-		size_t most = r->part == REPLY_BODY ? NEIGHBOUR_REPLY_BYTES_MOST
-						    : NEIGHBOUR_HEAD_BYTES_MOST;
+		size_t most = r->part == REPLY_BODY ? bytes_most(r) : NEIGHBOUR_HEAD_BYTES_MOST;
 		if (r->bytes == most) {
 			broken(r, "its answer is too long", SLICE_NONE);
 			break;

@@ -2,6 +2,7 @@
  * What a neighbour is sent in front of a mail; see neighbour.h. Everything that a stranger has
  * chosen (HELO, addresses, names) is written so that it stays inside its line and its comment.
  */
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/must.h"
 #include "filters/neighbour.h"
