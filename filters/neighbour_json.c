@@ -79,12 +79,14 @@ fits(const struct neighbour_json *j)
 
 /* --- values */
 
-static const char *
-digits(const char *p)
+/* Past the digits; false: there are none. */
+static bool
+digits(const char **p)
 {
-	while (ascii_digit(*p))
-		p++;
-	return p;
+	const char *first = *p;
+	while (ascii_digit(**p))
+		(*p)++;
+	return *p != first;
 }
 
 /* strtod takes more than these: "inf", "0x1", blanks in front. */
@@ -96,16 +98,14 @@ neighbour_number(struct slice s, double *out)
 		return false;
 	memcpy(text, s.p, s.n);
 	text[s.n] = '\0';
-	const char *first = text[0] == '-' ? text + 1 : text;
-	const char *p = digits(first);
-	if (p == first)
+	const char *p = text[0] == '-' ? text + 1 : text;
+	if (!digits(&p))
 		return false;
-	if (*p == '.' && (first = p + 1, p = digits(first)) == first)
+	if (*p == '.' && (p++, !digits(&p)))
 		return false;
 	if (*p == 'e' || *p == 'E') {
-		first = p[1] == '+' || p[1] == '-' ? p + 2 : p + 1;
-		p = digits(first);
-		if (p == first)
+		p += p[1] == '+' || p[1] == '-' ? 2 : 1;
+		if (!digits(&p))
 			return false;
 	}
 	*out = strtod(text, NULL);
