@@ -29,7 +29,6 @@ struct spam_tool {
 	struct arena *arena;
 	const char *model, *rows;
 	struct spam_model *site;
-	double weights[SPAM_EVIDENCES];
 	bool any_mode, parts, json;
 };
 
@@ -140,20 +139,6 @@ load_site(struct spam_tool *s, const struct conf *c, struct err *err)
 	return 0;
 }
 
-static void
-take_weights(struct spam_tool *s, const struct conf *c)
-{
-	const struct conf_filter *f = conf_filter_find(c, "spam");
-	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
-		s->weights[i] = spam_evidence_table[i].weight;
-	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
-		enum spam_evidence_id id = spam_evidence_find(f->weights[i].name);
-		must(id < SPAM_EVIDENCES); /* read and checked */
-		s->weights[id] = f->weights[i].weight;
-	}
-	s->wanted.weights = s->weights;
-}
-
 /* Without -f a machine may have none: what ships is tested. */
 static int
 read_config(struct spam_tool *s, struct err *err)
@@ -171,7 +156,6 @@ read_config(struct spam_tool *s, struct err *err)
 	conf_report_fini(&report);
 	if (c == NULL)
 		return err_set(err, "%s is not right (postern check)", path);
-	take_weights(s, c);
 	s->wanted.hostname = arena_slice(s->arena, c->hostname);
 	int result = load_site(s, c, err);
 	conf_free(&c);
