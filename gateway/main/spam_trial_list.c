@@ -137,6 +137,8 @@ read_dates(struct lister *l, struct err *err)
 		if (slice_trim(line).n == 0 || (first && read_columns(line, &id, &date)))
 			continue;
 		struct slice when = column(line, date);
+		if (when.n == 0)
+			continue;
 		int64_t *ms = ARENA_NEW(a, int64_t);
 		*ms = mail_date_iso(when);
 		if (*ms < 0)
