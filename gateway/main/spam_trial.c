@@ -62,7 +62,7 @@ line_of(struct judge *j, enum trial_mode mode, const struct spam_judgement *v)
 	add_safe(b, slice_of(j->mail.path));
 	if (j->mail.number != 0)
 		buf_printf(b, ":%u", j->mail.number);
-	buf_printf(b, "\t%s\t%.4f\t%+.3f\t", j->at->spam ? "spam" : "ham", v->probability,
+	buf_printf(b, "\t%s\t%.6f\t%+.6f\t", j->at->spam ? "spam" : "ham", v->probability,
 		v->sum);
 	for (size_t i = 0; i < v->n_why; i++) {
 		const struct spam_piece *p = &v->why[i];
