@@ -246,13 +246,13 @@ spam_char_fold(uint32_t u)
 void
 spam_sink_run(struct spam_sink *s, const char *p, size_t n)
 {
-	if (s->blank && s->n > 0 && s->n < s->most)
+	if (s->most - s->n < 2)
+		return;
+	if (s->blank && s->n > 0)
 		s->p[s->n++] = ' ';
 	s->blank = false;
-	if (n > s->most - s->n) {
-		s->dropped = true;
+	if (n > s->most - s->n)
 		n = s->most - s->n;
-	}
 	memcpy(s->p + s->n, p, n);
 	s->n += n;
 }
@@ -268,7 +268,6 @@ spam_sink_char(struct spam_sink *s, uint32_t u)
 		size_t n = spam_char_put(u, c);
 		if (s->most - s->n < n + 1) { /* no half characters */
 			s->most = s->n;
-			s->dropped = true;
 			return;
 		}
 		spam_sink_run(s, c, n);
@@ -296,7 +295,6 @@ spam_sink_text(struct spam_sink *s, struct slice in)
 			spam_sink_run(s, in.p + from, i - from);
 		}
 	}
-	s->dropped |= i < in.n;
 	s->blank = true;
 }
 

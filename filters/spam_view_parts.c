@@ -295,11 +295,12 @@ settle(struct walk *w, struct open *o)
 	struct spam_sink *s = &w->r->text;
 	if (!o->alternative)
 		return;
-	if (o->best == 0 && s->n > o->child && s->p[o->child] == ' ')
-		o->child++; /* it stood between two */
-	size_t before = o->child - o->best, now = s->n - o->child;
+	size_t from = o->child;
+	if (o->best == 0 && s->n > from && s->p[from] == ' ')
+		from++; /* it stood between two */
+	size_t before = o->child - o->best, now = s->n - from;
 	if (now > 0 && (now >= ENOUGH_TEXT || now > before)) {
-		memmove(s->p + o->best, s->p + o->child, now);
+		memmove(s->p + o->best, s->p + from, now);
 		s->n = o->best + now;
 	} else {
 		s->n = o->child;

@@ -16,7 +16,6 @@ struct spam_sink {
 	size_t most;  /* bytes that it may hold now */
 	size_t room;  /* bytes behind p */
 	bool blank;   /* one stands before the next character */
-	bool dropped; /* something had no room */
 };
 
 enum { SPAM_URL_MOST = 2048, SPAM_URLS_MOST = 256 }; /* of one; looked at in one mail */
