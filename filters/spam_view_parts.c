@@ -249,9 +249,12 @@ read_heads(struct slice in, size_t at, struct heads *h)
 		name = SLICE_NONE;
 		if (line.n == 0)
 			return next;
-		if (slice_starts(line, SLICE("--")) || !slice_cut(line, ':', &name, &value))
+		size_t colon = slice_find(line, ':');
+		if (slice_starts(line, SLICE("--")) || colon == line.n)
 			return at; /* no blank line: what mail programs do differs */
-		name = slice_trim(name);
+		name = slice_trim(slice_first(line, colon));
+		/* not slice_from: an empty value still has a place, that its folds follow */
+		value = (struct slice){line.p + colon + 1, line.n - colon - 1};
 		at = next;
 	}
 	note_field(h, name, value);

@@ -243,6 +243,9 @@ static const struct {
 	{MULTI("mixed", "q") "\n--q\nno field here\n--q\n\nx\n--q--\n",
 		"0:multipart/mixed 1:text/plain 1:text/plain", "no field here x"},
 	{MULTI("mixed", "q") "\n--q", "0:multipart/mixed 1:text/plain", ""},
+	/* nothing but folds */
+	{MULTI("mixed", "q") "\n--q\nContent-Type:\n text/html;\n name=x\nA:\n\n<p>x\n--q--\n",
+		"0:multipart/mixed 1:text/html=x", "x"},
 	/* the first Content-Type counts */
 	{"Content-Type: text/html\nContent-Type: text/plain\n\n<p>x", "0:text/html", "x"},
 };
