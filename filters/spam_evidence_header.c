@@ -85,7 +85,7 @@ whom(struct spam_gather *g)
 	size_t in_order = 1;
 	while (in_order < n && compare(all[in_order - 1], all[in_order]) < 0)
 		in_order++;
-	if (n >= SORTED_LEAST && in_order == n)
+	if (n >= SORTED_LEAST && in_order == n && !g->list && !g->there[SPAM_F_IN_REPLY_TO])
 		spam_find(g, SPAM_TO_SORTED, SLICE_NONE);
 }
 

@@ -203,6 +203,7 @@ walk(struct spam_gather *g, struct hits *h, struct slice text, struct slice as_i
 		if (before.n != 0)
 			look_up(h, text, before.at, pair_hash(before.hash, word.hash));
 		if (word.n >= 26 && word.n <= 62 && as_is.n == text.n &&
+			(word.at == 0 || strchr(" :(\"'>", as_is.p[word.at - 1]) != NULL) &&
 			wallet((struct slice){as_is.p + word.at, word.n}))
 			spam_find(
 				g, SPAM_TEXT_WALLET, (struct slice){as_is.p + word.at, word.n});
