@@ -68,27 +68,14 @@ static void
 talk(struct spam_gather *g)
 {
 	struct slice text = g->v->text;
-	bool wrote = has(text, SLICE("wrote:")) || has(text, SLICE(" schrieb")) ||
-		     has(text, SLICE("a \xc3\xa9"
-				     "crit")) ||
-		     has(text, SLICE(" writes:")) || has(text, SLICE("original message"));
-	if (wrote && (count(text, SLICE(" > "), 3) >= 2 || has(text, SLICE("wrote: >")) ||
-			     g->there[SPAM_F_IN_REPLY_TO]))
+	size_t marks = count(text, SLICE(" > "), 5);
+	if (g->wrote && (marks >= 2 || g->there[SPAM_F_IN_REPLY_TO]))
 		spam_find(g, SPAM_HAM_QUOTED, SLICE_NONE);
-	else if (count(text, SLICE(" > "), 5) >= 4)
+	else if (marks >= 4)
 		spam_find_part(g, SPAM_HAM_QUOTED, 0.6, SLICE_NONE);
-	if ((has(text, SLICE("diff --git ")) || has(text, SLICE(" +++ "))) &&
-		has(text, SLICE(" @@ ")))
+	size_t hunk = slice_find_slice(text, SLICE(" @@ "));
+	if (hunk < text.n && (g->patched || slice_find_slice(text, SLICE(" +++ ")) < hunk))
 		spam_find(g, SPAM_HAM_PATCH, SLICE_NONE);
-	static const char *const code[] = {"#include", "sudo ", "/usr/", "/etc/", "int main",
-		"traceback (most recent call", "stack trace", "segfault", "segmentation fault",
-		"void ", "() {", "return 0", "make[", "error: ", "warning: ", "git ", "gcc",
-		"signed-off-by:", "kernel", "undefined reference", "~/", "config_"};
-	unsigned hits = 0;
-	for (size_t i = 0; i < sizeof(code) / sizeof(code[0]) && hits < 3; i++)
-		hits += has(text, slice_of(code[i]));
-	if (hits >= 2)
-		spam_find_part(g, SPAM_HAM_CODE, hits > 2 ? 1 : 0.6, SLICE_NONE);
 }
 
 static void
@@ -98,9 +85,7 @@ sealed(struct spam_gather *g)
 	bool mime = slice_starts_nocase(type, SLICE("multipart/signed")) ||
 		    slice_starts_nocase(type, SLICE("multipart/encrypted")) ||
 		    slice_starts_nocase(type, SLICE("application/pkcs7-mime"));
-	bool inline_pgp = has(g->v->text, SLICE("begin pgp sign")) ||
-			  has(g->v->text, SLICE("begin pgp message"));
-	if (mime || inline_pgp)
+	if (mime || g->armoured)
 		spam_find(g, SPAM_HAM_SIGNED, SLICE_NONE);
 }
 

@@ -57,6 +57,8 @@ struct spam_gather {
 	bool list;  /* it came over a list, by its own word */
 	bool links; /* there is one to be clicked */
 	bool ascii; /* the text is ASCII alone */
+	bool wrote, patched,
+		armoured; /* phrases that spam_evidence_ham.c asks for were there */
 	bool found[SPAM_EVIDENCES];
 };
 

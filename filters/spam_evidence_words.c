@@ -231,7 +231,10 @@ spam_gather_words(struct spam_gather *g)
 	struct hits h = {0};
 	walk(g, &h, g->subject_lower, g->subject);
 	walk(g, &h, g->v->text, g->v->text_as_is);
-	for (int i = SPAM_WORDS_ADVANCE; i <= SPAM_WORDS_RENEWAL; i++) {
+	g->wrote = h.points[SPAM_HAM_QUOTED] > 0;
+	g->patched = h.points[SPAM_HAM_PATCH] > 0;
+	g->armoured = h.points[SPAM_HAM_SIGNED] > 0;
+	for (int i = SPAM_WORDS_ADVANCE; i <= SPAM_HAM_CODE; i++) {
 		enum spam_evidence_id id = (enum spam_evidence_id)i;
 		if (h.points[id] >= ENOUGH && !idle(g, id))
 			spam_find_part(
