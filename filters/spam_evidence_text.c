@@ -96,10 +96,7 @@ parts(struct spam_gather *g)
 	size_t hex = 0;
 	for (size_t i = 0; i < boundary.n; i++)
 		hex += ascii_hex(boundary.p[i]) >= 0;
-	bool dashes =
-		slice_starts(boundary, SLICE("--")) && boundary.n > 2 && hex + 2 >= boundary.n;
-	bool digest = boundary.n >= 32 && hex >= 32 && boundary.n - hex <= 3;
-	if (dashes || digest)
+	if (slice_starts(boundary, SLICE("--")) && boundary.n > 2 && hex + 2 >= boundary.n)
 		spam_find(g, SPAM_MIME_BOUNDARY, boundary);
 }
 

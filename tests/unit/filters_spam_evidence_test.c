@@ -317,7 +317,8 @@ names(void **state)
 					  : spam_group_bounds[e->group].least <= e->weight);
 		for (size_t k = 0; k < name.n; k++)
 			assert_true((name.p[k] >= 'a' && name.p[k] <= 'z') ||
-				    name.p[k] == '.' || name.p[k] == '-');
+				    ascii_digit(name.p[k]) || name.p[k] == '.' ||
+				    name.p[k] == '-');
 	}
 	assert_int_equal(spam_evidence_find(SLICE("dmarc.fial")), SPAM_EVIDENCES);
 	assert_int_equal(spam_evidence_find(SLICE_NONE), SPAM_EVIDENCES);
