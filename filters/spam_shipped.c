@@ -80,11 +80,12 @@ spam_shipped_load(struct slice file, struct err *err)
 	return 0;
 }
 
-double
+int32_t
 spam_shipped(const struct spam_features *f)
 {
-	int64_t sum = 0;
+	int64_t sum = 0, most = (int64_t)SPAM_SHIPPED_MOST * SPAM_ONE;
 	for (size_t i = 0; i < f->n_text; i++)
 		sum += shipped.weights[f->text[i]];
-	return spam_logit(sum * shipped.unit, f->n_text);
+	sum = (int64_t)(spam_logit(sum * shipped.unit, f->n_text) * SPAM_ONE);
+	return (int32_t)(sum > most ? most : sum < -most ? -most : sum);
 }

@@ -72,7 +72,7 @@ shipped(const uint8_t *data, size_t size)
 		uint32_t places[] = {0, 1, 2, SPAM_WEIGHTS - 1};
 		double logit =
 			spam_shipped(&(struct spam_features){.text = places, .n_text = 4});
-		must(logit == logit);
+		must(logit <= 4 << 20 && logit >= -(4 << 20));
 	}
 	mem_free(bytes);
 }
