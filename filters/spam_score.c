@@ -10,7 +10,10 @@
 #include "filters/spam_weigh.h"
 
 enum {
-	MODEL_MOST = 12,    /* logit of a model of the site, either way */
+	/* Logit of a model of the site, either way: at first, and more, by mails taught. */
+	BOUND_LEAST = 2,
+	BOUND_MORE = 10,
+	BOUND_MAILS = 50,
 	EVIDENCE_MOST = 10, /* of what a model is told of the evidence when it learns */
 };
 
@@ -58,6 +61,20 @@ count_evidence(struct sum *s, const struct spam_found *found, const double *weig
 	}
 }
 
+/*
+ * What a model says counts for one kind by how many of the other kind it was taught: whoever
+ * taught nothing but spam has a model that finds it everywhere. The bound is approached, so
+ * that stronger stays stronger.
+ */
+static double
+bounded(const struct spam_opinion *o)
+{
+	double logit = o->logits.raw + o->logits.text;
+	double others = logit > 0 ? o->ham : o->spam;
+	double most = BOUND_LEAST + BOUND_MORE * others / (others + BOUND_MAILS);
+	return most * tanh(logit / most);
+}
+
 /* Of two models each of which is right by itself: a mean, and the domain's is heard by half. */
 static void
 count_models(struct sum *s, const struct spam_input *in)
@@ -68,13 +85,9 @@ count_models(struct sum *s, const struct spam_input *in)
 			 spam_shared_ask(in->shared, in->domain, in->features, &domain);
 	double part = !of_domain ? 0 : !of_site ? 1 : 0.5;
 	if (of_site)
-		count(s, "model.site",
-			(1 - part) * within(site.logits.raw + site.logits.text, MODEL_MOST),
-			SLICE_NONE);
+		count(s, "model.site", (1 - part) * bounded(&site), SLICE_NONE);
 	if (of_domain)
-		count(s, "model.domain",
-			part * within(domain.logits.raw + domain.logits.text, MODEL_MOST),
-			in->domain);
+		count(s, "model.domain", part * bounded(&domain), in->domain);
 	count(s, "model.shipped",
 		spam_fade(site.ham, site.spam) * in->features->shipped / SPAM_ONE, SLICE_NONE);
 }
