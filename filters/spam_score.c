@@ -75,12 +75,23 @@ bounded(const struct spam_opinion *o)
 	return most * tanh(logit / most);
 }
 
+/* What the site's model says; false: it has learned nothing. */
+static bool
+ask_site(const struct spam_input *in, struct spam_opinion *out)
+{
+	if (in->own == NULL)
+		return spam_shared_ask(in->shared, SLICE_NONE, in->features, out);
+	*out = (struct spam_opinion){
+		spam_weigh(in->own, in->features), in->own->ham, in->own->spam};
+	return out->ham != 0 || out->spam != 0;
+}
+
 /* Of two models each of which is right by itself: a mean, and the domain's is heard by half. */
 static void
 count_models(struct sum *s, const struct spam_input *in)
 {
 	struct spam_opinion site = {.ham = 0}, domain = {.ham = 0};
-	bool of_site = spam_shared_ask(in->shared, SLICE_NONE, in->features, &site);
+	bool of_site = ask_site(in, &site);
 	bool of_domain = in->domain.n > 0 &&
 			 spam_shared_ask(in->shared, in->domain, in->features, &domain);
 	double part = !of_domain ? 0 : !of_site ? 1 : 0.5;
