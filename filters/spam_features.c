@@ -5,8 +5,7 @@
  * anew, and models of sites begin anew.
  */
 #include "filters/spam_features_priv.h"
-
-#include <string.h>
+#include "filters/spam_score.h"
 
 enum {
 	TEXT_MOST = 2000, /* bytes of text that are looked at: more helps no corpus of ours */
@@ -124,4 +123,6 @@ spam_features_of(const struct spam_view *v, struct arena *a, struct spam_feature
 	*f_out = (struct spam_features){
 		.raw = raw.places, .n_raw = raw.n, .text = text.places, .n_text = text.n};
 	identify(f_out);
+	if (!v->bounce)
+		f_out->shipped = spam_shipped(f_out);
 }
