@@ -444,13 +444,10 @@ url_around(struct slice text, size_t from, size_t at, size_t *end_out)
 static size_t
 find_slashes(struct slice s)
 {
-	const char *end = s.p + s.n, *at = s.p;
-	while (s.n != 0 && (at = memchr(at, ':', (size_t)(end - at))) != NULL) {
-		if (end - at > 2 && at[1] == '/' && at[2] == '/')
-			return (size_t)(at - s.p);
-		at++;
-	}
-	return s.n;
+	size_t at = slice_find(s, ':');
+	while (at < s.n && !slice_starts(slice_from(s, at), SLICE("://")))
+		at += 1 + slice_find(slice_from(s, at + 1), ':');
+	return at < s.n ? at : s.n;
 }
 
 /* The next URL of a text from *at on, and where to look on; empty: none. */
