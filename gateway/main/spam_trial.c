@@ -128,6 +128,7 @@ read_one(struct judge *j, const struct trial_mail *m)
 	spam_view_of_mail(j->mail.bytes, j->wanted->hostname, j->arena, &j->view);
 	spam_features_of(&j->view, j->arena, &j->features);
 	spam_evidence_gather(&j->view, &world, j->arena, &j->found);
+	spam_features_know(&j->features, &j->found, j->wanted->weights);
 	return true;
 }
 
