@@ -36,7 +36,16 @@ struct spam_input {
 
 void spam_judge(const struct spam_input *in, struct spam_judgement *out);
 
-/* The model that is shipped: its logit of a mail, unbounded; never of a bounce. */
+/*
+ * The model that is shipped, filters/spam.model (contrib/spam/README.md): its logit of a mail,
+ * unbounded. spam_judge never asks it about a bounce.
+ */
 double spam_shipped(const struct spam_features *f);
+/*
+ * Another one in its place, for measurements (`postern spam test --model`); before any thread
+ * asks. The bytes are read now and not kept. Negative and err: damaged, cut, of another
+ * version.
+ */
+int spam_shipped_load(struct slice file, struct err *err);
 
 #endif
