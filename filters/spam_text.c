@@ -53,30 +53,40 @@ spam_why_text(const struct spam_judgement *j, struct arena *a)
 	return text;
 }
 
+/* Words that stand together where the line has room, the last with what ends the item. */
+static void
+add_words(struct fold *f, struct slice words, const char *end, struct arena *a)
+{
+	struct slice word;
+	bool more = true;
+	while (more) {
+		more = slice_cut(words, ' ', &word, &words);
+		if (!more)
+			word = arena_printf(a, "%.*s%s", SLICE_ARG(word), end);
+		if (word.n != 0)
+			fold_add(f, true, word);
+	}
+}
+
 struct slice
 spam_field(struct slice hostname, const struct spam_judgement *j, struct arena *a)
 {
-	struct fold f;
-	size_t words = 0;
-	fold_init(&f, FIELD_BYTES_MOST, SLICE(SPAM_FIELD ":"));
-	fold_add(&f, true, hostname);
-	fold_add(&f, false, SLICE(";"));
-	fold_add(&f, true, arena_printf(a, "spam=%.3f", j->probability));
+	struct slice items[SPAM_WHY_MOST] = {SLICE_NONE};
+	size_t n = 0, bytes = 0;
 	for (size_t i = 0; i < j->n_why; i++) {
 		const struct spam_piece *p = &j->why[i];
-		struct slice head = arena_printf(a, "%s=%+.2f", p->name, p->weight);
-		struct slice word, rest = in_brackets(p, a);
-		words += head.n + rest.n + 2;
-		if (words > SPAM_WORDS_MOST)
-			break;
-		fold_add(&f, false, SLICE(";"));
-		fold_add(&f, true, head);
-		while (rest.n != 0) {
-			slice_cut(rest, ' ', &word, &rest);
-			if (word.n != 0)
-				fold_add(&f, true, word);
-		}
+		items[i] = arena_printf(
+			a, "%s=%+.2f%.*s", p->name, p->weight, SLICE_ARG(in_brackets(p, a)));
+		bytes += items[i].n + 2;
+		if (bytes <= SPAM_WORDS_MOST)
+			n = i + 1;
 	}
+	struct fold f;
+	fold_init(&f, FIELD_BYTES_MOST, SLICE(SPAM_FIELD ":"));
+	add_words(&f, hostname, ";", a);
+	add_words(&f, arena_printf(a, "spam=%.3f", j->probability), n != 0 ? ";" : "", a);
+	for (size_t i = 0; i < n; i++)
+		add_words(&f, items[i], i + 1 < n ? ";" : "", a);
 	must(buf_add(&f.text, SLICE("\r\n")) == 0);
 	struct slice out = arena_slice(a, buf_slice(&f.text));
 	fold_fini(&f);
