@@ -38,7 +38,8 @@ add_spam(struct log_line *l, struct facts *f, struct arena *a)
 	if (j == NULL)
 		return;
 	log_slice(l, "spam", arena_printf(a, "%.3f", j->probability));
-	log_slice(l, "why", spam_why_text(j, a));
+	if (j->n_why != 0)
+		log_slice(l, "why", spam_why_text(j, a));
 }
 
 /* What is delivered by now, what is kept, and the id to ask `postern queue` about. */
