@@ -8,10 +8,10 @@
  */
 #include "filters/flt_spam.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/must.h"
-#include "conf/words.h"
 #include "filters/psl.h"
 #include "filters/spam_text.h"
 #include "filters/whom.h"
@@ -80,10 +80,7 @@ struct state { /* of a mail */
 static void
 unknown_evidence(const struct conf *c, const struct conf_weight *w, struct conf_report *r)
 {
-	const char *names[SPAM_EVIDENCES];
-	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
-		names[i] = spam_evidence_table[i].name;
-	struct slice hint = words_hint(w->name, names, SPAM_EVIDENCES, c->arena);
+	struct slice hint = spam_evidence_hint(w->name, c->arena);
 	conf_error(r, w->at, "there is no evidence \"%.*s\"%.*s%s",
 		SLICE_ARG(slice_first(w->name, 60)), SLICE_ARG(hint),
 		hint.n == 0 ? ": `postern facts spam` lists all there is" : "");
@@ -445,6 +442,13 @@ judge_mail(struct flt_call *c, struct state *s)
 	return true;
 }
 
+/* As it is compared and shown: to a millionth. */
+static double
+rounded(double probability)
+{
+	return round(probability * 1e6) / 1e6;
+}
+
 static bool
 has_model(const struct flt_call *c, struct slice domain)
 {
@@ -463,12 +467,12 @@ of_domain(struct flt_call *c, const struct state *s, struct value *v)
 	if (!read_fact(c, "spam", &mail))
 		return FACT_OPEN;
 	must(s->judged);
-	v->number = s->judgement.probability;
+	v->number = rounded(s->judgement.probability);
 	v->evidence = s->why_text;
 	if (has_model(c, domain)) {
 		struct spam_judgement j;
 		judge(c, s, domain, &j);
-		v->number = j.probability;
+		v->number = rounded(j.probability);
 		v->evidence = spam_why_text(&j, c->arena);
 	}
 	return FACT_KNOWN;
@@ -489,7 +493,7 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 		v->n_items = s->judgement.n_why;
 		return FACT_KNOWN;
 	}
-	v->number = s->judgement.probability;
+	v->number = rounded(s->judgement.probability);
 	v->evidence = s->why_text;
 	return FACT_KNOWN;
 }
