@@ -109,6 +109,8 @@ bool parse_nets(struct parser *p, struct ip_net **nets, size_t *n);
 bool parse_hops(struct parser *p, struct hop_list *list, bool auth);
 /* One NEXTHOP of a rule; text_out: what was written. */
 bool parse_route(struct parser *p, struct hop_list **list_out, struct slice *text_out);
+/* --- servers.c: "ADDRESS:PORT" or "unix:/PATH", and what only filters with servers have */
+void parse_check_servers(struct parser *p, struct conf_at at, const struct conf_filter *f);
 /* --- copies.c: an address of ours, as a recipient has it; texts that are put under mails */
 bool parse_rcpt_address(struct parser *p, struct slice *out);
 /* "..." or file "F": lines, each with its LF, that may stand under a mail. */

@@ -75,6 +75,7 @@ SCHEMA_PARSE(parse_on_failure);
 SCHEMA_PARSE(parse_engine);
 SCHEMA_PARSE(parse_compare);
 SCHEMA_PARSE(parse_database);
+SCHEMA_PARSE(parse_server);
 SCHEMA_PARSE(parse_spam_weight);
 SCHEMA_PARSE(parse_spam_client_list);
 SCHEMA_PARSE(parse_spam_link_list);

@@ -130,6 +130,8 @@ flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, st
 
 /* An answer of a DNS list that lists: of 127.0.0.0/8, not of 127.255.255.0/24 (its errors). */
 bool flt_is_listing(const struct ip *ip);
+/* What that scanner beside us says of this mail, of which all has come. */
+const struct neighbour_verdict *flt_neighbour(struct flt_call *c, enum neighbour which);
 
 /* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
 void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,
