@@ -16,6 +16,8 @@
 #include "policy/policy.h"
 #include "smtp/param.h"
 
+struct spam_shared;
+
 /* What a filter may look at; absent parts are NULL or empty, as the stage has it. */
 struct flt_session {
 	enum direction direction;
@@ -30,6 +32,7 @@ struct flt_session {
 	/* a milter's: the MTA has not said whether there is TLS, or who is logged in */
 	bool tls_unknown, user_unknown;
 	int64_t wall_ms; /* now, for x= of DKIM and dates; told by the driver */
+	const struct spam_shared *spam; /* the site's models; NULL: none */
 };
 
 struct flt_recipient {

@@ -10,7 +10,7 @@
 #include "io/ipc.h"
 #include "io/memfile.h"
 
-enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 2 };
+enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 3 };
 
 void
 queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms,
@@ -88,6 +88,9 @@ put(const struct queue_settings *s, struct ipc_out *o)
 		ipc_put_slice(o, s->keys[i].selector);
 		ipc_put_u8(o, (uint8_t)s->keys[i].algorithm);
 	}
+	ipc_put_u32(o, (uint32_t)s->n_models);
+	for (size_t i = 0; i < s->n_models; i++)
+		ipc_put_slice(o, s->models[i]);
 }
 
 static void
@@ -134,6 +137,10 @@ get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
 		s->keys[i].algorithm =
 			(enum dkim_algorithm)ipc_get_enum(in, DKIM_ED25519_SHA256 + 1);
 	}
+	s->n_models = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->models = arena_array(a, s->n_models, sizeof(*s->models));
+	for (size_t i = 0; i < s->n_models; i++)
+		s->models[i] = ipc_get_slice(in);
 }
 
 int
