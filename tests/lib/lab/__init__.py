@@ -8,6 +8,7 @@
     milter_client    the MTA's side of the milter protocol, byte by byte
     postfix, exim, sendmail    the peers
     directory    OpenLDAP and PostgreSQL, to look values up in
+    rspamd, spamassassin    the scanners that a gateway may ask beside its own spam filter
     dovecot   the reader of what arrived: LMTP in, IMAP out
     milter    Postfix and Sendmail that ask a milter, and relay to a sink
     postern   the gateway under test: its process, its events, its clean end
