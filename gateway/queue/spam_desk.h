@@ -16,7 +16,7 @@
 
 struct spam_desk;
 
-enum { SPAM_WRITE_MS = 1000, SPAM_AGAIN_MS = 10 * 1000 };
+enum { SPAM_WRITE_MS = 1000, SPAM_AGAIN_MS = 5 * 1000 };
 
 /* spool: the folder; stays the caller's. shared: what it publishes to; NULL: nothing. Within
  * the sandbox. NULL and err. */
