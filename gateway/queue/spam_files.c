@@ -17,7 +17,6 @@
 #include "base/mem.h"
 #include "base/must.h"
 #include "base/slice.h"
-#include "filters/spam_model.h"
 
 struct spam_files_calls spam_files_calls = {.write = write, .sync = fsync, .rename = renameat};
 
