@@ -32,6 +32,11 @@ queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms
 		.n_keys = conf->n_signs,
 		.deliveries = deliveries};
 	s->queue.failure_rules = rules;
+	const struct conf_filter *spam = conf_filter_find(conf, "spam");
+	s->n_models = spam != NULL ? spam->n_models : 0;
+	s->models = arena_array(a, s->n_models, sizeof(*s->models));
+	for (size_t i = 0; i < s->n_models; i++)
+		s->models[i] = spam->models[i].domain;
 	for (size_t i = 0; i < conf->n_domains; i++) {
 		s->domains[i] = conf->domains[i].name;
 		s->delivers[i] = conf->domains[i].deliver.n != 0;
