@@ -110,6 +110,23 @@ mark_facts(const struct policy *p, uint16_t node, bool *used)
 		mark_facts(p, c, used);
 }
 
+bool
+policy_rule_asks(const struct policy *p, const struct rule *rule, const char *fact_prefix)
+{
+	size_t n = strlen(fact_prefix);
+	struct arena *a = arena_new(1 << 20);
+	bool *used = arena_array(a, p->n_facts, sizeof(*used));
+	bool asks = false;
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].rule == rule)
+			mark_facts(p, p->rules[i].root, used);
+	for (size_t i = 0; i < p->n_facts; i++)
+		asks = asks ||
+		       (used[i] && strncmp(p->facts[i].decl->name, fact_prefix, n) == 0);
+	arena_free(&a);
+	return asks;
+}
+
 static void
 add_facts(struct buf *out, const struct policy *p, size_t rule, struct fact_source source,
 	const char *before, const char *between, struct arena *a)

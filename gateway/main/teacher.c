@@ -126,11 +126,17 @@ teacher_teach(struct teacher *t, enum hand_teach teach, const struct spam_featur
 }
 
 int
+teacher_flush(struct teacher *t, struct err *err)
+{
+	return send_lessons(t, err) < 0 ? -1 : hear(t, err);
+}
+
+int
 teacher_commit(struct teacher *t, struct hand_spam_done *done, struct err *err)
 {
 	struct ipc_out out;
 	struct slice payload;
-	if (send_lessons(t, err) < 0 || hear(t, err) < 0)
+	if (teacher_flush(t, err) < 0)
 		return -1;
 	ipc_out_init(&out);
 	int result = hand_client_ask(

@@ -14,8 +14,8 @@ struct teacher;
 /* What a lesson did, in the order of teaching; may come a call later. */
 typedef void teacher_fn(void *arg, const struct hand_learned *learned);
 
-/* client: the caller's, who asks it nothing else before teacher_commit. domain: an A-label, or
- * empty; borrowed. fn: NULL, nobody wants to know. */
+/* client: the caller's, who asks it nothing else between a lesson and teacher_flush or _commit.
+ * domain: an A-label, or empty; borrowed. fn: NULL, nobody wants to know. */
 struct teacher *
 teacher_new(struct hand_client *client, struct slice domain, teacher_fn *fn, void *arg);
 void teacher_free(struct teacher **t);
@@ -23,6 +23,8 @@ void teacher_free(struct teacher **t);
 /* Each: 0, or -1 and err; then it is over. */
 int teacher_teach(struct teacher *t, enum hand_teach teach, const struct spam_features *f,
 	struct err *err);
+/* All lessons are taken; the client may be asked something else until the next one. */
+int teacher_flush(struct teacher *t, struct err *err);
 /* All lessons are taken, published, and on disk, or done_out says why not; words live until the
  * next question to the keeper. */
 int teacher_commit(struct teacher *t, struct hand_spam_done *done_out, struct err *err);
