@@ -13,7 +13,9 @@ static const struct {
 } commands[] = {
 	{"check", "[--defaults] [FILE]    what is wrong; for each rule its stage and its cost",
 		tool_check},
-	{"facts", "                       the facts that rules can ask for", tool_facts},
+	{"facts",
+		"[spam]                 the facts that rules can ask for; what speaks for spam",
+		tool_facts},
 	{"sample", "                      every setting, as a commented configuration",
 		tool_sample},
 	{"manual", "[events]              the manual page postern.conf(5); what is logged",

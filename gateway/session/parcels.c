@@ -202,7 +202,8 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 static bool
 asks_spam(const struct policy *p, const struct rule *rule)
 {
-	return policy_rule_asks(p, rule, "spam") || policy_rule_asks(p, rule, "rspamd.");
+	return policy_rule_uses(p, rule, "spam") || policy_rule_uses(p, rule, "rspamd") ||
+	       policy_rule_uses(p, rule, "spamassassin");
 }
 
 /* For the person who will look at it: what was known when the rule kept it, and what with. */
