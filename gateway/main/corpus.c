@@ -185,7 +185,8 @@ source_fill(struct source *s)
 					      : read(s->fd, to, room);
 		if (n < 0 && errno == EINTR)
 			continue;
-		s->end = n <= 0;
+		/* fread gives less than was asked for at the end, or where a signal ended it */
+		s->end = n <= 0 || (s->stream != NULL && (size_t)n < room);
 		s->have += n > 0 ? (size_t)n : 0;
 	}
 }

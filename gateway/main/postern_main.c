@@ -30,6 +30,9 @@ static const struct {
 		"world "
 		"sees it",
 		tool_doctor},
+	{"learn", "spam | ham | status PATH ...    teaches the spam filter", tool_learn},
+	{"unlearn", "PATH ...              takes back what it was taught of these mails",
+		tool_unlearn},
 	{"limits", "[list | reset] ...      what limits and the greylist hold", tool_limits},
 	{"queue",
 		"[list | show | why | body | hold | release | retry | expire | drop] ...   "
