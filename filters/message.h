@@ -78,6 +78,15 @@ struct slice message_unfold(struct slice value, struct arena *a);
  * as they came, so does what is malformed).
  */
 struct slice message_decode_words(struct slice value, struct arena *a);
+/* A byte of windows-1252 as a character; 0: none. */
+unsigned message_windows_1252(unsigned char c);
+/*
+ * Text of one of our charsets (UTF-8, ASCII, Latin-1 and windows-1252 are not asked for here)
+ * to UTF-8, as much as there is room for; what it cannot read is left out. False: another
+ * charset, nothing was written.
+ */
+bool
+message_to_utf8(struct slice charset, struct slice in, char *to, size_t room, size_t *n_out);
 /*
  * Makes libc load its converters now: a process calls it before its sandbox closes the file
  * system.

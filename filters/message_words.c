@@ -342,6 +342,45 @@ decode(struct words *w, struct slice in)
 	buf_add(&w->out, slice_from(in, plain));
 }
 
+unsigned
+message_windows_1252(unsigned char c)
+{
+	return c >= 0x80 && c < 0xa0 ? windows_1252[c - 0x80] : c;
+}
+
+/* What the converter cannot take is passed over, byte by byte. */
+static size_t
+convert_loosely(iconv_t cd, struct slice in, char *to, size_t room)
+{
+	char *from = (char *)(uintptr_t)in.p, *at = to; /* iconv only reads the first */
+	size_t left = in.n;
+	while (left > 0 && iconv(cd, &from, &left, &at, &room) == (size_t)-1 &&
+		errno != E2BIG) {
+		from++;
+		if (--left > 0 && room > 0) {
+			*at++ = ' ';
+			room--;
+		}
+	}
+	return (size_t)(at - to);
+}
+
+bool
+message_to_utf8(struct slice charset, struct slice in, char *to, size_t room, size_t *n_out)
+{
+	for (size_t i = 0; i < CHARSETS; i++) {
+		if (!slice_eq_nocase(charset, slice_of(charsets[i].name)))
+			continue;
+		iconv_t cd = iconv_open("UTF-8", charsets[i].libc);
+		if (cd == (iconv_t)-1)
+			return false;
+		*n_out = convert_loosely(cd, in, to, room);
+		iconv_close(cd);
+		return true;
+	}
+	return false;
+}
+
 struct slice
 message_decode_words(struct slice value, struct arena *a)
 {

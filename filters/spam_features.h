@@ -14,6 +14,8 @@ enum {
 	SPAM_WEIGHTS = 1 << SPAM_BITS,
 	SPAM_FEATURES_MOST = 8192, /* of each set */
 	SPAM_ID_BYTES = 16,
+	SPAM_FEATURES_VERSION =
+		1, /* of what a place means: models of another one say nothing */
 };
 
 struct spam_features {

@@ -44,8 +44,7 @@ enum spam_learn
 spam_model_learn(struct spam_model *m, const struct spam_features *f, bool spam);
 enum spam_learn spam_model_unlearn(struct spam_model *m, const struct spam_features *f);
 
-/* The bytes of a file, for the caller to write; of the arena, or of malloc: see spam_model.c.
- */
+/* The bytes of a file, for the caller to write: pack fills spam_model_file_bytes. */
 size_t spam_model_file_bytes(const struct spam_model *m);
 void spam_model_pack(const struct spam_model *m, uint8_t *bytes);
 /* NULL and err: damaged, cut, of another version. */

@@ -31,12 +31,23 @@ struct spam_input {
 	const struct spam_found *found;
 	const double *weights;            /* SPAM_EVIDENCES; NULL: those of the table */
 	const struct spam_shared *shared; /* or NULL */
+	const struct spam_weights *own;   /* the site's model, of a process that has one of its
+					     own; NULL: as shared has it */
 	struct slice domain;              /* its model is heard too; empty: none */
 };
 
 void spam_judge(const struct spam_input *in, struct spam_judgement *out);
 
-/* The model that is shipped: its logit of a mail, unbounded; never of a bounce. */
+/*
+ * The model that is shipped, filters/spam.model (contrib/spam/README.md): its logit of a mail,
+ * unbounded. spam_judge never asks it about a bounce.
+ */
 double spam_shipped(const struct spam_features *f);
+/*
+ * Another one in its place, for measurements (`postern spam test --model`); before any thread
+ * asks. The bytes are read now and not kept. Negative and err: damaged, cut, of another
+ * version.
+ */
+int spam_shipped_load(struct slice file, struct err *err);
 
 #endif

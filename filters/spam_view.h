@@ -22,6 +22,7 @@ enum {
 	SPAM_DEPTH_MOST = 8,
 	SPAM_LINKS_MOST = 64,
 	SPAM_HOST_MOST = 255,
+	SPAM_VIEW_BYTES = 1024 * 1024, /* room that the arena must have */
 };
 
 struct spam_part {
@@ -84,8 +85,10 @@ struct spam_view {
 };
 
 /*
- * header: with its blank line; body: the first of it, any length. hostname: ours, to know our
- * Received; empty: none is. Both are borrowed as long as the view is used.
+ * body: the first of it, any length; more than SPAM_BODY_MOST bytes say that it was cut.
+ * hostname: ours, to know our Received; empty: none is. m, its bytes and the body are borrowed
+ * as long as the view is used. An arena with less room than SPAM_VIEW_BYTES: the view is empty,
+ * and cut.
  */
 void spam_view_read(const struct message *m, struct slice body, struct slice hostname,
 	struct arena *a, struct spam_view *v_out);

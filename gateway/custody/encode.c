@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/must.h"
-#include "custody/crc32c.h"
 #include "custody/files.h"
 #include "custody/store_priv.h"
 

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
-#include "custody/crc32c.h"
 
 static const uint32_t record_magic = 0x64724370;  /* pCrd */
 static const uint32_t segment_magic = 0x67734370; /* pCsg */

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
-#include "custody/crc32c.h"
 #include "custody/files.h"
 
 static const uint32_t magic = 0x78694370; /* pCix */

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
-#include "custody/crc32c.h"
 #include "custody/files.h"
 
 enum { WINDOW = 1024 * 1024, CHUNK = 64 * 1024, PIECE = 4096 };

@@ -10,8 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/must.h"
-#include "custody/crc32c.h"
 #include "custody/sidecar.h"
 #include "custody/walk.h"
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "custody/crc32c.h"
+#include "base/crc32c.h"
 #include "spool.h"
 
 struct known {

@@ -1,9 +1,9 @@
 /*
- * CRC32C (Castagnoli): the check over every record, block and sidecar. By the processor's own
- * instruction where it has one (SSE4.2), else by tables; both give the same.
+ * CRC32C (Castagnoli): the check over what is kept on disk (custody, models of spam). By the
+ * processor's own instruction where it has one (SSE4.2), else by tables; both give the same.
  */
-#ifndef CUSTODY_CRC32C_H
-#define CUSTODY_CRC32C_H
+#ifndef BASE_CRC32C_H
+#define BASE_CRC32C_H
 
 #include <stddef.h>
 #include <stdint.h>

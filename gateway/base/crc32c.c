@@ -2,7 +2,7 @@
  * CRC32C; see crc32c.h. Eight bytes a step both ways. Words are loaded by memcpy: a cast would
  * let the compiler assume what is not so, and recovery would refuse every record.
  */
-#include "custody/crc32c.h"
+#include "base/crc32c.h"
 
 #include <pthread.h>
 #include <stdbool.h>

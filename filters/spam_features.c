@@ -1,0 +1,127 @@
+/*
+ * Features of a mail: byte 4-grams of the raw view; 4-grams and pairs of words of the text with
+ * tokens of the header (spam_features_header.c). Distinct by a bitmap. Whatever is changed here
+ * changes what each weight means: SPAM_FEATURES_VERSION goes up, the shipped model is trained
+ * anew, and models of sites begin anew.
+ */
+#include "filters/spam_features_priv.h"
+
+#include <string.h>
+
+enum {
+	TEXT_MOST = 2000, /* bytes of text that are looked at: more helps no corpus of ours */
+	PAIR_REACH = 2,   /* a word makes a pair with each of the next two */
+};
+
+static const uint64_t mix_a = 0x9e3779b97f4a7c15, mix_b = 0xd6e8feb86659fd93;
+
+void
+feature_set_init(struct feature_set *s, struct arena *a)
+{
+	s->places = arena_array(a, SPAM_FEATURES_MOST, sizeof(*s->places));
+	s->n = 0;
+	s->seen = arena_array(a, SPAM_WEIGHTS / 64, sizeof(*s->seen));
+}
+
+uint64_t
+feature_hash(uint64_t seed, struct slice bytes)
+{
+	uint64_t h = seed ^ mix_a;
+	for (size_t i = 0; i < bytes.n; i++)
+		h = (h ^ (unsigned char)bytes.p[i]) * 0x100000001b3;
+	h = (h ^ h >> 32) * mix_b;
+	return h ^ h >> 32;
+}
+
+void
+feature_token(struct feature_set *s, const char *kind, struct slice token)
+{
+	feature_add(s, feature_place(feature_hash(feature_hash(0, slice_of(kind)), token)));
+}
+
+static void
+fourgrams(struct feature_set *s, struct slice bytes)
+{
+	uint32_t gram = 0;
+	for (size_t i = 0; i < bytes.n; i++) {
+		gram = gram << 8 | (unsigned char)bytes.p[i];
+		if (i >= 3)
+			feature_add(s, feature_place(gram * mix_a));
+	}
+}
+
+static bool
+word_byte(char c)
+{
+	return ascii_alpha(c) || ascii_digit(c) || (unsigned char)c >= 0x80 || c == '$';
+}
+
+bool
+feature_word(struct slice *rest, struct slice *word_out)
+{
+	size_t from = 0;
+	while (from < rest->n && !word_byte(rest->p[from]))
+		from++;
+	size_t to = from;
+	while (to < rest->n && word_byte(rest->p[to]))
+		to++;
+	*word_out = slice_from(slice_first(*rest, to), from);
+	*rest = slice_from(*rest, to);
+	return word_out->n > 0;
+}
+
+/* Each word with the next two, and how far they stand apart. */
+static void
+pairs(struct feature_set *s, struct slice text)
+{
+	uint64_t before[PAIR_REACH] = {0};
+	struct slice word;
+	while (feature_word(&text, &word)) {
+		uint64_t h = feature_hash(0, word);
+		for (int far = 0; far < PAIR_REACH; far++)
+			if (before[far] != 0)
+				feature_add(s, feature_place((before[far] * mix_b + h +
+								     (uint64_t)far) *
+							     mix_a));
+		before[1] = before[0];
+		before[0] = h;
+	}
+}
+
+/*
+ * Two sums of another order each over all places: equal features, equal id. It tells mails
+ * apart, it does not withstand somebody who makes two mails of one id; who can have mails
+ * taught gains nothing by one that counts once for two.
+ */
+static void
+identify(struct spam_features *f)
+{
+	uint64_t h[2] = {f->n_raw, f->n_text};
+	const uint32_t *set[] = {f->raw, f->text};
+	const size_t n[] = {f->n_raw, f->n_text};
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < n[k]; i++) {
+			h[0] = (h[0] ^ set[k][i]) * mix_a;
+			h[0] ^= h[0] >> 29;
+			h[1] = (h[1] + set[k][i]) * mix_b;
+			h[1] ^= h[1] >> 31;
+		}
+	for (size_t i = 0; i < SPAM_ID_BYTES; i++)
+		f->id[i] = (uint8_t)(h[i / 8] >> i % 8 * 8);
+}
+
+void
+spam_features_of(const struct spam_view *v, struct arena *a, struct spam_features *f_out)
+{
+	struct feature_set raw, text;
+	feature_set_init(&raw, a);
+	feature_set_init(&text, a);
+	fourgrams(&raw, v->raw);
+	spam_features_header(v, a, &text);
+	struct slice first = slice_first(v->text, TEXT_MOST);
+	fourgrams(&text, first);
+	pairs(&text, first);
+	*f_out = (struct spam_features){
+		.raw = raw.places, .n_raw = raw.n, .text = text.places, .n_text = text.n};
+	identify(f_out);
+}

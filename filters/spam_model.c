@@ -1,0 +1,353 @@
+/*
+ * The site's model: two tables of whole numbers, and a ring of what was learned with the step
+ * that each mail made, so that it can be taken back to the bit whatever came after it.
+ *
+ * The file, all numbers little-endian:
+ *     "POSTSPAM"  u32 version (1)  u32 version of features  u32 bits
+ *     u32 ham  u32 spam  u32 mails remembered
+ *     i32[2^bits] raw  i32[2^bits] text
+ *     of each mail, the oldest first: 16 bytes of id, i32 step of raw, i32 of text, u8 1 ham
+ *     or 2 spam; u32 CRC-32C of all before it
+ */
+#include "filters/spam_model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "filters/spam_weigh.h"
+
+enum {
+	FILE_VERSION = 1,
+	HEAD_BYTES = 8 + 6 * 4,
+	ENTRY_BYTES = SPAM_ID_BYTES + 4 + 4 + 1,
+	INDEX_BITS = 19, /* at most 0.4 full */
+	INDEX_SIZE = 1 << INDEX_BITS,
+	RING_LEAST = 1024,
+	WEIGHT_MOST = 1 << 30, /* a view learns nothing more where a weight would pass it */
+};
+
+static const double eta = 5;
+
+enum { GONE = 0, HAM = 1, SPAM = 2 };
+
+struct entry {
+	uint8_t id[SPAM_ID_BYTES];
+	int32_t raw, text; /* what was added to each weight */
+	uint8_t label;     /* GONE: forgotten or taken back */
+};
+
+struct spam_model {
+	struct spam_weights weights;
+	struct entry *ring;
+	size_t room, first, used; /* used: from first on, gone ones too */
+	size_t n;                 /* of them remembered */
+	uint32_t *index;          /* INDEX_SIZE; place in the ring + 1; 0: free */
+};
+
+struct spam_model *
+spam_model_new(void)
+{
+	struct spam_model *m = MEM_NEW(struct spam_model);
+	m->room = RING_LEAST;
+	m->ring = mem_array(m->room, sizeof(*m->ring));
+	m->index = mem_array(INDEX_SIZE, sizeof(*m->index));
+	return m;
+}
+
+void
+spam_model_free(struct spam_model **m)
+{
+	if (*m == NULL)
+		return;
+	mem_free((*m)->ring);
+	mem_free((*m)->index);
+	mem_free(*m);
+	*m = NULL;
+}
+
+const struct spam_weights *
+spam_model_weights(const struct spam_model *m)
+{
+	return &m->weights;
+}
+
+/* --- what was learned: a ring by age, an index by id */
+
+static uint32_t
+home(const uint8_t *id)
+{
+	uint32_t h;
+	memcpy(&h, id, sizeof(h));
+	return (h * 0x9e3779b1u) >> (32 - INDEX_BITS);
+}
+
+/* Where it stands in the index, or the free place where it would. */
+static uint32_t
+look_up(const struct spam_model *m, const uint8_t *id)
+{
+	uint32_t at = home(id);
+	while (m->index[at] != 0 &&
+		memcmp(m->ring[m->index[at] - 1].id, id, SPAM_ID_BYTES) != 0)
+		at = (at + 1) & (INDEX_SIZE - 1);
+	return at;
+}
+
+static struct entry *
+find(const struct spam_model *m, const uint8_t *id)
+{
+	uint32_t at = look_up(m, id);
+	return m->index[at] != 0 ? &m->ring[m->index[at] - 1] : NULL;
+}
+
+/* Those behind the place that gets free move up, so that no search ends before them. */
+static void
+forget(struct spam_model *m, struct entry *e)
+{
+	uint32_t hole = look_up(m, e->id);
+	must(m->index[hole] != 0);
+	for (uint32_t at = hole;;) {
+		at = (at + 1) & (INDEX_SIZE - 1);
+		if (m->index[at] == 0)
+			break;
+		uint32_t want = home(m->ring[m->index[at] - 1].id);
+		if (((at - want) & (INDEX_SIZE - 1)) >= ((at - hole) & (INDEX_SIZE - 1))) {
+			m->index[hole] = m->index[at];
+			hole = at;
+		}
+	}
+	m->index[hole] = 0;
+	e->label = GONE;
+	m->n--;
+}
+
+static void
+ring_grow(struct spam_model *m)
+{
+	size_t room = m->room * 2 < SPAM_LEARNED_MOST ? m->room * 2 : SPAM_LEARNED_MOST;
+	must(m->first == 0 && room > m->room);
+	m->ring = mem_resize(m->ring, room * sizeof(*m->ring));
+	memset(m->ring + m->room, 0, (room - m->room) * sizeof(*m->ring));
+	m->room = room;
+}
+
+static void
+remember(struct spam_model *m, const struct entry *e)
+{
+	if (m->used == m->room && m->room < SPAM_LEARNED_MOST)
+		ring_grow(m);
+	if (m->used == m->room) { /* the oldest goes; what it taught stays */
+		if (m->ring[m->first].label != GONE)
+			forget(m, &m->ring[m->first]);
+		m->first = (m->first + 1) % m->room;
+		m->used--;
+	}
+	size_t at = (m->first + m->used) % m->room;
+	uint32_t place = look_up(m, e->id);
+	must(m->index[place] == 0);
+	m->ring[at] = *e;
+	m->index[place] = (uint32_t)at + 1;
+	m->used++;
+	m->n++;
+}
+
+/* --- learning */
+
+struct spam_logits
+spam_weigh(const struct spam_weights *w, const struct spam_features *f)
+{
+	int64_t raw = 0, text = 0;
+	for (size_t i = 0; i < f->n_raw; i++)
+		raw += w->raw[f->raw[i]];
+	for (size_t i = 0; i < f->n_text; i++)
+		text += w->text[f->text[i]];
+	return (struct spam_logits){spam_logit(raw, f->n_raw), spam_logit(text, f->n_text)};
+}
+
+/* Modulo 2^32, so that taking back is exact even where a sum went over on the way. */
+static void
+add(int32_t *weights, const uint32_t *places, size_t n, int32_t step)
+{
+	for (size_t i = 0; i < n && step != 0; i++)
+		weights[places[i]] = (int32_t)((uint32_t)weights[places[i]] + (uint32_t)step);
+}
+
+static int32_t
+step_of(const int32_t *weights, const uint32_t *places, size_t n, double logit, bool spam)
+{
+	double wrong = (spam ? 1 : 0) - 1 / (1 + exp(-logit));
+	int32_t step = (int32_t)lrint(eta * wrong * spam_unit(n) * SPAM_ONE);
+	for (size_t i = 0; i < n; i++) {
+		int64_t then = (int64_t)weights[places[i]] + step;
+		if (then > WEIGHT_MOST || then < -WEIGHT_MOST)
+			return 0;
+	}
+	return step;
+}
+
+static void
+count(struct spam_model *m, uint8_t label, bool more)
+{
+	uint32_t *n = label == SPAM ? &m->weights.spam : &m->weights.ham;
+	*n += more ? 1 : -1u;
+}
+
+static void
+take_back(struct spam_model *m, struct entry *e, const struct spam_features *f)
+{
+	add(m->weights.raw, f->raw, f->n_raw, -e->raw);
+	add(m->weights.text, f->text, f->n_text, -e->text);
+	count(m, e->label, false);
+	forget(m, e);
+}
+
+enum spam_learn
+spam_model_learn(struct spam_model *m, const struct spam_features *f, bool spam)
+{
+	struct entry *known = find(m, f->id);
+	uint8_t label = spam ? SPAM : HAM;
+	if (known != NULL && known->label == label)
+		return SPAM_KNOWN;
+	if (known != NULL)
+		take_back(m, known, f);
+	struct spam_logits logits = spam_weigh(&m->weights, f);
+	struct entry e = {.label = label};
+	memcpy(e.id, f->id, sizeof(e.id));
+	e.raw = step_of(m->weights.raw, f->raw, f->n_raw, logits.raw, spam);
+	e.text = step_of(m->weights.text, f->text, f->n_text, logits.text, spam);
+	add(m->weights.raw, f->raw, f->n_raw, e.raw);
+	add(m->weights.text, f->text, f->n_text, e.text);
+	count(m, label, true);
+	remember(m, &e);
+	return known != NULL ? SPAM_CHANGED : SPAM_LEARNED;
+}
+
+enum spam_learn
+spam_model_unlearn(struct spam_model *m, const struct spam_features *f)
+{
+	struct entry *known = find(m, f->id);
+	if (known == NULL)
+		return SPAM_UNKNOWN;
+	take_back(m, known, f);
+	return SPAM_LEARNED;
+}
+
+/* --- the file */
+
+static const char magic[] = "POSTSPAM";
+
+size_t
+spam_model_file_bytes(const struct spam_model *m)
+{
+	return HEAD_BYTES + (size_t)SPAM_WEIGHTS * 2 * 4 + m->n * ENTRY_BYTES + 4;
+}
+
+static uint8_t *
+put32(uint8_t *p, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		*p++ = (uint8_t)(value >> 8 * i);
+	return p;
+}
+
+static uint32_t
+get32(const uint8_t **p)
+{
+	uint32_t value = 0;
+	for (int i = 0; i < 4; i++)
+		value |= (uint32_t) * (*p)++ << 8 * i;
+	return value;
+}
+
+void
+spam_model_pack(const struct spam_model *m, uint8_t *bytes)
+{
+	uint8_t *p = bytes;
+	memcpy(p, magic, 8);
+	const uint32_t head[] = {FILE_VERSION, SPAM_FEATURES_VERSION, SPAM_BITS, m->weights.ham,
+		m->weights.spam, (uint32_t)m->n};
+	p += 8;
+	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+		p = put32(p, head[i]);
+	for (size_t i = 0; i < SPAM_WEIGHTS; i++)
+		p = put32(p, (uint32_t)m->weights.raw[i]);
+	for (size_t i = 0; i < SPAM_WEIGHTS; i++)
+		p = put32(p, (uint32_t)m->weights.text[i]);
+	for (size_t i = 0; i < m->used; i++) {
+		const struct entry *e = &m->ring[(m->first + i) % m->room];
+		if (e->label == GONE)
+			continue;
+		memcpy(p, e->id, SPAM_ID_BYTES);
+		p = put32(p + SPAM_ID_BYTES, (uint32_t)e->raw);
+		p = put32(p, (uint32_t)e->text);
+		*p++ = e->label;
+	}
+	p = put32(p, crc32c(0, bytes, (size_t)(p - bytes)));
+	must((size_t)(p - bytes) == spam_model_file_bytes(m));
+}
+
+/* The whole file is there and is what was written; head_out: what follows the magic. */
+static int
+check_file(struct slice file, uint32_t head_out[static 6], struct err *err)
+{
+	const uint8_t *p = (const uint8_t *)file.p;
+	if (file.n < HEAD_BYTES + 4 || memcmp(p, magic, 8) != 0)
+		return err_set(err, "not a model of spam");
+	const uint8_t *at = p + 8, *end = p + file.n - 4;
+	for (int i = 0; i < 6; i++)
+		head_out[i] = get32(&at);
+	if (head_out[0] != FILE_VERSION || head_out[1] != SPAM_FEATURES_VERSION ||
+		head_out[2] != SPAM_BITS)
+		return err_set(err, "a model of another version: %u.%u.%u, not %d.%d.%d",
+			head_out[0], head_out[1], head_out[2], FILE_VERSION,
+			SPAM_FEATURES_VERSION, SPAM_BITS);
+	if (head_out[5] > SPAM_LEARNED_MOST ||
+		file.n != HEAD_BYTES + (size_t)SPAM_WEIGHTS * 2 * 4 +
+				  (size_t)head_out[5] * ENTRY_BYTES + 4)
+		return err_set(err, "the model is cut");
+	if (get32(&end) != crc32c(0, p, file.n - 4))
+		return err_set(err, "the model is damaged: its check does not fit");
+	return 0;
+}
+
+static int
+read_entries(struct spam_model *m, const uint8_t *p, uint32_t n, struct err *err)
+{
+	uint32_t seen[3] = {0};
+	for (uint32_t i = 0; i < n; i++) {
+		struct entry e;
+		memcpy(e.id, p, SPAM_ID_BYTES);
+		p += SPAM_ID_BYTES;
+		e.raw = (int32_t)get32(&p);
+		e.text = (int32_t)get32(&p);
+		e.label = *p++;
+		if ((e.label != HAM && e.label != SPAM) || find(m, e.id) != NULL)
+			return err_set(err, "the model lists a mail twice, or as nothing");
+		seen[e.label]++;
+		remember(m, &e);
+	}
+	if (seen[HAM] > m->weights.ham || seen[SPAM] > m->weights.spam)
+		return err_set(err, "the model lists more mails than it has learned");
+	return 0;
+}
+
+struct spam_model *
+spam_model_unpack(struct slice file, struct err *err)
+{
+	uint32_t head[6];
+	if (check_file(file, head, err) < 0)
+		return NULL;
+	struct spam_model *m = spam_model_new();
+	m->weights.ham = head[3];
+	m->weights.spam = head[4];
+	const uint8_t *p = (const uint8_t *)file.p + HEAD_BYTES;
+	for (size_t i = 0; i < SPAM_WEIGHTS; i++)
+		m->weights.raw[i] = (int32_t)get32(&p);
+	for (size_t i = 0; i < SPAM_WEIGHTS; i++)
+		m->weights.text[i] = (int32_t)get32(&p);
+	if (read_entries(m, p, head[5], err) < 0)
+		spam_model_free(&m);
+	return m;
+}

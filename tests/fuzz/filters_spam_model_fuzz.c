@@ -1,0 +1,87 @@
+/*
+ * Files of models: the bytes are taken as they are, and again behind a head and in front of a
+ * check that fit, so that what stands between is read. What is read packs to the same bytes.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "base/must.h"
+#include "filters/spam_score.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { ENTRY_BYTES = 25 };
+
+static void
+put32(uint8_t *p, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(value >> 8 * i);
+}
+
+static void
+site(struct slice file)
+{
+	struct err err;
+	struct spam_model *m = spam_model_unpack(file, &err);
+	if (m == NULL)
+		return;
+	must(spam_model_file_bytes(m) == file.n);
+	uint8_t *again = mem_new(file.n);
+	spam_model_pack(m, again);
+	must(memcmp(again, file.p, file.n) == 0);
+	mem_free(again);
+	spam_model_free(&m);
+}
+
+/* A new model's file with the input as its list of mails. */
+static void
+entries(const uint8_t *data, size_t size)
+{
+	struct spam_model *m = spam_model_new();
+	size_t n = spam_model_file_bytes(m), mails = size / ENTRY_BYTES;
+	uint8_t *bytes = mem_new(n + mails * ENTRY_BYTES);
+	spam_model_pack(m, bytes);
+	spam_model_free(&m);
+	put32(bytes + 20, 3); /* ham */
+	put32(bytes + 24, 3);
+	put32(bytes + 28, (uint32_t)mails);
+	if (mails > 0)
+		memcpy(bytes + n - 4, data, mails * ENTRY_BYTES);
+	n += mails * ENTRY_BYTES;
+	put32(bytes + n - 4, crc32c(0, bytes, n - 4));
+	site((struct slice){(const char *)bytes, n});
+	mem_free(bytes);
+}
+
+static void
+shipped(const uint8_t *data, size_t size)
+{
+	static const char head[] = "POSTSHIP\1\0\0\0\1\0\0\0\22\0\0";
+	size_t n = sizeof(head) + size + 4;
+	uint8_t *bytes = mem_new(n);
+	memcpy(bytes, head, sizeof(head));
+	if (size > 0)
+		memcpy(bytes + sizeof(head), data, size);
+	put32(bytes + n - 4, crc32c(0, bytes, n - 4));
+	struct err err;
+	if (spam_shipped_load((struct slice){(const char *)bytes, n}, &err) == 0) {
+		uint32_t places[] = {0, 1, 2, SPAM_WEIGHTS - 1};
+		double logit =
+			spam_shipped(&(struct spam_features){.text = places, .n_text = 4});
+		must(logit == logit);
+	}
+	mem_free(bytes);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	site((struct slice){(const char *)data, size});
+	entries(data, size);
+	shipped(data, size);
+	return 0;
+}
