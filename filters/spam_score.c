@@ -63,12 +63,23 @@ rarer(const struct spam_opinion *o)
 	return o->ham < o->spam ? o->ham : o->spam;
 }
 
+/* What the site's model says; false: it has learned nothing. */
+static bool
+ask_site(const struct spam_input *in, struct spam_opinion *out)
+{
+	if (in->own == NULL)
+		return spam_shared_ask(in->shared, SLICE_NONE, in->features, out);
+	*out = (struct spam_opinion){
+		spam_weigh(in->own, in->features), in->own->ham, in->own->spam};
+	return out->ham != 0 || out->spam != 0;
+}
+
 static void
 count_models(struct sum *s, const struct spam_input *in)
 {
 	struct spam_opinion site = {.ham = 0}, domain = {.ham = 0};
 	double fade = 1;
-	if (spam_shared_ask(in->shared, SLICE_NONE, in->features, &site)) {
+	if (ask_site(in, &site)) {
 		count(s, "model.site", within(site.logits.raw + site.logits.text, MODEL_MOST),
 			SLICE_NONE);
 		fade -= (double)rarer(&site) / FADE_MAILS;

@@ -31,6 +31,8 @@ struct spam_input {
 	const struct spam_found *found;
 	const double *weights;            /* SPAM_EVIDENCES; NULL: those of the table */
 	const struct spam_shared *shared; /* or NULL */
+	const struct spam_weights *own;   /* the site's model, of a process that has one of its
+					     own; NULL: as shared has it */
 	struct slice domain;              /* its model is heard too; empty: none */
 };
 

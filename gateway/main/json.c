@@ -5,6 +5,7 @@
 #include "main/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "queue/hand_words.h"
 
@@ -87,6 +88,24 @@ json_number(struct json *j, const char *key, uint64_t value)
 {
 	write_key(j, key);
 	fprintf(j->f, "%" PRIu64, value);
+}
+
+void
+json_null(struct json *j, const char *key)
+{
+	write_key(j, key);
+	fputs("null", j->f);
+}
+
+void
+json_real(struct json *j, const char *key, double value)
+{
+	if (!isfinite(value)) {
+		json_null(j, key);
+		return;
+	}
+	write_key(j, key);
+	fprintf(j->f, "%.6g", value);
 }
 
 void

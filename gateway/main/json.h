@@ -22,6 +22,9 @@ void json_begin(struct json *j, const char *key, char kind);
 void json_end(struct json *j, char kind); /* '}' or ']' */
 void json_text(struct json *j, const char *key, struct slice text);
 void json_number(struct json *j, const char *key, uint64_t value);
+/* Six significant digits; what is no number (RFC 8259 6) is null. */
+void json_real(struct json *j, const char *key, double value);
+void json_null(struct json *j, const char *key);
 void json_bool(struct json *j, const char *key, bool value);
 /* "2026-11-29T07:02:08Z"; 0: null. */
 void json_time(struct json *j, const char *key, uint64_t wall_ms);

@@ -34,6 +34,8 @@ static const struct {
 		"what "
 		"waits",
 		tool_queue},
+	{"spam", "test [OPTION ...] CORPUS      the spam filter on mails whose truth is known",
+		tool_spam},
 	{"quarantine",
 		"[list | show | release | forward | delete | learn] ...   what was held for a "
 		"person",

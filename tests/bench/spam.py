@@ -1,0 +1,275 @@
+"""The spam filter on mails whose truth is known, beside those that people use, in one run.
+
+    spam [--pack FILE] [--dates FILE] [--quick] [--sample N] [--alone] [--roc FILE.png]
+         [--throwaway MODEL]
+
+Streams: the whole pack; SpamAssassin's corpus alone; lists and phishing alone, of which a single
+header field tells one from the other, so that their figures say little. Of each, in the order of
+time: `online`, each mail judged, then taught; `60/40`, the first 60 % of ham and of spam taught, the
+rest judged; `day one`, nothing taught. What is slow is asked about a fixed sample of the rest.
+"""
+import argparse
+import csv
+import json
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from bench import figure
+from lab import proc
+import spam_measure as measure
+import spam_peers as peers
+import spam_picture as picture
+
+PACK = proc.REPOSITORY / "../shared/corpora/spam-dev.tar.zst"
+SOURCES = {
+    "all": None,
+    "spamassassin": ("spamassassin",),
+    "lists and phishing": ("list_cbl", "list_hams", "list_openbmc", "phishing_pot"),
+}
+MODES = ("day one", "online", "60/40")
+TEST_S = 600
+
+
+def options(words):
+    parser = argparse.ArgumentParser(prog="spam")
+    parser.add_argument("--pack", type=pathlib.Path, default=PACK)
+    parser.add_argument("--dates", type=pathlib.Path, help="label, id, date of each mail, as TSV")
+    parser.add_argument("--sample", type=int, default=400, help="of each kind, for slow filters")
+    parser.add_argument("--throwaway", type=pathlib.Path,
+                        help="a model that was made without SpamAssassin's corpus")
+    parser.add_argument("--alone", action="store_true", help="no other filter")
+    parser.add_argument("--quick", action="store_true", help="every 20th mail, samples of 20")
+    parser.add_argument("--roc", type=pathlib.Path, default=proc.build_dir() / "spam-roc.png")
+    chosen = parser.parse_args(words)
+    chosen.dates = chosen.dates or chosen.pack.with_name(chosen.pack.name.split(".")[0] + ".tsv")
+    if chosen.quick:
+        chosen.sample = min(chosen.sample, 20)
+    return chosen
+
+
+class Mail:
+    """id: its path in the pack."""
+
+    def __init__(self, one, path, spam):
+        self.id, self.path, self.spam = one, path, spam
+
+
+# --- the corpus
+
+def unpack(chosen):
+    """Where the pack's sources are. With --quick what is not asked about is taken away."""
+    folder = proc.LAB / "spam"
+    folder.mkdir()
+    proc.run("tar", "-C", folder, "-xf", chosen.pack, timeout=TEST_S)
+    inside = [one for one in folder.iterdir() if one.is_dir()]
+    folder = inside[0] if len(inside) == 1 else folder
+    if chosen.quick:
+        for kind in sorted(folder.glob("*/*")):
+            for number, mail in enumerate(sorted(kind.iterdir())):
+                if number % 20:
+                    mail.unlink()
+    return folder
+
+
+def stream_folder(pack, name, sources):
+    """A corpus of those sources alone, by links."""
+    folder = proc.LAB / "streams" / name.replace(" ", "-")
+    folder.mkdir(parents=True)
+    for one in sorted(pack.iterdir()):
+        if one.is_dir() and (sources is None or one.name in sources):
+            (folder / one.name).symlink_to(one)
+    return folder
+
+
+def id_of(path):
+    """"spamassassin/ham/0020.eml" of a path anywhere."""
+    return "/".join(pathlib.PurePath(path).parts[-3:])
+
+
+# --- ours
+
+def run_ours(folder, chosen, *words):
+    """({mode: Judged}, mails in order of time, the JSON) of `postern spam test`."""
+    rows = proc.LAB / "rows.tsv"
+    out = proc.run(proc.build_dir() / "bin/postern", "spam", "test", "--json", "--rows", rows,
+                   "--dates", chosen.dates, *words, folder, timeout=TEST_S).stdout
+    told = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    scores, probabilities, mails = {}, {}, {}
+    with open(rows, encoding="utf-8", errors="replace") as f:
+        for row in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE):
+            one, spam = id_of(row["path"]), row["label"] == "spam"
+            scores.setdefault(row["mode"], {})[one] = float(row["sum"]), spam
+            probabilities.setdefault(row["mode"], []).append(
+                (float(row["sum"]), float(row["probability"])))
+            mails.setdefault(one, Mail(one, row["path"], spam))
+    found = {}
+    for mode, each in scores.items():
+        at = {f"{level:g}": max((s for s, p in probabilities[mode] if p <= level),
+                                default=float("-inf")) for level in measure.LEVELS}
+        found[mode] = measure.Judged(f"Postern, {mode}", each, at)
+    wrong = [text for one in told["modes"] if one["mode"] in found
+             for text in measure.check(found[one["mode"]], one)]
+    if wrong or not found:
+        raise proc.LabError("what postern spam test tells is not what its rows say\n"
+                            + "\n".join(wrong))
+    return found, list(mails.values()), told
+
+
+def print_bins(told):
+    for mode in told["modes"]:
+        if mode["mode"] not in ("day one", "online") or "calibration" not in mode:
+            continue
+        print(f"\ncalibration, Postern, {mode['mode']}"
+              f"{', later half' if mode['mode'] == 'online' else ''}: range, mails, expected, spam")
+        for number, one in enumerate(mode["calibration"]):
+            print(f"  {number / 10:.1f} to {(number + 1) / 10:.1f} {one['mails']:7}"
+                  f"{measure.percent(one['expected'], digits=1):>8}"
+                  f"{measure.percent(one['spam'], digits=1):>8}")
+
+
+# --- one stream
+
+def sample(mails, most):
+    """At most so many of each kind, evenly over time."""
+    found = []
+    for spam in (False, True):
+        kind = [mail for mail in mails if mail.spam is spam]
+        step = max(1, len(kind) / most) if most else 1
+        found += [kind[int(i * step)] for i in range(min(most, len(kind)))]
+    return found
+
+
+def compare(name, ours, theirs):
+    """The ratios of the two that learn everything from the stream."""
+    for what, mine, other, better in (
+            ("1-ROCAC", ours.above(), theirs.above(), "less"),
+            ("spam caught at 0.1 % of ham lost", ours.caught(0.001), theirs.caught(0.001), "more")):
+        if mine is None or other is None:
+            continue
+        ratio = f"{mine / other:.3f} times" if other else "beside"
+        met = mine < other if better == "less" else mine > other
+        print(f"{name}: {what}: {measure.percent(mine, digits=4)} %, {ratio} bogofilter's "
+              f"{measure.percent(other, digits=4)} %: {'better' if met else 'NOT better'}")
+        figure(f"spam, {name}, {what}", f"{measure.percent(mine, digits=4)} %",
+               f"bogofilter, same mails, same run: {measure.percent(other, digits=4)} %")
+
+
+def run_stream(name, folder, chosen, slow):
+    """Prints its tables; returns what is to be drawn."""
+    begun = time.monotonic()
+    found, mails, told = run_ours(folder, chosen, *(w for m in MODES for w in (
+        "--mode", m.replace(" ", "-"))), "--parts")
+    print(f"\n== {name}: {told['mails']} mails in {told['seconds']:.1f} s, "
+          f"{told['mails'] / max(told['seconds'], 0.001):.0f} mails/s in all modes; bounces: "
+          f"{told['bounces_ham']} ham, {told['bounces_spam']} spam, the shipped model was asked "
+          f"about {told['bounces_by_shipped']}", flush=True)
+    online, drawn = [found["online"]], [found["online"], found["day one"]]
+    if not chosen.alone:
+        bogofilter = peers.Bogofilter()
+        theirs = measure.Judged("bogofilter, online", peers.timed(
+            "bogofilter, online", lambda: bogofilter.online(mails)), bogofilter.levels)
+        online.append(theirs)
+        drawn.append(theirs)
+    measure.table(f"{name}, online", [*online, found["raw view"], found["text view"]])
+    if not chosen.alone:
+        compare(f"{name}, online", found["online"], theirs)
+    later = [mail for mail in mails if mail.id in found["60/40"].scores]
+    split = [found["60/40"]]
+    if not chosen.alone:
+        taught = [mail for mail in mails if mail.id not in found["60/40"].scores]
+        theirs = measure.Judged("bogofilter, 60/40", peers.timed(
+            "bogofilter, 60/40", lambda: bogofilter.batch(taught, later)), bogofilter.levels)
+        split.append(theirs)
+    measure.table(f"{name}, 60/40", split)
+    if not chosen.alone:
+        compare(f"{name}, 60/40", found["60/40"], theirs)
+    measure.table(f"{name}, day one", [found["day one"], found["evidence alone"],
+                                       found["shipped alone"]])
+    print_bins(told)
+    if slow and not chosen.alone:
+        drawn += run_slow(name, found, theirs, taught, sample(later, chosen.sample))
+    print(f"{name}: all of it took {time.monotonic() - begun:.0f} s", flush=True)
+    return drawn
+
+
+def run_slow(name, found, bogofilter, taught, asked):
+    """SpamAssassin and Rspamd on the sample, with everybody's figures on just those mails."""
+    wanted = {mail.id for mail in asked}
+    rows = [one.only(wanted.__contains__)
+            for one in (found["60/40"], bogofilter, found["day one"])]
+    theirs = []
+    for kind in (peers.Assassin, peers.Rules):
+        for told in ([], taught):
+            peer = kind(told)
+            theirs.append(measure.Judged(peer.name, peers.timed(
+                peer.name, lambda: peer.judge(asked)), peer.levels))
+            if getattr(peer, "refused", 0):
+                print(f"  {peer.name}: {peer.refused} of {len(told)} mails were not learned")
+    measure.table(f"{name}, a sample of the 40 %, after the 60 %", rows + theirs)
+    return theirs
+
+
+# --- the first day
+
+def run_throwaway(folder, chosen):
+    """The first day on SpamAssassin's corpus by a model that has never seen it, and its halves."""
+    found, _, told = run_ours(folder, chosen, "--mode", "day-one", "--parts", "--model",
+                              chosen.throwaway)
+    one = found["day one"]
+    odd = {mail for mail in one.scores if mail.split("/")[-1][0] in "13579bdf"}
+    measure.table("spamassassin, day one, by a model made without it", [
+        one, one.only(odd.__contains__, "  those held out"),
+        one.only(lambda mail: mail not in odd, "  the others"),
+        found["evidence alone"], found["shipped alone"]])
+    print_bins(told)
+    ham, _ = one.wrong(one.levels["0.99"])
+    for what, value, aim in (("1-ROCAC", one.above(), 0.015), ("ham above 0.99", ham, 0.01)):
+        if value is not None:
+            print(f"day one: {what} {measure.percent(value)} %, aim {100 * aim:g} %: "
+                  f"{'met' if value <= aim else 'NOT met'}")
+            figure(f"spam, day one, {what}", f"{measure.percent(value)} %",
+                   "SpamAssassin's corpus, which the model has never seen")
+
+
+def run_phishing(day_one):
+    """What ships on phishing that nobody trained with, beside ham of each source."""
+    rows = []
+    for source in sorted({mail.split("/")[0] for mail in day_one.scores}):
+        rows.append(day_one.only(lambda mail: mail.startswith(source + "/"), f"  {source}"))
+    measure.table("day one by source, as it ships (trained with ham like that of the lists, never "
+                  "with phishing_pot)", rows)
+
+
+def run(chosen):
+    pack = unpack(chosen)
+    print(f"spam: {chosen.pack.name}" + (", every 20th mail" if chosen.quick else ""))
+    drawn, folders = {}, {}
+    for name, sources in SOURCES.items():
+        folders[name] = stream_folder(pack, name, sources)
+        drawn[name] = run_stream(name, folders[name], chosen, slow=name != "lists and phishing")
+    run_phishing(drawn["all"][1])
+    if chosen.throwaway:
+        run_throwaway(folders["spamassassin"], chosen)
+    else:
+        print("\nno --throwaway MODEL: no first day on mails that the shipped model has not seen")
+    for name in ("all", "spamassassin"):
+        path = chosen.roc.with_stem(f"{chosen.roc.stem}-{name}")
+        picture.draw(path, f"{name} ({chosen.pack.name})", drawn[name])
+        print(f"{path}: ROC curves of " + "; ".join(one.name for one in drawn[name]))
+
+
+def main():
+    chosen = options(sys.argv[1:])
+    if not chosen.pack.exists() or not chosen.dates.exists():
+        print(f"spam: SKIPPED: {chosen.pack} or {chosen.dates} is not there")
+        return 0
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    run(chosen)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
