@@ -68,7 +68,8 @@ read_valued(struct spam_tool *s, const char *option, const char *value)
 {
 	const struct {
 		const char *name, **place;
-	} files[] = {{"--dates", &s->wanted.dates}, {"--model", &s->model}, {"--rows", &s->rows}};
+	} files[] = {
+		{"--dates", &s->wanted.dates}, {"--model", &s->model}, {"--rows", &s->rows}};
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		if (strcmp(option, files[i].name) != 0)
 			continue;
