@@ -37,7 +37,7 @@ def options(words):
     parser = argparse.ArgumentParser(prog="spam")
     parser.add_argument("--pack", type=pathlib.Path, default=PACK)
     parser.add_argument("--dates", type=pathlib.Path, help="label, id, date of each mail, as TSV")
-    parser.add_argument("--sample", type=int, default=400, help="of each kind, for slow filters")
+    parser.add_argument("--sample", type=int, default=400, help="of each kind, for slow filters; 0: they are not asked")
     parser.add_argument("--throwaway", type=pathlib.Path,
                         help="a model that was made without SpamAssassin's corpus")
     parser.add_argument("--alone", action="store_true", help="no other filter")
@@ -189,7 +189,7 @@ def run_stream(name, folder, chosen, slow):
     measure.table(f"{name}, day one", [found["day one"], found["evidence alone"],
                                        found["shipped alone"]])
     print_bins(told)
-    if slow and not chosen.alone:
+    if slow and chosen.sample and not chosen.alone:
         drawn += run_slow(name, found, theirs, taught, sample(later, chosen.sample))
     print(f"{name}: all of it took {time.monotonic() - begun:.0f} s", flush=True)
     return drawn

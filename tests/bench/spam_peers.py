@@ -55,16 +55,17 @@ def ask_all(mails, ask):
 class Bogofilter:
     name = "bogofilter"
     levels = {"0.99": 0.99}
+    runs = 0
 
     def __init__(self):
         self.root = Root.get("bogofilter", "bogofilter-bdb")
         self.root.write("/tmp/bogofilter.cf", BOGOFILTER_CF)
         self.root.write("/tmp/online.py", ONLINE)
-        self.number = 0
 
     def folder(self):
-        self.number += 1
-        path = f"/tmp/words{self.number}"
+        """A new one, for words of a run of its own."""
+        Bogofilter.runs += 1
+        path = f"/tmp/words{Bogofilter.runs}"
         self.root.file(path).mkdir()
         return path
 
