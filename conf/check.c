@@ -369,6 +369,7 @@ conf_cross_check(struct parser *p)
 	check_journal(p, true);
 	check_spool(p);
 	check_limits(p);
+	check_spam(p);
 	if (p->conf->resolver.insecure && p->conf->resolver.trust.n != 0)
 		parse_fail(p, p->conf->resolver.at,
 			"\"insecure\" and \"trust\" exclude each other");

@@ -233,19 +233,54 @@ struct conf_resolver {
 	struct slice trust; /* path; empty: the root's key */
 };
 
+/* A scanner beside us: an address and port, or a unix socket's path. */
+struct conf_server {
+	struct slice text; /* as written */
+	struct ip ip;      /* family 0: a path */
+	uint16_t port;
+	struct slice path;
+};
+enum { CONF_SERVERS_MOST = 4 };
+
+/* Of `filter spam`: the weight of a piece of evidence; a DNS list; a domain's own model. */
+struct conf_weight {
+	struct conf_at at;
+	struct slice name;
+	double weight;
+};
+struct conf_spam_list {
+	struct slice zone;
+	bool link; /* of names in links; else of clients */
+	double weight;
+};
+struct conf_model {
+	struct conf_at at;
+	struct slice domain; /* A-label; declared */
+};
+
 /* filter NAME { ... }: what a filter's own settings say. */
 struct conf_filter {
 	struct conf_at at;
 	struct slice name;
 	enum { ON_FAILURE_DEFAULT, ON_FAILURE_DEFER, ON_FAILURE_SKIP } on_failure;
-	struct slice engine;            /* "libspf2"; empty: ours */
-	struct slice compare;           /* the second engine that runs beside; empty: none */
-	struct slice database;          /* path */
-	uint64_t timeout_ms;            /* 0: the filter's default */
-	uint64_t cache_ms, connections; /* of `filter directory`; 0: the default */
+	struct slice engine;   /* "libspf2"; empty: ours */
+	struct slice compare;  /* the second engine that runs beside; empty: none */
+	struct slice database; /* path */
+	uint64_t timeout_ms;   /* 0: the filter's default */
+	uint64_t cache_ms;     /* of `filter directory`; 0: the default */
+	uint64_t connections;  /* likewise; of rspamd and spamassassin too */
+	struct conf_server servers[CONF_SERVERS_MOST]; /* rspamd, spamassassin; in turn */
+	size_t n_servers;
 	/* greylist: when a new sender may pass, till when it must have tried again, how long
 	 * it is known then; from how many on a network's senders pass at once */
 	uint64_t delay_ms, retry_ms, remember_ms, passers;
+	struct conf_weight *weights; /* spam */
+	size_t n_weights;
+	struct conf_spam_list *lists;
+	size_t n_lists;
+	struct conf_model *models;
+	size_t n_models;
+	const void *made; /* what the filter itself makes of all this: filters_check; or NULL */
 };
 
 struct conf_limits {
@@ -332,6 +367,8 @@ const char *conf_mode_text(enum conf_mode m); /* "observe" */
 bool conf_observes(const struct conf *c);
 const struct conf_domain *conf_domain_find(const struct conf *c, struct slice alabel);
 const struct conf_filter *conf_filter_find(const struct conf *c, const char *name);
+/* Where servers of that filter listen by custom: 0: it has none. */
+uint16_t conf_server_port(struct slice filter);
 /* What `filter greylist` says, or its defaults. */
 struct conf_filter conf_greylist(const struct conf *c);
 /*

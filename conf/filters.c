@@ -30,6 +30,9 @@ static const struct {
 	{"rate", NULL},
 	{"quota", NULL},
 	{"greylist", NULL},
+	{"spam", NULL},
+	{"rspamd", NULL},
+	{"spamassassin", NULL},
 };
 enum {
 	FILTERS = sizeof(filters) / sizeof(filters[0]),
@@ -88,10 +91,6 @@ parse_filter(struct parser *p, struct conf_at at, void *target)
 	const char *names[FILTERS];
 	for (size_t i = 0; i < FILTERS; i++)
 		names[i] = filters[i].name;
-	if (parse_at(p, "spam"))
-		return parse_fail(p, p->tok.at,
-			"\"filter spam\" is not there yet: "
-			"it comes with the spam filter");
 	int which = parse_choice(p,
 		"the name of a filter (spf, dkim, dmarc, dnsbl, virus, ...)", names, FILTERS);
 	if (which < 0)
@@ -105,13 +104,19 @@ parse_filter(struct parser *p, struct conf_at at, void *target)
 	if (f.engine.n != 0 && f.compare.n != 0)
 		parse_fail(p, at, "\"engine\" and \"compare\" exclude each other");
 	bool directory = slice_eq(f.name, SLICE("directory"));
-	if (f.timeout_ms != 0 && !directory && !slice_eq(f.name, SLICE("virus")))
-		parse_fail(
-			p, at, "only \"filter virus\" and \"filter directory\" have a timeout");
-	if ((f.cache_ms != 0 || f.connections != 0) && !directory)
+	bool served = conf_server_port(f.name) != 0;
+	if (f.timeout_ms != 0 && !directory && !served && !slice_eq(f.name, SLICE("virus")))
 		parse_fail(p, at,
-			"\"cache\" and \"connections\" are of \"filter directory\", for tables "
-			"with ldap or sql");
+			"only \"filter virus\", \"filter directory\", \"filter rspamd\" and "
+			"\"filter spamassassin\" have a timeout");
+	if (f.cache_ms != 0 && !directory)
+		parse_fail(p, at,
+			"\"cache\" is of \"filter directory\", for tables with ldap or sql");
+	if (f.connections != 0 && !directory && !served)
+		parse_fail(p, at,
+			"\"connections\" is of \"filter directory\", \"filter rspamd\" and "
+			"\"filter spamassassin\"");
+	parse_check_servers(p, at, &f);
 	c->filters = parse_room(p, c->filters, c->n_filters, sizeof(f));
 	c->filters[c->n_filters++] = f;
 	check_greylist(p, at, &f);

@@ -109,6 +109,8 @@ bool parse_nets(struct parser *p, struct ip_net **nets, size_t *n);
 bool parse_hops(struct parser *p, struct hop_list *list, bool auth);
 /* One NEXTHOP of a rule; text_out: what was written. */
 bool parse_route(struct parser *p, struct hop_list **list_out, struct slice *text_out);
+/* --- servers.c: "ADDRESS:PORT" or "unix:/PATH", and what only filters with servers have */
+void parse_check_servers(struct parser *p, struct conf_at at, const struct conf_filter *f);
 /* --- copies.c: an address of ours, as a recipient has it; texts that are put under mails */
 bool parse_rcpt_address(struct parser *p, struct slice *out);
 /* "..." or file "F": lines, each with its LF, that may stand under a mail. */
@@ -121,6 +123,9 @@ bool address_port_split(struct slice text, struct slice *host_out, uint16_t *por
 
 /* --- rules.c, conditions.c */
 struct cond *parse_condition(struct parser *p);
+
+/* --- spam.c: domains with a model are declared; when all is read */
+void check_spam(struct parser *p);
 
 /* --- check.c: what no single statement can see */
 void conf_cross_check(struct parser *p);

@@ -229,8 +229,9 @@ const struct schema_row schema_rows[] = {
 	{"", "filter", SCHEMA_OWN, .parse = parse_filter, .many = true, .syntax = "NAME { SETTING ... }",
 		.text = "Settings of one filter: spf, dkim, dmarc, dnsbl, virus, attachment, encrypted, unscannable, "
 			"body, text (of text.unread), recipient, client, directory (tables with ldap or sql), rate, quota, "
-			"greylist.",
-		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }"},
+			"greylist, spam, rspamd, spamassassin.",
+		.example = "filter virus { database \"/var/lib/clamav\" timeout 30s }\n"
+			"filter spam { weight \"dmarc.fail\" 2.5 client list \"zen.example\" weight 3 model for { \"example.com\" } }"},
 	{"filter", "on failure", SCHEMA_OWN, .parse = parse_on_failure, .syntax = "defer | skip",
 		.initial_text = "defer; skip for dnsbl",
 		.text = "What a condition is worth whose fact cannot be had: the mail is deferred, or it is false."},
@@ -242,14 +243,23 @@ const struct schema_row schema_rows[] = {
 	{"filter", "database", SCHEMA_OWN, .parse = parse_database, .syntax = "\"FOLDER\"",
 		.initial_text = "/var/lib/clamav", .text = "Where the virus signatures are; for filter virus."},
 	{"filter", "timeout", SCHEMA_DURATION, IN_FILTER(timeout_ms), 1 * SECOND, 10 * MINUTE, 0,
-		.initial_text = "the scanner's own; 5s for directory",
-		.text = "How long the scan of one mail, or one look-up, may take before it has failed; for filter virus and directory."},
+		.initial_text = "the scanner's own; 5s for directory, 10s for rspamd, 30s for spamassassin",
+		.text = "How long the scan of one mail, or one look-up, may take before it has failed; for filter virus, directory, "
+			"rspamd and spamassassin."},
 	{"filter", "cache", SCHEMA_DURATION, IN_FILTER(cache_ms), 1 * SECOND, 1 * DAY, 0,
 		.initial_text = "5m",
 		.text = "How long an answer of a directory or database is kept, found or not; for filter directory."},
 	{"filter", "connections", SCHEMA_NUMBER, IN_FILTER(connections), 1, 64, 0,
-		.initial_text = "4",
-		.text = "Connections to the directory or database of each table; for filter directory."},
+		.initial_text = "4; 16 for rspamd, 8 for spamassassin",
+		.text = "Connections to the directory or database of each table, for filter directory; mails that each session "
+			"process may have with all servers together, for filter rspamd and spamassassin: more wait."},
+	{"filter", "server", SCHEMA_OWN, .parse = parse_server,
+		.syntax = "\"ADDRESS[:PORT]\" | \"unix:/PATH\" [then ...]",
+		.initial_text = "none: their facts cannot be asked for",
+		.text = "Where Rspamd (port 11333) or spamd (port 783) is asked about a mail, up to four, tried in turn within the "
+			"timeout; one that does not answer is passed over for 30 s; for filter rspamd and spamassassin.",
+		.example = "filter rspamd { server \"127.0.0.1:11333\" then \"10.0.0.9:11333\" timeout 5s }\n"
+			"filter spamassassin { server \"unix:/run/spamd.sock\" on failure skip }"},
 	{"filter", "delay", SCHEMA_DURATION, IN_FILTER(delay_ms), 1 * SECOND, 1 * DAY, 0, .initial_text = "5m",
 		.text = "How long a sender that is not known is put off; for filter greylist."},
 	{"filter", "retry within", SCHEMA_DURATION, IN_FILTER(retry_ms), 1 * MINUTE, 30 * DAY, 0,
@@ -261,6 +271,21 @@ const struct schema_row schema_rows[] = {
 	{"filter", "passers", SCHEMA_NUMBER, IN_FILTER(passers), 1, 1000000, 0, .initial_text = "5",
 		.text = "From how many mails of a network on (IPv4 /24, IPv6 /64) that had passed its senders are known; "
 			"for filter greylist."},
+	{"filter", "weight", SCHEMA_OWN, .parse = parse_spam_weight, .many = true,
+		.syntax = "\"EVIDENCE\" NUMBER", .initial_text = "as `postern facts spam` shows them",
+		.text = "What a piece of evidence adds to the logit of spam, -10 to 10: 0.7 doubles the odds, 0 leaves it out; "
+			"for filter spam."},
+	{"filter", "client list", SCHEMA_OWN, .parse = parse_spam_client_list, .many = true,
+		.syntax = "\"ZONE\" weight NUMBER",
+		.text = "A DNS list that is asked about the client, and what a listing adds (-10 to 10); up to 8; for filter spam."},
+	{"filter", "link list", SCHEMA_OWN, .parse = parse_spam_link_list, .many = true,
+		.syntax = "\"ZONE\" weight NUMBER",
+		.text = "A DNS list that is asked about the domains that a mail's links lead to, 20 of a mail at most, and what "
+			"a listing adds (-10 to 10); up to 4; for filter spam."},
+	{"filter", "model for", SCHEMA_OWN, .parse = parse_spam_models, .syntax = "{ \"DOMAIN\" ... }",
+		.initial_text = "the site's alone",
+		.text = "Declared domains, up to 32, with a model of their own beside the site's, for the fact spam.domain; "
+			"for filter spam."},
 	{"", "table", SCHEMA_OWN, .parse = parse_table, .many = true,
 		.syntax = "NAME { \"ITEM\", \"*.SUFFIX\", \"GLOB*\", /REGEX/[i], NETWORK ... } | file \"FILE\" | "
 			"ldap \"URL\" filter \"(mail=%s)\" [bind \"DN\" password \"FILE\"] [tls required] | "

@@ -71,7 +71,6 @@ words_later_fact(struct slice fact)
 	static const struct {
 		const char *name, *why;
 	} later[] = {
-		{"spam", "is not there yet: it comes with the spam filter"},
 		{"arc", "is not there yet: it comes with ARC"},
 		{"mime.ambiguous", "is not there yet: it comes with the MIME filter"},
 	};

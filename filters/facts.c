@@ -477,13 +477,13 @@ facts_call_off(struct facts *f, enum fact_scope scope)
 }
 
 void
-facts_keep(struct facts *f, size_t rcpt)
+facts_keep(struct facts *f, size_t rcpt, bool goes_on)
 {
 	struct scope *s = rcpt == SIZE_MAX ? &f->of_mail : &f->rcpts[rcpt]->scope;
 	struct question *one;
 	must(f->mail != NULL && (rcpt == SIZE_MAX || rcpt < f->n_rcpts));
 	TAILQ_FOREACH (one, &s->questions.list, link)
-		one->kept = true;
+		one->kept = goes_on || one->op.kind != STATE_GET;
 }
 
 void

@@ -50,10 +50,12 @@ struct question *facts_question(struct facts *f, struct questions **scope_out);
  */
 struct question *facts_call_off(struct facts *f, enum fact_scope scope);
 /*
- * The mail is accepted for this recipient (SIZE_MAX: for somebody, in the scope of the mail):
- * what was reserved in the scope stays taken. Before facts_mail_end; else all is given back.
+ * The mail is taken for this recipient (SIZE_MAX: for somebody, in the scope of the mail): what
+ * was reserved in the scope stays taken, and where the mail goes on, not to a quarantine or
+ * nowhere, what filters remember of such mails is set. Before facts_mail_end; else all is given
+ * back.
  */
-void facts_keep(struct facts *f, size_t rcpt);
+void facts_keep(struct facts *f, size_t rcpt, bool goes_on);
 /* Asks ahead what connect-scope rules will need (DESIGN.md: at once, the greeting does not
  * wait). */
 void facts_prefetch(struct facts *f);

@@ -16,6 +16,8 @@
 #include "policy/policy.h"
 #include "smtp/param.h"
 
+struct spam_shared;
+
 /* What a filter may look at; absent parts are NULL or empty, as the stage has it. */
 struct flt_session {
 	enum direction direction;
@@ -29,7 +31,8 @@ struct flt_session {
 	struct slice tls_cipher;
 	/* a milter's: the MTA has not said whether there is TLS, or who is logged in */
 	bool tls_unknown, user_unknown;
-	int64_t wall_ms; /* now, for x= of DKIM and dates; told by the driver */
+	int64_t wall_ms;                /* now, for x= of DKIM and dates; told by the driver */
+	const struct spam_shared *spam; /* the site's models; NULL: none */
 };
 
 struct flt_recipient {
@@ -117,6 +120,9 @@ const struct question *flt_lookup(struct flt_call *c, struct slice table, struct
 /* The flag: whether the table has it, one of items or of a directory. */
 enum fact_state
 flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, struct value *v);
+
+/* What that scanner beside us says of this mail, of which all has come. */
+const struct neighbour_verdict *flt_neighbour(struct flt_call *c, enum neighbour which);
 
 /* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
 void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,

@@ -192,6 +192,12 @@ questions_lookup(struct questions *q, struct slice table, struct slice value)
 }
 
 struct question *
+questions_neighbour(struct questions *q, struct slice which, struct slice envelope)
+{
+	return other(q, QUESTION_NEIGHBOUR, which, envelope);
+}
+
+struct question *
 questions_new(struct questions *q)
 {
 	struct question *one;
@@ -356,4 +362,16 @@ question_answer_lookup(struct questions *q, struct question *one, enum lookup_an
 	answered(q, one, QUESTION_LOOKUP);
 	one->lookup = answer;
 	one->lookup_text = arena_slice(q->arena, slice_first(words, KEY_MOST));
+}
+
+void
+question_answer_neighbour(
+	struct questions *q, struct question *one, const struct neighbour_verdict *v)
+{
+	answered(q, one, QUESTION_NEIGHBOUR);
+	struct neighbour_verdict *copy = ARENA_NEW(q->arena, struct neighbour_verdict);
+	*copy = *v;
+	copy->why = arena_slice(q->arena, slice_first(v->why, KEY_MOST));
+	copy->action = arena_slice(q->arena, slice_first(v->action, KEY_MOST));
+	one->neighbour = copy;
 }

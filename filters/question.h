@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/scan_report.h"
 #include "base/state_op.h"
+#include "filters/neighbour.h"
 #include "smtp/address.h"
 
 enum question_kind {
@@ -25,6 +26,7 @@ enum question_kind {
 	QUESTION_STATE,  /* an operation on the gateway's state, by the keeper */
 	QUESTION_APPEND, /* how a text is put under the mail, by a scanner */
 	QUESTION_LOOKUP, /* is this value in that table, which a directory or database holds */
+	QUESTION_NEIGHBOUR, /* what a scanner beside us (Rspamd, spamd) says of the mail */
 };
 
 /* SKIPPED: a reservation that was not needed, since one before it was not granted; it is new
@@ -40,7 +42,8 @@ struct question {
 	enum question_state state;
 	struct slice key; /* DNS: type and name; equal keys are one question */
 	/* what is asked */
-	struct slice name; /* DNS: name; KNOWN: the recipient, canonical; ENGINE: which */
+	struct slice name; /* DNS: name; KNOWN: the recipient, canonical; ENGINE, NEIGHBOUR:
+			      which */
 	enum dns_type type;
 	struct slice input; /* ENGINE: packed arguments, its own format; LOOKUP: the value, with
 			       the table as `name`; APPEND: the HTML, with the text as `name` */
@@ -56,9 +59,10 @@ struct question {
 	struct state_answer answer;     /* STATE */
 	enum lookup_answer lookup;
 	struct slice lookup_text; /* FAILED: why, in words */
+	const struct neighbour_verdict *neighbour;
 	/*
-	 * STATE: what an answer has reserved stays taken when its scope ends (facts_keep); else
-	 * the driver gives it back then.
+	 * STATE: what an answer has reserved stays taken when its scope ends (facts_keep), and
+	 * what a GET has a time to live for is set; else the driver gives it back then.
 	 */
 	bool kept;
 	void *driver; /* the driver's own: a handle to cancel by */
@@ -91,6 +95,8 @@ struct question *questions_engine(struct questions *q, struct slice engine, stru
 /* Equal by kind, space and key: one step for each scope. op is copied. */
 struct question *questions_state(struct questions *q, const struct state_op *op);
 struct question *questions_lookup(struct questions *q, struct slice table, struct slice value);
+struct question *
+questions_neighbour(struct questions *q, struct slice which, struct slice envelope);
 /* The next in state NEW, or NULL. The driver sets ASKED and later calls one of the answers. */
 struct question *questions_new(struct questions *q);
 unsigned questions_open(const struct questions *q); /* NEW and ASKED */
@@ -122,5 +128,7 @@ void question_answer_state(
 void question_skip_state(struct questions *q, struct question *one);
 void question_answer_lookup(struct questions *q, struct question *one,
 	enum lookup_answer answer, struct slice words);
+void question_answer_neighbour(
+	struct questions *q, struct question *one, const struct neighbour_verdict *v);
 
 #endif

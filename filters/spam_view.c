@@ -11,78 +11,153 @@
 
 #include "filters/spam_view_priv.h"
 
-/* What filters and mailboxes write into a header: no property of the mail. A name that ends in
- * '*' stands for all that begin so. */
+/*
+ * What filters and mailboxes write into a header: no property of the mail. In order; a name
+ * that ends in '*' stands for all that begin so, and none begins with another of them.
+ */
 static const char *const marks[] = {
 	"arc-*",
 	"authentication-results*",
 	"delivered-to",
+	"dkim-filter",
 	"envelope-to",
+	"old-x-envelope*",
+	"old-x-spam*",
 	"received-spf",
 	"return-path",
 	"status",
-	"x-amavis-*",
+	"x-account-key",
+	"x-amavis*",
+	"x-amp-*",
 	"x-antispam*",
 	"x-antivirus*",
-	"x-authentication-warning",
-	"x-barracuda-*",
+	"x-apparently-to",
+	"x-assp-*",
+	"x-atlas*",
+	"x-barracuda*",
 	"x-bogosity",
+	"x-brightmail*",
 	"x-clamav*",
-	"x-crm114-*",
+	"x-cloudmark*",
 	"x-cmae-*",
-	"x-dkim-*",
-	"x-dspam-*",
+	"x-coremail-antispam",
+	"x-crm114*",
+	"x-crosspremises*",
+	"x-ct-*",
+	"x-ctch*",
+	"x-dkim*",
+	"x-dmarc*",
+	"x-dnsrbl*",
+	"x-dr.web*",
+	"x-drweb*",
+	"x-dspam*",
+	"x-envelope-to",
 	"x-eopattributedmessage",
 	"x-eoptenantattributedmessage",
-	"x-envelope-to",
-	"x-exchange-*",
+	"x-evolution*",
+	"x-exim-dspam*",
+	"x-extloop1",
+	"x-feas-*",
 	"x-folder",
-	"x-forefront-*",
-	"x-gm-*",
-	"x-gmail-*",
-	"x-google-dkim-*",
+	"x-forefront*",
+	"x-fortimail*",
+	"x-fuglu*",
+	"x-gm-phishy",
+	"x-gm-spam*",
+	"x-gmail-fetch-info",
+	"x-gmail-labels",
+	"x-gmx-anti*",
 	"x-greylist*",
+	"x-halon*",
+	"x-ibm-av-*",
+	"x-ibm-spam*",
+	"x-imap",
+	"x-imapbase",
 	"x-incomingheadercount",
 	"x-incomingtopheadermarker",
-	"x-ironport-*",
+	"x-ironport*",
+	"x-junkmail*",
+	"x-kaspersky*",
 	"x-keywords",
+	"x-kse-*",
+	"x-label",
+	"x-mailcleaner*",
 	"x-mailscanner*",
+	"x-mdav*",
+	"x-message-delivery",
+	"x-message-info",
 	"x-microsoft-antispam*",
-	"x-mozilla-*",
+	"x-mimecast*",
+	"x-mozilla*",
 	"x-ms-exchange-*",
-	"x-ms-office365-*",
+	"x-ms-office365*",
 	"x-ms-publictraffictype",
 	"x-ms-traffictypediagnostic",
 	"x-ms-userlastlogontime",
+	"x-original-authentication-results",
 	"x-original-to",
-	"x-originalarrivaltime",
+	"x-pm-spam*",
+	"x-pmx-*",
+	"x-policyd*",
 	"x-postern*",
-	"x-proofpoint-*",
-	"x-razor-*",
-	"x-received",
+	"x-postgrey*",
+	"x-proofpoint*",
+	"x-pstn-*",
+	"x-quarantine*",
+	"x-razor*",
+	"x-received-spf",
+	"x-removed-original-auth",
+	"x-return-path",
 	"x-rspam*",
+	"x-sa-*",
 	"x-scanned-by",
 	"x-sid-*",
 	"x-sieve*",
+	"x-sonic-spam*",
+	"x-sophos*",
 	"x-spam*",
+	"x-spf*",
 	"x-status",
+	"x-tm-as-*",
 	"x-tmase-*",
+	"x-ui-filterresults",
+	"x-ui-out-filterresults",
 	"x-uid*",
-	"x-virus*",
 	"x-vade*",
+	"x-virus*",
+	"x-web-spam",
+	"x-yahoofiltered*",
+	"x-ymail*",
 };
+
+/* Below 0, 0, above 0: the name stands before the mark, is meant by it, stands behind it. */
+static int
+compare_mark(struct slice name, const char *mark)
+{
+	size_t i = 0;
+	for (; mark[i] != '\0' && mark[i] != '*' && i < name.n; i++) {
+		int c = ascii_lower(name.p[i]) - mark[i];
+		if (c != 0)
+			return c;
+	}
+	if (mark[i] == '*')
+		return 0;
+	return i < name.n ? 1 : mark[i] == '\0' ? 0 : -1;
+}
 
 static bool
 is_mark(struct slice name)
 {
-	if (name.n < 4 || strchr("adersxADERSX", name.p[0]) == NULL)
-		return false;
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
-		struct slice m = slice_of(marks[i]);
-		if (slice_ends(m, SLICE("*"))
-				? slice_starts_nocase(name, slice_first(m, m.n - 1))
-				: slice_eq_nocase(name, m))
+	size_t from = 0, to = sizeof(marks) / sizeof(marks[0]);
+	while (from < to) {
+		size_t mid = (from + to) / 2;
+		int c = compare_mark(name, marks[mid]);
+		if (c == 0)
 			return true;
+		if (c < 0)
+			to = mid;
+		else
+			from = mid + 1;
 	}
 	return false;
 }

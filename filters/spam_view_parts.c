@@ -38,7 +38,6 @@ struct walk {
 	struct spam_part *leaf; /* being read; NULL: between parts */
 	size_t leaf_at;
 	unsigned depth; /* of the next part */
-	bool report;
 };
 
 /* name=value of ";name=value; ...": cut off *rest. False: no more. */
@@ -161,9 +160,6 @@ read_type(struct spam_part *part, struct heads *h, struct file_name *f, struct w
 			part->charset = arena_lower(w->r->a, slice_first(value, NAME_MOST));
 		else if (slice_eq_nocase(name, SLICE("boundary")) && h->boundary.n == 0)
 			h->boundary = slice_first(value, BOUNDARY_MOST);
-		else if (slice_eq_nocase(name, SLICE("report-type")))
-			w->report |= slice_eq_nocase(value, SLICE("delivery-status")) ||
-				     slice_eq_nocase(value, SLICE("feedback-report"));
 		else
 			take_name(f, name, SLICE("name"), value);
 	}
@@ -188,10 +184,9 @@ read_disposition(struct spam_part *part, struct heads *h, struct walk *w)
 
 /* NULL: there are as many as we look at. */
 static struct spam_part *
-add_part(struct walk *w, struct heads *h)
+add_part(struct walk *w, struct heads *h, bool in_digest)
 {
 	struct spam_view *v = w->r->v;
-	bool in_digest = w->n_open > 0 && w->open[w->n_open - 1].digest;
 	struct file_name f = {0};
 	if (v->n_parts == SPAM_PARTS_MOST)
 		return NULL;
@@ -207,8 +202,6 @@ add_part(struct walk *w, struct heads *h)
 	struct slice word = message_unfold(h->encoding, w->r->a), rest;
 	slice_cut(word, ';', &word, &rest);
 	part->encoding = arena_lower(w->r->a, slice_first(slice_trim(word), NAME_MOST));
-	v->bounce |= slice_eq(part->type, SLICE("message/delivery-status")) ||
-		     slice_eq(part->type, SLICE("message/feedback-report"));
 	return part;
 }
 
@@ -341,8 +334,9 @@ close_innermost(struct walk *w)
 static size_t
 enter(struct walk *w, struct heads *h, size_t at)
 {
-	for (;;) {
-		struct spam_part *part = add_part(w, h);
+	bool in_digest = w->n_open > 0 && w->open[w->n_open - 1].digest;
+	for (;; in_digest = false) {
+		struct spam_part *part = add_part(w, h, in_digest);
 		if (part == NULL)
 			return at;
 		bool plain = part->encoding.n == 0 ||
@@ -436,5 +430,4 @@ spam_read_parts(struct spam_reading *r, struct slice body)
 	read_leaf(&w, body.n);
 	while (w.n_open > 0)
 		close_innermost(&w);
-	r->v->bounce |= w.report;
 }

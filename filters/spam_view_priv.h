@@ -91,7 +91,7 @@ struct slice spam_link_base(struct spam_reading *r, struct slice url);
 
 /* The mail's own Content-Type and the like out of v->fields, then all parts of the body. */
 void spam_read_parts(struct spam_reading *r, struct slice body);
-/* bounce (where the parts do not say so), html_only. */
+/* bounce, html_only: of a view that has all else. */
 void spam_note_kind(struct spam_view *v, struct arena *a);
 
 #endif

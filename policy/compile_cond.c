@@ -226,15 +226,39 @@ check_arg(struct compile *c, const struct cond *cond, const struct fact_decl *d,
 
 /* The settings of `filter NAME` hold for the facts NAME, NAME.x and `NAME x`; those of
  * `filter directory` for all look-ups, of `filter greylist` for greylisted. */
-static bool
-skips_failure(const struct compile *c, const struct fact_decl *d)
+static struct slice
+filter_name(const struct fact_decl *d)
 {
 	struct slice name = d->lookup != NULL ? SLICE("directory") : slice_of(d->name);
 	struct slice stem = slice_first(name, slice_find(name, '.'));
 	stem = slice_first(stem, slice_find(stem, ' '));
-	if (slice_eq(stem, SLICE("greylisted")))
-		stem = SLICE("greylist");
-	const struct conf_filter *f = conf_filter_find(c->conf, arena_text(c->arena, stem));
+	return slice_eq(stem, SLICE("greylisted")) ? SLICE("greylist") : stem;
+}
+
+static const struct conf_filter *
+settings_of(const struct compile *c, const struct fact_decl *d)
+{
+	return conf_filter_find(c->conf, arena_text(c->arena, filter_name(d)));
+}
+
+static bool
+check_served(struct compile *c, const struct cond *cond, const struct fact_decl *d)
+{
+	const struct conf_filter *f = d->served ? settings_of(c, d) : NULL;
+	if (!d->served || (f != NULL && f->n_servers != 0))
+		return true;
+	struct slice name = filter_name(d);
+	conf_error(c->report, cond->at,
+		"\"%s\" is asked of a server, and none is named: write filter %.*s { server "
+		"\"127.0.0.1:%u\" }",
+		d->name, SLICE_ARG(name), conf_server_port(name));
+	return false;
+}
+
+static bool
+skips_failure(const struct compile *c, const struct fact_decl *d)
+{
+	const struct conf_filter *f = settings_of(c, d);
 	if (f == NULL || f->on_failure == ON_FAILURE_DEFAULT)
 		return d->skip;
 	return f->on_failure == ON_FAILURE_SKIP;
@@ -379,7 +403,7 @@ compile_test(struct compile *c, const struct cond *cond, struct place at)
 			c->arena, "%.*s.%.*s", SLICE_ARG(at.list), SLICE_ARG(cond->fact));
 	bool phrase;
 	const struct fact_decl *d = find_decl(c, cond, name, at.list, &arg, &phrase);
-	if (d == NULL || !check_list(c, cond, d, at.list))
+	if (d == NULL || !check_list(c, cond, d, at.list) || !check_served(c, cond, d))
 		return POLICY_NONE;
 	struct test t = {
 		.list = fact_type_is_list(d->type) && at.list.n == 0,

@@ -62,7 +62,8 @@ struct fact_decl {
 	enum fact_scope scope;
 	enum fact_stage stage;
 	enum fact_cost cost;
-	bool skip;                        /* on failure skip is its default (dnsbl) */
+	bool skip;   /* on failure skip is its default (dnsbl) */
+	bool served; /* asked of servers that `filter NAME` has to name: an error without */
 	const char *text;                 /* one sentence of documentation */
 	const struct fact_lookup *lookup; /* policy made it of another; NULL: a filter's own */
 };

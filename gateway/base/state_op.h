@@ -26,7 +26,8 @@ enum state_space {
 };
 
 enum state_kind {
-	STATE_GET,   /* yes: it is there; value, wait_ms: until it goes */
+	STATE_GET,   /* yes: it is there; value, wait_ms: until it goes. ttl_ms, 0: none, is for
+			the asker: it is SET for so long when the mail goes on to somebody */
 	STATE_SET,   /* value, ttl_ms */
 	STATE_DROP,  /* yes: it was there */
 	STATE_TAKE,  /* n of a bucket of `limit` that refills evenly within span_ms */

@@ -128,6 +128,14 @@ answer_lookup(struct answers *a, struct questions *scope, struct question *q)
 	question_answer_lookup(scope, q, found, found == LOOKUP_FAILED ? why : SLICE_NONE);
 }
 
+static void
+answer_neighbour(struct answers *a, struct questions *scope, struct question *q)
+{
+	enum neighbour which;
+	must(neighbour_find(q->name, &which));
+	question_answer_neighbour(scope, q, &a->config.neighbours[which]);
+}
+
 void
 answers_mail(struct answers *a, struct slice mail)
 {
@@ -163,6 +171,7 @@ answers_give(struct answers *a, struct facts *f)
 			break;
 		case QUESTION_STATE: answer_state(a, scope, q); break;
 		case QUESTION_LOOKUP: answer_lookup(a, scope, q); break;
+		case QUESTION_NEIGHBOUR: answer_neighbour(a, scope, q); break;
 		}
 	}
 	if (a->waiting != 0)

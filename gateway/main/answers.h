@@ -30,6 +30,7 @@ struct answers_config {
 	enum known_answer known;
 	const char *known_text;
 	struct scan_report scan;
+	struct neighbour_verdict neighbours[NEIGHBOURS]; /* by enum neighbour */
 	const struct answers_lookup *lookups; /* directories are not asked; borrowed */
 	size_t n_lookups;
 	bool state_used; /* all limits are used up and no sender is known; else the opposite */

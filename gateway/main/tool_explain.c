@@ -41,6 +41,8 @@ struct explain {
 	size_t n_to;
 	struct answers_lookup lookups[LOOKUPS_MOST];
 	size_t n_lookups;
+	struct neighbour_verdict neighbours[NEIGHBOURS];
+	const char *rspamd[2], *spamassassin; /* the score, the action */
 	bool outbound, tls;
 };
 
@@ -49,7 +51,8 @@ static const char usage[] =
 	"NAME]\n"
 	"           [--from ADDRESS] --to ADDRESS ... [--dns FILE] [--known yes | no]\n"
 	"           [--scan clean | VIRUS] [--lookup TABLE VALUE yes | no ...]\n"
-	"           [--state free | used] FILE";
+	"           [--state free | used] [--rspamd SCORE ACTION]\n"
+	"           [--spamassassin SCORE] FILE";
 
 /* The value of an option that takes one, or NULL. */
 static const char **
@@ -66,6 +69,7 @@ valued(struct explain *e, const char *name)
 		{"--known", &e->known},
 		{"--scan", &e->scan},
 		{"--state", &e->state},
+		{"--spamassassin", &e->spamassassin},
 	};
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (strcmp(options[i].name, name) == 0)
@@ -92,6 +96,43 @@ read_lookup(struct explain *e, int n, char *const words[])
 	return true;
 }
 
+/* --rspamd and its two words. */
+static bool
+read_rspamd(struct explain *e, int n, char *const words[])
+{
+	if (n < 3)
+		return false;
+	e->rspamd[0] = words[1];
+	e->rspamd[1] = words[2];
+	return true;
+}
+
+/* A score as the caller says it, or a failure that says how to. */
+static bool
+read_score(const char *score, const char *option, struct neighbour_verdict *v)
+{
+	*v = (struct neighbour_verdict){.failed = score == NULL, .why = slice_of(option)};
+	return score == NULL || neighbour_number(slice_of(score), &v->score);
+}
+
+static bool
+read_neighbours(struct explain *e)
+{
+	struct neighbour_verdict *rspamd = &e->neighbours[NEIGHBOUR_RSPAMD];
+	struct neighbour_verdict *spamd = &e->neighbours[NEIGHBOUR_SPAMD];
+	if (!read_score(e->rspamd[0],
+		    e->rspamd[0] != NULL ? "--rspamd"
+					 : "nobody was asked; say --rspamd SCORE ACTION",
+		    rspamd) ||
+		!read_score(e->spamassassin,
+			e->spamassassin != NULL ? "--spamassassin"
+						: "nobody was asked; say --spamassassin SCORE",
+			spamd))
+		return false;
+	rspamd->action = slice_of(e->rspamd[1]);
+	return true;
+}
+
 static bool
 read_options(struct explain *e, int n, char *const words[])
 {
@@ -100,6 +141,12 @@ read_options(struct explain *e, int n, char *const words[])
 			if (!read_lookup(e, n - i, &words[i]))
 				return false;
 			i += 3;
+			continue;
+		}
+		if (strcmp(words[i], "--rspamd") == 0) {
+			if (!read_rspamd(e, n - i, &words[i]))
+				return false;
+			i += 2;
 			continue;
 		}
 		const char **place = valued(e, words[i]);
@@ -117,7 +164,8 @@ read_options(struct explain *e, int n, char *const words[])
 	bool known = e->known == NULL || is_yes_or_no(e->known);
 	bool state = e->state == NULL || strcmp(e->state, "free") == 0 ||
 		     strcmp(e->state, "used") == 0;
-	return e->path != NULL && e->client != NULL && e->n_to != 0 && known && state;
+	return e->path != NULL && e->client != NULL && e->n_to != 0 && known && state &&
+	       read_neighbours(e);
 }
 
 static int
@@ -333,6 +381,7 @@ open_answers(struct explain *e, struct err *err)
 		config.known = strcmp(e->known, "yes") == 0 ? KNOWN_YES : KNOWN_NO;
 		config.known_text = "as --known says";
 	}
+	memcpy(config.neighbours, e->neighbours, sizeof(config.neighbours));
 	config.state_used = e->state != NULL && strcmp(e->state, "used") == 0;
 	if (e->scan != NULL && strcmp(e->scan, "clean") == 0)
 		config.scan = (struct scan_report){.status = SCAN_CLEAN};

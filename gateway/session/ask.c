@@ -3,12 +3,14 @@
  * ones at once, and each answer wakes the session. An ask lives in the arena of its question;
  * when that ends (the mail is over, the client gone) the ask is cancelled with it.
  */
+#include "base/must.h"
 #include "directory/directory.h"
 #include "directory/messages.h"
 #include "filters/filter.h"
 #include "scan/append_messages.h"
 #include "scan/messages.h"
 #include "second/messages.h"
+#include "session/neighbour.h"
 #include "session/process_priv.h"
 
 enum {
@@ -26,6 +28,7 @@ struct ask {
 	struct dns_query *dns;
 	struct relay_probe *probe;
 	uint32_t scan_id, engine_id, lookup_id;
+	struct neighbour_ask *neighbour;
 	uint64_t mail_bytes; /* that a plan may be about */
 };
 
@@ -35,6 +38,7 @@ ask_cancel(void *arg)
 	struct ask *a = arg;
 	dns_cancel(&a->dns);
 	relay_verify_cancel(&a->probe);
+	neighbours_cancel(&a->neighbour);
 	if (a->scan_id != 0)
 		peer_forget(a->process->peers[PROCESS_SCANNER][0], a->scan_id);
 	if (a->engine_id != 0)
@@ -267,6 +271,24 @@ ask_lookup(struct ask *a)
 		lookup_answered(a, LOOKUP_FAILED, SLICE("no directory process is free"));
 }
 
+static void
+on_neighbour(void *arg, const struct neighbour_verdict *v)
+{
+	struct ask *a = arg;
+	a->neighbour = NULL;
+	question_answer_neighbour(a->scope, a->question, v);
+	loop_task_queue(a->wake);
+}
+
+static void
+ask_neighbour(struct ask *a, const struct asker *who)
+{
+	enum neighbour which;
+	must(neighbour_find(a->question->name, &which) && who->spill != NULL);
+	a->neighbour = neighbours_ask(
+		a->process->neighbours, which, a->question->input, who->spill, on_neighbour, a);
+}
+
 void
 ask_world(const struct asker *who, struct question *q, struct questions *scope)
 {
@@ -289,5 +311,6 @@ ask_world(const struct asker *who, struct question *q, struct questions *scope)
 	case QUESTION_ENGINE: ask_engine(a, who); break;
 	case QUESTION_STATE: break;
 	case QUESTION_LOOKUP: ask_lookup(a); break;
+	case QUESTION_NEIGHBOUR: ask_neighbour(a, who); break;
 	}
 }

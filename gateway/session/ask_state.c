@@ -1,10 +1,11 @@
 /*
  * Operations on the gateway's state (limits, greylist), asked of the keeper, which alone keeps
- * it. What the sessions of this process ask in one turn of the loop travels in one message,
- * that of one session chained: each only where the one before it was granted. A question is a
- * reservation: when its scope ends, what was taken and is not kept goes back, and
- * a sender on the greylist whose mail was taken has passed. An answer that finds nobody there
- * any more is given back too, also one that comes after we have stopped to wait for it.
+ * it. What the sessions of this process ask in one turn of the loop travels in one message, the
+ * reservations of one session chained: each only where the one before it was granted. When the
+ * scope of a question ends, what was taken and is not kept goes back, a sender on the greylist
+ * whose mail was taken has passed, and what was looked up to be remembered (GET with a time to
+ * live) is set. An answer that finds nobody there any more is given back too, also one that
+ * comes after we have stopped to wait for it.
  */
 #include <string.h>
 #include <sys/queue.h>
@@ -251,11 +252,22 @@ on_answer(void *arg, struct ipc_msg *m)
 	batch_free(b);
 }
 
-/* Whether a stands behind b: the questions of a session in the order of its rules. */
+static bool
+is_look_up(const struct asked *a)
+{
+	return a->question->op.kind == STATE_GET;
+}
+
+/* Whether a stands behind b: of a session, look-ups, then reservations in the order of its
+ * rules. */
 static bool
 is_behind(const struct asked *a, const struct asked *b)
 {
-	return a->wake == b->wake && a->question->order > b->question->order;
+	if (a->wake != b->wake)
+		return false;
+	if (is_look_up(a) != is_look_up(b))
+		return is_look_up(b);
+	return a->question->order > b->question->order;
 }
 
 /*
@@ -279,7 +291,8 @@ close_ranks(struct batch *b, struct state_op ops[STATE_OPS_MOST])
 	for (size_t i = 0; i < n; i++) {
 		b->asked[i]->slot = i;
 		ops[i] = b->asked[i]->question->op;
-		ops[i].chained = i > 0 && b->asked[i - 1]->wake == b->asked[i]->wake;
+		ops[i].chained = i > 0 && b->asked[i - 1]->wake == b->asked[i]->wake &&
+				 !is_look_up(b->asked[i]) && !is_look_up(b->asked[i - 1]);
 	}
 	return n;
 }
@@ -338,7 +351,11 @@ asked_end(void *arg)
 		let_go(a->batch, a->slot);
 		return;
 	}
-	if (q->answer.status != STATE_OK || !q->answer.yes)
+	if (q->answer.status != STATE_OK)
+		return;
+	if (q->op.kind == STATE_GET && q->op.ttl_ms != 0 && q->kept)
+		tell_later(a->asker, tell_new(&q->op, STATE_SET));
+	if (!q->answer.yes)
 		return;
 	if (takes(&q->op) && !q->kept) {
 		struct tell *t = tell_new(&q->op, STATE_GIVE);

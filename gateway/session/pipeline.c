@@ -122,14 +122,26 @@ pipeline_mail_end(struct pipeline *p)
 	p->sign = NULL;
 }
 
+/* To its recipient, now or later. */
+static bool
+goes_on(enum action a)
+{
+	return a == ACTION_ACCEPT || a == ACTION_HOLD;
+}
+
 void
 pipeline_keep(struct pipeline *p)
 {
 	const struct decisions *d = p->outcome.decisions;
-	facts_keep(p->facts, SIZE_MAX);
-	for (size_t i = 0; i < p->mail.n_recipients; i++)
+	bool one = goes_on(p->outcome.action), any = false;
+	for (size_t i = 0; i < p->mail.n_recipients; i++) {
+		if (d != NULL)
+			one = goes_on(d->list[d->of[i]].verdict.action);
+		any |= one;
 		if (d == NULL || decision_takes(&d->list[d->of[i]]))
-			facts_keep(p->facts, i);
+			facts_keep(p->facts, i, one);
+	}
+	facts_keep(p->facts, SIZE_MAX, any);
 }
 
 bool

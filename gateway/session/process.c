@@ -13,6 +13,7 @@
 #include "io/sandbox.h"
 #include "session/authenticator.h"
 #include "session/mta_priv.h"
+#include "session/neighbour.h"
 #include "session/process_priv.h"
 
 enum {
@@ -261,6 +262,7 @@ process_open(struct process *p, struct err *err)
 	loop_timer_init(&p->behind_timer, p->loop, learn_behind, p);
 	open_peers(p);
 	p->state = state_asker_new(p->loop, p->peers[PROCESS_KEEPER][0], ASK_STATE_MS);
+	p->neighbours = neighbours_new(p->loop, p->conf);
 	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
 	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
 		return -1;
@@ -271,7 +273,8 @@ static int
 enter_sandbox(struct process *p, struct err *err)
 {
 	struct sandbox_spec spec;
-	/* unix sockets of LMTP hops are connected to by path, which Landlock does not forbid */
+	/* unix sockets of LMTP hops and neighbours are connected to by path, which Landlock
+	 * does not forbid */
 	const char *writable[] = {p->start->spill_path, NULL};
 	const char *readable[] = {"/etc/resolv.conf", "/etc/hosts", NULL};
 	sandbox_spec_of(SANDBOX_SESSION, &spec);
@@ -297,6 +300,7 @@ process_close(struct process *p)
 		tls_server_free(&p->fronts[i].tls);
 	relay_pool_free(&p->pool);
 	state_asker_free(&p->state);
+	neighbours_free(&p->neighbours);
 	for (unsigned k = 0; k < PROCESS_KINDS; k++)
 		for (unsigned i = 0; i < SESSION_SERVERS_MOST; i++)
 			peer_free(&p->peers[k][i]);

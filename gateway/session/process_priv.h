@@ -15,6 +15,7 @@
 #include "session/process.h"
 
 struct process;
+struct neighbours;
 struct state_asker;
 
 struct front { /* a listener of the configuration */
@@ -101,6 +102,7 @@ struct process {
 	struct relay_pool *pool;
 	struct tls_client *tls;
 	struct state_asker *state;
+	struct neighbours *neighbours;
 	struct peer *peers[PROCESS_KINDS][SESSION_SERVERS_MOST]; /* NULL: there is none */
 	struct front fronts[SESSION_LISTENERS_MOST];
 	size_t n_fronts;

@@ -44,6 +44,8 @@ state_op_ok(const struct state_op *op)
 	case STATE_SET:
 		return op->space == STATE_MEMO && op->ttl_ms != 0 && op->ttl_ms <= ttl_most_ms;
 	case STATE_GET:
+		return op->ttl_ms == 0 ||
+		       (op->space == STATE_MEMO && op->ttl_ms <= ttl_most_ms);
 	case STATE_DROP:
 	case STATE_KINDS: break;
 	}

@@ -445,7 +445,8 @@ play_line(struct play *p, struct slice verb, struct slice words)
 			play_fail(p, "no MTA does that");
 	} else if (!slice_eq(verb, SLICE("dns")) && !slice_eq(verb, SLICE("known")) &&
 		   !slice_eq(verb, SLICE("scan")) && !slice_eq(verb, SLICE("state")) &&
-		   !slice_eq(verb, SLICE("append")) && !slice_eq(verb, SLICE("lookup")))
+		   !slice_eq(verb, SLICE("append")) && !slice_eq(verb, SLICE("lookup")) &&
+		   !slice_eq(verb, SLICE("neighbour")))
 		play_fail(p, "what is \"%.*s\"?", SLICE_ARG(verb));
 	else if (!world_add(&p->world, verb, words))
 		play_fail(p, "this answer is not understood");

@@ -138,6 +138,18 @@ read_append(struct slice words, struct world_answer *a)
 	return a->append != APPEND_FAILED || slice_eq(what, SLICE("failed"));
 }
 
+/* rspamd SCORE ACTION | spamassassin SCORE | either failed WHY */
+static bool
+read_neighbour(struct slice words, struct world_answer *a)
+{
+	a->name = word(&words);
+	struct slice what = word(&words);
+	a->neighbour.failed = slice_eq(what, SLICE("failed"));
+	a->neighbour.why = a->neighbour.failed ? words : SLICE("the script");
+	a->neighbour.action = words;
+	return a->neighbour.failed || neighbour_number(what, &a->neighbour.score);
+}
+
 /* At the end of the mail, which the play knows: its question says how long it is. */
 static void
 answer_append(struct world *w, struct world_due *d)
@@ -180,6 +192,10 @@ world_add(struct world *w, struct slice kind, struct slice words)
 	if (slice_eq(kind, SLICE("append"))) {
 		a->kind = QUESTION_APPEND;
 		return read_append(words, a);
+	}
+	if (slice_eq(kind, SLICE("neighbour"))) {
+		a->kind = QUESTION_NEIGHBOUR;
+		return read_neighbour(words, a);
 	}
 	a->kind = QUESTION_SCAN;
 	return read_scan(w, words, a);
@@ -232,11 +248,12 @@ world_ask(struct world *w, struct question *q, struct questions *scope)
 				    : q->kind == QUESTION_LOOKUP ? q->input
 								 : q->name;
 		w->wrong = arena_printf(w->arena, "the script has no answer to %s %.*s",
-			q->kind == QUESTION_DNS      ? dns_type_text(q->type)
-			: q->kind == QUESTION_KNOWN  ? "known"
-			: q->kind == QUESTION_STATE  ? "the state"
-			: q->kind == QUESTION_LOOKUP ? "lookup"
-						     : "a scan or engine",
+			q->kind == QUESTION_DNS         ? dns_type_text(q->type)
+			: q->kind == QUESTION_KNOWN     ? "known"
+			: q->kind == QUESTION_STATE     ? "the state"
+			: q->kind == QUESTION_LOOKUP    ? "lookup"
+			: q->kind == QUESTION_NEIGHBOUR ? "neighbour"
+							: "a scan or engine",
 			SLICE_ARG(what));
 		return;
 	}
@@ -322,6 +339,8 @@ world_deliver(struct world *w)
 			deliver_state(w, d);
 		else if (d->question->kind == QUESTION_APPEND)
 			answer_append(w, d);
+		else if (d->question->kind == QUESTION_NEIGHBOUR)
+			question_answer_neighbour(d->scope, d->question, &d->answer->neighbour);
 		else
 			question_answer_scan(d->scope, d->question, &d->answer->scan);
 	}

@@ -16,8 +16,8 @@ enum {
 /* One line of the script: `dns after 300 TXT example.net "v=spf1 -all"`. */
 struct world_answer {
 	enum question_kind kind;
-	struct slice
-		name; /* DNS: the name; KNOWN: the address; STATE: the key; LOOKUP: the table */
+	struct slice name; /* DNS: the name; KNOWN: the address; STATE: the key; LOOKUP: the
+			      table; NEIGHBOUR: which */
 	struct slice value, why;
 	enum lookup_answer lookup;
 	enum dns_type type;
@@ -27,6 +27,7 @@ struct world_answer {
 	struct state_answer state;
 	enum append_status append;
 	struct slice words; /* APPEND: the text, or why not */
+	struct neighbour_verdict neighbour;
 	uint64_t after_ms;
 };
 
@@ -53,8 +54,8 @@ struct world {
 	size_t n_told;
 };
 
-/* words: what stands behind `dns`, `known`, `scan`, `state`, `append`, `lookup`. False: not
- * understood. */
+/* words: what stands behind `dns`, `known`, `scan`, `state`, `append`, `lookup`, `neighbour`.
+ * False: not understood. */
 bool world_add(struct world *w, struct slice kind, struct slice words);
 void world_ask(struct world *w, struct question *q, struct questions *scope);
 /* When the next answer is due; UINT64_MAX: none is under way. */

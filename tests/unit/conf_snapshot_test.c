@@ -542,8 +542,35 @@ test_words(void **state)
 	assert_string_equal(words_nearest(SLICE("rejcet"), words, 3), "reject");
 	assert_null(words_nearest(SLICE("deliver"), words, 3));
 	assert_null(words_nearest(SLICE("reject"), words, 3));
-	assert_non_null(words_later_fact(SLICE("spam")));
+	assert_non_null(words_later_fact(SLICE("arc")));
 	assert_null(words_later_fact(SLICE("virus")));
+}
+
+static void
+test_spam(void **state)
+{
+	(void)state;
+	struct conf *c = read_right(FRAME
+		"filter spam {\nweight \"dmarc.fail\" -2.5 weight \"link.ip\" 10\n"
+		"client list \"ZEN.example\" weight 3\nlink list \"dbl.example\" weight 0.5\n"
+		"model for { \"example.com\", \"b\xc3\xbc"
+		"cher.example\" }\n}\n"
+		"domain \"b\xc3\xbc"
+		"cher.example\" deliver to \"10.0.0.5\"\n"
+		"inbound { accept }\n");
+	const struct conf_filter *f = conf_filter_find(c, "spam");
+	assert_int_equal(f->n_weights, 2);
+	is(f->weights[0].name, "dmarc.fail");
+	assert_true(f->weights[0].weight == -2.5 && f->weights[1].weight == 10);
+	assert_int_equal(f->weights[1].at.line, 6);
+	assert_int_equal(f->n_lists, 2);
+	is(f->lists[0].zone, "zen.example");
+	assert_true(!f->lists[0].link && f->lists[0].weight == 3);
+	assert_true(f->lists[1].link && f->lists[1].weight == 0.5);
+	assert_int_equal(f->n_models, 2);
+	is(f->models[1].domain, "xn--bcher-kva.example");
+	assert_null(f->made);
+	conf_free(&c);
 }
 
 int
@@ -553,6 +580,7 @@ main(void)
 		cmocka_unit_test(test_conditions),
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_snapshot),
+		cmocka_unit_test(test_spam),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_every_prefix),

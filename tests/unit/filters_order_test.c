@@ -163,6 +163,13 @@ answer(const struct world *w, struct questions *q, struct question *one)
 		question_answer_lookup(
 			q, one, fails ? LOOKUP_FAILED : draw(w, one) % 2, SLICE("why"));
 		break;
+	case QUESTION_NEIGHBOUR:
+		question_answer_neighbour(q, one,
+			&(struct neighbour_verdict){.failed = fails,
+				.why = SLICE("why"),
+				.score = (double)(draw(w, one) % 20),
+				.action = SLICE("reject")});
+		break;
 	}
 }
 

@@ -31,8 +31,8 @@ static const struct text_case errors[] = {
 	{"reject if any attachment { rate user > 200/hour }\naccept" SPOOL,
 		"t.conf:1:38: error: there is no fact \"attachment.rate\" (did you mean "
 		"\"attachment.name\"?)\n"},
-	{"reject if spam > 0.9\naccept", "t.conf:1:21: error: the fact \"spam\" is not there "
-					 "yet: it comes with the spam filter\n"},
+	{"reject if arc is pass\naccept", "t.conf:1:21: error: the fact \"arc\" is not there "
+					  "yet: it comes with ARC\n"},
 	{"reject if tls.version is \"x\"\naccept",
 		"t.conf:1:21: error: the fact \"tls.version\" is not there yet\n"},
 	{"reject if header is \"x\"\naccept",

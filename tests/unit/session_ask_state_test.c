@@ -81,7 +81,9 @@ on_message(void *arg, struct ipc_msg *m)
 		[STATE_COUNT] = "count",
 		[STATE_GIVE] = "give",
 		[STATE_SEEN] = "seen",
-		[STATE_PASS] = "pass"};
+		[STATE_PASS] = "pass",
+		[STATE_GET] = "get",
+		[STATE_SET] = "set"};
 	struct lab *l = arg;
 	struct state_op ops[STATE_OPS_MOST];
 	size_t n;
@@ -195,6 +197,7 @@ ask(struct lab *l, struct scope *s, enum state_kind kind, const char *key)
 	struct state_op op = {.kind = kind,
 		.space = kind == STATE_COUNT  ? STATE_QUOTA
 			 : kind == STATE_SEEN ? STATE_GREY
+			 : kind == STATE_GET  ? STATE_MEMO
 					      : STATE_RATE,
 		.key = slice_of(key),
 		.limit = 5,
@@ -331,6 +334,38 @@ test_kept_or_given_back(void **state)
 	arena_free(&s.arena);
 	run(&l, 3 * STEP_MS);
 	expect_log(&l, "seen c;");
+	lab_close(&l);
+}
+
+/*
+ * A look-up stands before the reservations of its session and in no chain: what it does not
+ * find skips nothing. It is set when the mail goes on, found or not, and only then.
+ */
+static void
+test_look_ups(void **state)
+{
+	struct lab l;
+	struct scope s;
+	(void)state;
+	lab_open(&l);
+	for (int round = 0; round < 4; round++) {
+		bool kept = (round & 1) != 0;
+		l.over_limit = (round & 2) != 0;
+		scope_open(&s);
+		ask(&l, &s, STATE_TAKE, "a")->kept = true;
+		struct question *k = ask(&l, &s, STATE_GET, "k"),
+				*m = ask(&l, &s, STATE_GET, "m");
+		ask(&l, &s, STATE_TAKE, "b")->kept = true;
+		m->op.ttl_ms = 0; /* nothing to remember */
+		k->kept = m->kept = kept;
+		run(&l, STEP_MS);
+		expect_log(&l, "get k;get m;take a;+take b;");
+		assert_true(k->state == QUESTION_ANSWERED && k->answer.yes == !l.over_limit);
+		assert_true(m->state == QUESTION_ANSWERED);
+		arena_free(&s.arena);
+		run(&l, 4 * STEP_MS);
+		expect_log(&l, kept ? "set k;" : "");
+	}
 	lab_close(&l);
 }
 
@@ -509,6 +544,7 @@ main(void)
 		cmocka_unit_test(test_one_message_a_turn),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_kept_or_given_back),
+		cmocka_unit_test(test_look_ups),
 		cmocka_unit_test(test_gone_before_it_is_asked),
 		cmocka_unit_test(test_gone_before_it_is_answered),
 		cmocka_unit_test(test_late),

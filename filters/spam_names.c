@@ -1,0 +1,270 @@
+/*
+ * Names that the field knows: providers where anybody gets an address, shorteners, places where
+ * anybody puts up a page, top-level domains that are abused most, companies that are imitated
+ * most. Short on purpose: what holds for years. Sorted, for a search by halves; a test says so.
+ */
+#include <string.h>
+
+#include "filters/psl.h"
+#include "filters/spam_evidence_priv.h"
+
+static const char *const free_mail[] = {"126.com", "139.com", "163.com", "accountant.com",
+	"aim.com", "aliyun.com", "aol.com", "att.net", "bellsouth.net", "bigpond.com", "bk.ru",
+	"bluewin.ch", "bol.com.br", "btinternet.com", "centrum.cz", "comcast.net",
+	"consultant.com", "cox.net", "daum.net", "earthlink.net", "email.com", "email.cz",
+	"engineer.com", "excite.com", "fastmail.com", "fastmail.fm", "foxmail.com", "free.fr",
+	"freenet.de", "gmail.com", "gmx.at", "gmx.ch", "gmx.com", "gmx.de", "gmx.fr", "gmx.net",
+	"gmx.us", "googlemail.com", "hanmail.net", "hotmail.co.uk", "hotmail.com",
+	"hotmail.com.br", "hotmail.de", "hotmail.es", "hotmail.fr", "hotmail.it", "hotmail.nl",
+	"hushmail.com", "icloud.com", "ig.com.br", "inbox.lv", "inbox.ru", "interia.pl",
+	"internet.ru", "juno.com", "laposte.net", "lawyer.com", "libero.it", "list.ru",
+	"live.ca", "live.co.uk", "live.com", "live.de", "live.fr", "live.nl", "lycos.com",
+	"mac.com", "mail.com", "mail.ee", "mail.ru", "me.com", "msn.com", "myself.com",
+	"naver.com", "netscape.net", "netzero.net", "o2.pl", "onet.pl", "orange.fr",
+	"outlook.com", "outlook.com.br", "outlook.de", "outlook.es", "outlook.fr", "outlook.it",
+	"outlook.jp", "post.com", "proton.me", "protonmail.ch", "protonmail.com", "qq.com",
+	"rambler.ru", "rediffmail.com", "rocketmail.com", "sapo.pt", "sbcglobal.net",
+	"seznam.cz", "sina.cn", "sina.com", "sky.com", "sohu.com", "t-online.de",
+	"terra.com.br", "tiscali.it", "tutanota.com", "ukr.net", "uol.com.br", "usa.com",
+	"verizon.net", "virgilio.it", "wanadoo.fr", "web.de", "windstream.net", "workmail.com",
+	"wp.pl", "ya.ru", "yahoo.ca", "yahoo.co.id", "yahoo.co.in", "yahoo.co.jp",
+	"yahoo.co.uk", "yahoo.com", "yahoo.com.ar", "yahoo.com.au", "yahoo.com.br",
+	"yahoo.com.cn", "yahoo.com.hk", "yahoo.com.mx", "yahoo.com.ph", "yahoo.com.sg",
+	"yahoo.com.tw", "yahoo.com.vn", "yahoo.de", "yahoo.es", "yahoo.fr", "yahoo.in",
+	"yahoo.it", "yandex.com", "yandex.ru", "yeah.net", "ymail.com", "zoho.com",
+	"zohomail.com"};
+
+static const char *const shorteners[] = {"adf.ly", "bit.do", "bit.ly", "bitly.com", "bl.ink",
+	"buff.ly", "clck.ru", "cutt.ly", "cutt.us", "cuttly.com", "did.li", "encr.pw", "gg.gg",
+	"goo.gl", "goo.su", "is.gd", "j.mp", "kutt.it", "l.ead.me", "me2.do", "me2.kr", "n9.cl",
+	"ow.ly", "qr.ae", "qrcd.org", "qrco.de", "rb.gy", "rebrand.ly", "reurl.cc", "s.id",
+	"short.gy", "shorturl.at", "shrtco.de", "soo.gd", "surl.li", "t.cn", "t.ly", "t2m.io",
+	"tiny.cc", "tiny.one", "tinyurl.com", "tr.ee", "tr.im", "u.to", "urlz.fr", "v.gd",
+	"v.ht", "vk.cc", "x.gd", "xurl.es"};
+
+/* Below these anybody puts up a page, with a host of its own. */
+static const char *const hosting[] = {"000webhostapp.com", "azureedge.net", "azurefd.net",
+	"azurewebsites.net", "bitbucket.io", "blogspot.com", "boxmode.io", "bubbleapps.io",
+	"canva.site", "carrd.co", "cloudapp.net", "duckdns.org", "dynv6.net", "firebaseapp.com",
+	"fleek.co", "framer.app", "framer.website", "gitbook.io", "github.io", "gitlab.io",
+	"glitch.me", "godaddysites.com", "herokuapp.com", "hopto.org", "hostingerapp.com",
+	"jimdosite.com", "ladesk.com", "lovestoblog.com", "myftp.org", "mystrikingly.com",
+	"netlify.app", "ngrok-free.app", "ngrok.io", "no-ip.org", "notion.site",
+	"onmicrosoft.com", "onrender.com", "pages.dev", "plesk.page", "r2.dev", "repl.co",
+	"replit.app", "sa.com", "sibforms.com", "simdif.com", "square.site", "strikingly.com",
+	"surge.sh", "tilda.ws", "translate.goog", "trycloudflare.com", "typedream.app",
+	"ucoz.net", "unaux.com", "vercel.app", "web.app", "web.core.windows.net", "webflow.io",
+	"weebly.com", "weeblysite.com", "wixsite.com", "wixstudio.io", "wordpress.com",
+	"workers.dev", "yolasite.com", "za.com", "zapier.app", "zyrosite.com"};
+
+/* Rented storage, and gateways to IPFS: below the name, or the name itself. */
+static const char *const storages[] = {"amazonaws.com", "backblazeb2.com",
+	"blob.core.windows.net", "cf-ipfs.com", "cloudflare-ipfs.com", "digitaloceanspaces.com",
+	"dweb.link", "firebasestorage.googleapis.com", "fleek.cool", "ipfs.infura.io",
+	"ipfs.io", "linodeobjects.com", "myqcloud.com", "nftstorage.link", "oraclecloud.com",
+	"pinata.cloud", "r2.cloudflarestorage.com", "storage.googleapis.com",
+	"vultrobjects.com", "w3s.link", "wasabisys.com"};
+
+static const char *const bad_tlds[] = {"autos", "bar", "beauty", "best", "bid", "boats", "bond",
+	"buzz", "cam", "cf", "cfd", "christmas", "click", "club", "country", "cricket", "cyou",
+	"date", "download", "faith", "fit", "fun", "ga", "gdn", "gq", "hair", "help", "homes",
+	"icu", "kim", "lat", "life", "link", "loan", "lol", "makeup", "men", "ml", "mom",
+	"monster", "motorcycles", "one", "online", "party", "pics", "pw", "quest", "racing",
+	"rest", "review", "sbs", "science", "shop", "site", "skin", "space", "store", "stream",
+	"su", "support", "surf", "tattoo", "tk", "today", "top", "trade", "uno", "vip", "wang",
+	"webcam", "website", "win", "work", "xin", "xyz", "yachts", "zip"};
+
+/*
+ * Each with what its own domains' first labels begin with beside the name. A name that is an
+ * everyday word stands here with a second word.
+ */
+static const struct brand {
+	const char *name, *also; /* also: words between blanks */
+} brands[] = {
+	{"adac", ""},
+	{"aliexpress", "alibaba"},
+	{"amazon", "amzn"},
+	{"american express", "americanexpress amex aexp"},
+	{"apple id", "apple icloud"},
+	{"apple pay", "apple"},
+	{"apple support", "apple"},
+	{"bank of america", "bankofamerica bofa"},
+	{"binance", "binance bnb"},
+	{"bradesco", ""},
+	{"caixa", "caixa"},
+	{"citibank", "citi"},
+	{"coinbase", ""},
+	{"commerzbank", ""},
+	{"costco", ""},
+	{"credit agricole", "credit-agricole ca-"},
+	{"deutsche bank", "db deutsche-bank"},
+	{"dhl", "deutschepost dpdhl"},
+	{"docusign", ""},
+	{"dropbox", "dropboxmail"},
+	{"ebay", ""},
+	{"facebook", "facebookmail meta fb"},
+	{"fedex", ""},
+	{"geek squad", "geeksquad bestbuy"},
+	{"hsbc", ""},
+	{"icloud", "apple"},
+	{"instagram", "facebookmail meta"},
+	{"itau", ""},
+	{"ledger live", "ledger"},
+	{"linkedin", ""},
+	{"lufthansa", "miles-and-more"},
+	{"mastercard", ""},
+	{"mcafee", ""},
+	{"mercado livre", "mercadolivre mercadolibre mercadopago"},
+	{"mercado pago", "mercadolivre mercadolibre mercadopago"},
+	{"metamask", "consensys"},
+	{"microsoft", "microsoftonline office office365 outlook windows live xbox sharepoint"},
+	{"netflix", ""},
+	{"norton lifelock", "norton nortonlifelock gendigital"},
+	{"norton antivirus", "norton nortonlifelock gendigital"},
+	{"nubank", ""},
+	{"office 365", "microsoft microsoftonline office office365"},
+	{"onedrive", "microsoft sharepoint live"},
+	{"opensea", ""},
+	{"outlook", "microsoft live hotmail"},
+	{"paypal", ""},
+	{"postbank", ""},
+	{"royal mail", "royalmail"},
+	{"santander", ""},
+	{"sharepoint", "sharepointonline microsoft"},
+	{"sparkasse", "sparkassen sparkasse-"},
+	{"spotify", ""},
+	{"temu", "temuemail"},
+	{"trust wallet", "trustwallet"},
+	{"trustwallet", ""},
+	{"ups", "upsemail"},
+	{"usps", ""},
+	{"volksbank", "vr vr- volksbank-"},
+	{"walmart", ""},
+	{"wells fargo", "wellsfargo"},
+	{"western union", "westernunion"},
+	{"whatsapp", "facebookmail meta"},
+	{"yahoo", "yahooinc aol ymail"},
+};
+enum { BRANDS = sizeof(brands) / sizeof(brands[0]) };
+
+static bool
+among(const char *const *sorted, size_t n, struct slice s)
+{
+	for (size_t low = 0, high = n; low < high;) {
+		size_t mid = (low + high) / 2;
+		int c = slice_cmp(s, slice_of(sorted[mid]));
+		if (c == 0)
+			return true;
+		*(c < 0 ? &high : &low) = c < 0 ? mid : mid + 1;
+	}
+	return false;
+}
+#define AMONG(list, s) among(list, sizeof(list) / sizeof((list)[0]), s)
+
+/* s, or what is left of it behind one of its dots, is there. */
+static bool
+at_or_below(const char *const *sorted, size_t n, struct slice s)
+{
+	for (bool more = true; more && s.n > 0;
+		more = slice_cut(s, '.', &(struct slice){0}, &s))
+		if (among(sorted, n, s))
+			return true;
+	return false;
+}
+#define AT_OR_BELOW(list, s) at_or_below(list, sizeof(list) / sizeof((list)[0]), s)
+
+bool
+spam_free_mail(struct slice org)
+{
+	return AMONG(free_mail, org);
+}
+
+bool
+spam_shortener(struct slice host, struct slice org)
+{
+	return AMONG(shorteners, org) || AMONG(shorteners, host);
+}
+
+bool
+spam_hosting(struct slice host)
+{
+	return AT_OR_BELOW(hosting, host);
+}
+
+bool
+spam_storage(struct slice host)
+{
+	return AT_OR_BELOW(storages, host);
+}
+
+bool
+spam_bad_tld(struct slice host)
+{
+	size_t dot = slice_find_last(host, '.');
+	return dot < host.n && AMONG(bad_tlds, slice_from(host, dot + 1));
+}
+
+static bool
+starts_with_word(struct slice label, struct slice words)
+{
+	for (struct slice word; words.n > 0;) {
+		slice_cut(words, ' ', &word, &words);
+		if (word.n > 0 && slice_starts(label, word) &&
+			(label.n == word.n || word.p[word.n - 1] == '-'))
+			return true;
+	}
+	return false;
+}
+
+/* The name without its blanks, against the first label of a registrable domain. */
+static bool
+owns(const struct brand *b, struct slice org)
+{
+	struct slice label;
+	slice_cut(org, '.', &label, &(struct slice){0});
+	char joined[32];
+	size_t n = 0;
+	for (const char *p = b->name; *p != '\0' && n < sizeof(joined); p++)
+		if (*p != ' ')
+			joined[n++] = *p;
+	/* "dhl-news.com" is anybody's; "dhl.de" and "dhl.com" are not. */
+	return slice_eq(label, (struct slice){joined, n}) ||
+	       starts_with_word(label, slice_of(b->also));
+}
+
+static bool
+edge(struct slice s, size_t at)
+{
+	return at >= s.n || !(ascii_alpha(s.p[at]) || ascii_digit(s.p[at]) ||
+				    (unsigned char)s.p[at] >= 0x80);
+}
+
+struct slice
+spam_brand_named(struct slice text, struct slice org)
+{
+	for (size_t i = 0; i < BRANDS; i++) {
+		struct slice name = slice_of(brands[i].name);
+		size_t at = slice_find_slice(text, name);
+		if (at == text.n || !edge(text, at + name.n) || (at > 0 && !edge(text, at - 1)))
+			continue;
+		return owns(&brands[i], org) ? SLICE_NONE : name;
+	}
+	return SLICE_NONE;
+}
+
+struct slice
+spam_brand_in_host(struct slice host, struct slice org)
+{
+	for (size_t i = 0; i < BRANDS; i++) {
+		struct slice name = slice_of(brands[i].name);
+		if (name.n < 4 || slice_has(name, ' '))
+			continue;
+		size_t at = slice_find_slice(host, name);
+		if (at == host.n)
+			continue;
+		bool whole = edge(host, at + name.n) && (at == 0 || edge(host, at - 1));
+		if ((whole || name.n >= 6) && !owns(&brands[i], org))
+			return name;
+	}
+	return SLICE_NONE;
+}
