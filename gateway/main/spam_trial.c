@@ -62,8 +62,8 @@ line_of(struct judge *j, enum trial_mode mode, const struct spam_judgement *v)
 	add_safe(b, slice_of(j->mail.path));
 	if (j->mail.number != 0)
 		buf_printf(b, ":%u", j->mail.number);
-	buf_printf(b, "\t%s\t%.6f\t%+.6f\t", j->at->spam ? "spam" : "ham", v->probability,
-		v->sum);
+	buf_printf(
+		b, "\t%s\t%.6f\t%+.6f\t", j->at->spam ? "spam" : "ham", v->probability, v->sum);
 	for (size_t i = 0; i < v->n_why; i++) {
 		const struct spam_piece *p = &v->why[i];
 		buf_printf(b, "%s%s=%+.2f", i == 0 ? "" : "; ", p->name, p->weight);
@@ -173,8 +173,7 @@ judge_parts(struct judge *j)
 		judged(j, TRIAL_SHIPPED, &v);
 	}
 	if (j->online != NULL) {
-		struct spam_logits l =
-			spam_weigh(spam_model_weights(j->online), &j->features);
+		struct spam_logits l = spam_weigh(spam_model_weights(j->online), &j->features);
 		judge_alone(j, TRIAL_RAW, "raw", l.raw);
 		judge_alone(j, TRIAL_TEXT, "text", l.text);
 	}
@@ -189,8 +188,8 @@ judge_one(struct judge *j)
 		struct spam_judgement v = by(j, NULL);
 		judged(j, TRIAL_DAY_ONE, &v);
 		for (unsigned i = 0; i < ROC_LEVELS; i++)
-			t->bounces_over[i] += j->view.bounce && !j->at->spam &&
-					      v.probability > roc_levels[i];
+			t->bounces_over[i] +=
+				j->view.bounce && !j->at->spam && v.probability > roc_levels[i];
 	}
 	if (w->modes[TRIAL_SITE]) {
 		struct spam_judgement v = by(j, w->site);

@@ -42,7 +42,7 @@ struct trial_worst {
 	char *line; /* as in rows; may hold any byte but controls */
 };
 
-struct trial_result { /* of a mode */
+struct trial_result {         /* of a mode */
 	struct roc_row *rows; /* in order of time */
 	size_t n;
 	struct trial_worst *worst[2]; /* of ham, of spam: the worst first */
@@ -51,8 +51,8 @@ struct trial_result { /* of a mode */
 
 struct trial {
 	size_t mails, passed_over, undated;
-	size_t bounces[2];            /* of ham, of spam */
-	size_t bounces_shipped;       /* that the shipped model had a say in */
+	size_t bounces[2];               /* of ham, of spam */
+	size_t bounces_shipped;          /* that the shipped model had a say in */
 	size_t bounces_over[ROC_LEVELS]; /* of ham, day one */
 	double seconds;
 	struct trial_result results[TRIAL_MODES];

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/must.h"
 #include "conf/conf.h"
 #include "conf/file.h"
 #include "filters/spam_score.h"
@@ -29,6 +28,7 @@ struct spam_tool {
 	struct arena *arena;
 	const char *model, *rows;
 	struct spam_model *site;
+	double weights[SPAM_EVIDENCES];
 	bool any_mode, parts, json;
 };
 
@@ -68,7 +68,8 @@ read_valued(struct spam_tool *s, const char *option, const char *value)
 {
 	const struct {
 		const char *name, **place;
-	} files[] = {{"--dates", &s->wanted.dates}, {"--model", &s->model}, {"--rows", &s->rows}};
+	} files[] = {
+		{"--dates", &s->wanted.dates}, {"--model", &s->model}, {"--rows", &s->rows}};
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		if (strcmp(option, files[i].name) != 0)
 			continue;
@@ -139,6 +140,25 @@ load_site(struct spam_tool *s, const struct conf *c, struct err *err)
 	return 0;
 }
 
+/* Of `filter spam`, where the configuration has one. */
+static int
+take_weights(struct spam_tool *s, const struct conf *c, struct err *err)
+{
+	const struct conf_filter *f = conf_filter_find(c, "spam");
+	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
+		s->weights[i] = spam_evidence_table[i].weight;
+	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
+		struct slice name = f->weights[i].name;
+		enum spam_evidence_id id = spam_evidence_find(name);
+		if (id == SPAM_EVIDENCES)
+			return err_set(err, "%s: there is no evidence \"%.*s\"",
+				s->tool->config, SLICE_ARG(name));
+		s->weights[id] = f->weights[i].weight;
+	}
+	s->wanted.weights = s->weights;
+	return 0;
+}
+
 /* Without -f a machine may have none: what ships is tested. */
 static int
 read_config(struct spam_tool *s, struct err *err)
@@ -157,7 +177,9 @@ read_config(struct spam_tool *s, struct err *err)
 	if (c == NULL)
 		return err_set(err, "%s is not right (postern check)", path);
 	s->wanted.hostname = arena_slice(s->arena, c->hostname);
-	int result = load_site(s, c, err);
+	int result = take_weights(s, c, err);
+	if (result == 0)
+		result = load_site(s, c, err);
 	conf_free(&c);
 	return result;
 }
