@@ -20,7 +20,7 @@ enum { WORST_MOST = 10000, FILE_ARENA = SPAM_FILE_MOST + (1 << 20) };
 static const char usage[] =
 	"spam test [--mode MODE ...] [--parts] [--dates FILE] [--model FILE]\n"
 	"           [--rows FILE] [--worst N] [--json] CORPUS\n"
-	"       MODE: day-one, this-site, online, 60/40";
+	"       MODE: day-one, this-site, online, 60/40; folders";
 
 struct spam_tool {
 	const struct tool *tool;
@@ -42,6 +42,7 @@ choose_mode(struct spam_tool *s, const char *word)
 		[TRIAL_SITE] = "this-site",
 		[TRIAL_ONLINE] = "online",
 		[TRIAL_SPLIT] = "60/40",
+		[TRIAL_FOLDERS] = "folders",
 	};
 	for (size_t i = 0; i < TRIAL_EVIDENCE; i++) {
 		if (strcmp(word, words[i]) != 0)
@@ -215,7 +216,9 @@ test(struct spam_tool *s, struct err *err)
 	struct trial t;
 	struct trial_wanted *w = &s->wanted;
 	for (size_t i = 0; i < TRIAL_MODES; i++)
-		w->modes[i] = w->modes[i] || (i < TRIAL_EVIDENCE ? !s->any_mode : s->parts);
+		w->modes[i] =
+			w->modes[i] ||
+			(i < TRIAL_FOLDERS ? !s->any_mode : i > TRIAL_FOLDERS && s->parts);
 	if (read_config(s, err) < 0 || load_shipped(s, err) < 0 || open_rows(s, err) < 0)
 		return -1;
 	int result = trial_run(w, &t, err);

@@ -29,7 +29,7 @@ SOURCES = {
     "spamassassin": ("spamassassin",),
     "lists and phishing": ("list_cbl", "list_hams", "list_openbmc", "phishing_pot"),
 }
-MODES = ("day one", "online", "60/40")
+MODES = ("day one", "online", "60/40", "folders")
 TEST_S = 600
 
 
@@ -177,7 +177,7 @@ def run_stream(name, folder, chosen, slow):
     if not chosen.alone:
         compare(f"{name}, online", found["online"], theirs)
     later = [mail for mail in mails if mail.id in found["60/40"].scores]
-    split = [found["60/40"]]
+    split = [found["60/40"], found["folders"]]
     if not chosen.alone:
         taught = [mail for mail in mails if mail.id not in found["60/40"].scores]
         theirs = measure.Judged("bogofilter, 60/40", peers.timed(
