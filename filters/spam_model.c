@@ -197,7 +197,7 @@ wrong_of(const struct spam_model *m, const struct spam_features *f, bool spam)
 {
 	struct spam_logits own = spam_weigh(&m->weights, f);
 	double fade = spam_fade(m->weights.ham, m->weights.spam);
-	double known = ((double)f->evidence + fade * f->shipped) / SPAM_ONE;
+	double known = spam_bias + ((double)f->evidence + fade * f->shipped) / SPAM_ONE;
 	double wrong = (spam ? 1 : 0) - 1 / (1 + exp(-(own.raw + own.text + known)));
 	return fabs(wrong) < thick ? 0 : wrong;
 }

@@ -107,7 +107,7 @@ void
 spam_judge(const struct spam_input *in, struct spam_judgement *out)
 {
 	*out = (struct spam_judgement){.n_why = 0};
-	struct sum s = {.out = out};
+	struct sum s = {.out = out, .total = spam_bias};
 	count_evidence(&s, in->found, in->weights);
 	count_models(&s, in);
 	out->sum = within(s.total, sum_most);

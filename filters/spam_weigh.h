@@ -9,6 +9,9 @@
 
 #include "filters/spam_model.h"
 
+/* The logit of a mail that nothing is known of: honest mail says little that speaks for it. */
+static const double spam_bias = -1.2;
+
 /*
  * How much the shipped model is heard by a site that has taught so much: all at first, nothing
  * once it has taught a thousand mails of either kind.

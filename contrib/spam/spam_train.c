@@ -1,10 +1,11 @@
 /*
- * spam-train [--leave-out SOURCE]... [--also SOURCE]... FOLDER FILE
+ * spam-train [--leave-out SOURCE]... [--also SOURCE]... FOLDER SPAM FILE
  *
  * Makes the model that is shipped out of FOLDER/SOURCE/{ham,spam}/ID.eml; README.md says which
- * sources and why. The same mails give the same file byte for byte on every machine: mails go
- * by their ids, sums in one order, with the four operations and square roots alone (no exp of a
- * library), and nothing is contracted (-ffp-contract=off).
+ * sources and why. What SPAM lists counts as spam, wherever it lies. The same mails give the
+ * same file byte for byte on every machine: mails go by their ids, sums in one order, with the
+ * four operations and square roots alone (no exp of a library), and nothing is contracted
+ * (-ffp-contract=off).
  */
 #include <dirent.h>
 #include <math.h>
@@ -29,7 +30,9 @@ enum {
 	ESCAPE = 15,
 };
 
-static const double eta = 1, decay = 0.001;
+/* A step, what all weights of a mail lose at each, and how much louder it is heard elsewhere.
+ */
+static const double eta = 2, decay = 0.001, louder = 1.25;
 
 static const char *sources[SOURCES_MOST] = {
 	"list_cbl", "list_hams", "list_openbmc", "spamassassin"};
@@ -107,40 +110,56 @@ by_id(const void *x, const void *y)
 	return order != 0 ? order : a->source - b->source;
 }
 
+/* The mail of that source and file name, or NULL. */
+static struct mail *
+find(const char *name)
+{
+	const char *slash = strchr(name, '/');
+	for (size_t i = 0; slash != NULL && i < n_mails; i++) {
+		const char *source = sources[mails[i].source];
+		if (strlen(source) == (size_t)(slash - name) &&
+			strncmp(name, source, strlen(source)) == 0 &&
+			strcmp(slash + 1, mails[i].id) == 0)
+			return &mails[i];
+	}
+	return NULL;
+}
+
+static void
+read_spam(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	if (f == NULL) {
+		perror(path);
+		exit(1);
+	}
+	char line[200];
+	size_t n = 0;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = 0;
+		struct mail *m = line[0] != '#' ? find(line) : NULL;
+		if (m != NULL) {
+			m->spam = true;
+			n++;
+		}
+	}
+	fclose(f);
+	printf("%s: %zu mails are spam\n", path, n);
+}
+
 /* --- training */
 
-/*
- * A place counts where mails of two sources have it; of a kind that has one source alone, two
- * mails are enough. What one source alone has is its own habit, and misleads elsewhere.
- */
+/* What mails of one source alone have is its own habit, and misleads elsewhere. */
 static void
 choose_places(void)
 {
-	uint16_t *in[2], *often[2];
-	unsigned of_kind[2] = {0};
-	for (int k = 0; k < 2; k++) {
-		in[k] = mem_array(SPAM_WEIGHTS, sizeof(uint16_t));
-		often[k] = mem_array(SPAM_WEIGHTS, sizeof(uint16_t));
-	}
-	for (size_t i = 0; i < n_mails; i++) {
-		const struct mail *m = &mails[i];
-		of_kind[m->spam] |= 1u << m->source;
-		for (uint32_t k = 0; k < m->n; k++) {
-			in[m->spam][m->places[k]] |= (uint16_t)(1u << m->source);
-			if (often[m->spam][m->places[k]] < 2)
-				often[m->spam][m->places[k]]++;
-		}
-	}
+	uint16_t *in = mem_array(SPAM_WEIGHTS, sizeof(*in));
+	for (size_t i = 0; i < n_mails; i++)
+		for (uint32_t k = 0; k < mails[i].n; k++)
+			in[mails[i].places[k]] |= (uint16_t)(1u << mails[i].source);
 	for (size_t p = 0; p < SPAM_WEIGHTS; p++)
-		for (int k = 0; k < 2; k++) {
-			bool one_source = (of_kind[k] & (of_kind[k] - 1)) == 0;
-			bool two = (in[k][p] & (in[k][p] - 1)) != 0;
-			kept[p] |= two || (one_source && often[k][p] >= 2);
-		}
-	for (int k = 0; k < 2; k++) {
-		mem_free(in[k]);
-		mem_free(often[k]);
-	}
+		kept[p] = (in[p] & (in[p] - 1)) != 0;
+	mem_free(in);
 }
 
 /* e^x by halving and a series: only what IEEE 754 rounds one way. */
@@ -244,7 +263,8 @@ write_model(const char *path)
 		exit(1);
 	}
 	/* A whole number of 1/SPAM_ONE, so that the reader has the same unit. */
-	uint32_t unit = (uint32_t)(unit_of() * SPAM_ONE + 1), crc = crc32c(0, "POSTSHIP", 8);
+	uint32_t unit = (uint32_t)(unit_of() * louder * SPAM_ONE + 1);
+	uint32_t crc = crc32c(0, "POSTSHIP", 8);
 	must(fwrite("POSTSHIP", 1, 8, f) == 8);
 	const uint32_t head[] = {FILE_VERSION, SPAM_FEATURES_VERSION, SPAM_BITS, unit};
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
@@ -252,7 +272,7 @@ write_model(const char *path)
 	static struct halves h;
 	unsigned n = 0;
 	for (size_t p = 0; p < SPAM_WEIGHTS; p++) {
-		int weight = quantised(weights[p], (double)unit / SPAM_ONE);
+		int weight = quantised(weights[p] * louder, (double)unit / SPAM_ONE);
 		n += weight != 0;
 		put_weight(&h, weight);
 	}
@@ -310,18 +330,19 @@ main(int argc, char **argv)
 			sources[n_sources++] = argv[at + 1];
 		else
 			break;
-	if (argc - at != 2) {
+	if (argc - at != 3) {
 		fputs("usage: spam-train [--leave-out SOURCE]... [--also SOURCE]... FOLDER "
 		      "FILE\n",
 			stderr);
 		return 2;
 	}
 	read_all(argv[at]);
+	read_spam(argv[at + 1]);
 	choose_places();
 	for (int epoch = 0; epoch < EPOCHS; epoch++)
 		for (size_t i = 0; i < n_mails; i++)
 			train_one(&mails[i]);
-	write_model(argv[at + 1]);
+	write_model(argv[at + 2]);
 	for (size_t i = 0; i < n_mails; i++)
 		mem_free(mails[i].places);
 	mem_free(mails);
