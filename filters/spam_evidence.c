@@ -165,8 +165,8 @@ spam_evidence_gather(const struct spam_view *v, const struct spam_world *w, stru
 		spam_gather_people(&g);
 		spam_gather_text(&g);
 		spam_gather_files(&g);
-		spam_gather_links(&g);
 		spam_gather_words(&g);
+		spam_gather_links(&g);
 		spam_gather_ham(&g);
 	}
 	bound(out);

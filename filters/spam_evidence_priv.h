@@ -79,8 +79,8 @@ void spam_gather_subject(struct spam_gather *g);
 void spam_gather_people(struct spam_gather *g);
 void spam_gather_text(struct spam_gather *g);
 void spam_gather_files(struct spam_gather *g);
-void spam_gather_links(struct spam_gather *g);
 void spam_gather_words(struct spam_gather *g);
+void spam_gather_links(struct spam_gather *g); /* asks what the words were about */
 void spam_gather_ham(struct spam_gather *g);
 
 /* From, Reply-To: read as a reader's program shows it, however it is written. */

@@ -255,6 +255,42 @@ groups_are_bounded(void **state)
 	arena_free(&a);
 }
 
+/* Every phrase alone is found, so that none is dead; a hint alone is not. */
+static void
+each_phrase(void **state)
+{
+	(void)state;
+	static const struct {
+		enum spam_evidence_id id;
+		bool strong;
+		const char *text;
+	} phrases[] = {
+#define SPAM_PHRASE(id, text) {SPAM_##id, true, text},
+#define SPAM_HINT(id, text)   {SPAM_##id, false, text},
+#include "filters/spam_phrases.def"
+	};
+	struct arena *a = arena_new(ARENA_MOST);
+	unsigned wrong = 0;
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+		static struct spam_found out;
+		struct slice text = slice_of(phrases[i].text);
+		bool open = text.p[text.n - 1] == '*';
+		if (phrases[i].id > SPAM_HAM_CODE) /* they count beside other things alone */
+			continue;
+		arena_reset(a);
+		struct slice mail = arena_printf(a,
+			"Subject: a\nContent-Type: text/plain; charset=utf-8\n\n"
+			"Q %.*s%s Q https://a.test/\n",
+			SLICE_ARG(slice_first(text, text.n - open)), open ? "x" : "");
+		gather("", mail, a, &out);
+		if ((has(&out, phrases[i].id) != NULL) != phrases[i].strong && ++wrong)
+			print_error("%s: %s\n", spam_evidence_table[phrases[i].id].name,
+				phrases[i].text);
+	}
+	arena_free(&a);
+	assert_int_equal(wrong, 0);
+}
+
 static void
 listings(void **state)
 {
@@ -410,6 +446,7 @@ main(void)
 		cmocka_unit_test(each_has_and_nearly_has),
 		cmocka_unit_test(innocence),
 		cmocka_unit_test(groups_are_bounded),
+		cmocka_unit_test(each_phrase),
 		cmocka_unit_test(listings),
 		cmocka_unit_test(a_bounce_is_judged_by_its_origin),
 		cmocka_unit_test(names),
