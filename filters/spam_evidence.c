@@ -38,12 +38,18 @@ spam_evidence_hint(struct slice name, struct arena *a)
 	return words_hint(name, names, SPAM_EVIDENCES, a);
 }
 
-/* It goes into a header and a log: printable, and nothing that would end a comment there. */
+/*
+ * It goes into a header and a log: printable, and nothing that would end a comment there. What
+ * is mostly of another script says nothing in question marks.
+ */
 static struct slice
 printable(struct slice s, struct arena *a)
 {
 	s = slice_trim(slice_first(s, DETAIL_MOST));
-	if (s.n == 0)
+	size_t high = 0;
+	for (size_t i = 0; i < s.n; i++)
+		high += (unsigned char)s.p[i] >= 0x80;
+	if (s.n == 0 || high * 3 > s.n)
 		return SLICE_NONE;
 	char *p = arena_alloc(a, s.n);
 	for (size_t i = 0; i < s.n; i++) {

@@ -93,6 +93,7 @@ bool spam_shortener(struct slice host, struct slice org);
 bool spam_hosting(struct slice host);
 bool spam_storage(struct slice host);
 bool spam_bad_tld(struct slice host);
+bool spam_names_sorted(void); /* as the search asks; for the test */
 /*
  * An often imitated company that text names in words of their own (host: between its dots and
  * hyphens), while org is none of its domains. Its name, or empty.

@@ -6,12 +6,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "filters/spam_evidence.h"
 
 enum { ARENA_MOST = 8 << 20, MAIL_MOST = 256 * 1024 };
@@ -394,15 +394,43 @@ hostile(void **state)
 		}
 		arena_reset(a);
 		/* ends on the last byte of its memory, for the sanitizer to watch */
-		char *tight = malloc(n != 0 ? n : 1);
-		assert_non_null(tight);
+		char *tight = mem_array(n != 0 ? n : 1, 1);
 		memcpy(tight, mail, n);
 		gather("client=192.0.2.9 helo=[ sender=a@northwlnd.test",
 			(struct slice){tight, n}, a, &out);
-		free(tight);
+		mem_free(tight);
 		any += out.n;
 	}
 	assert_true(any > 3000);
+	arena_free(&a);
+}
+
+/* A mail that has much is cut at each point: nothing but the checks of gather(), and less each.
+ */
+static void
+cut_anywhere(void **state)
+{
+	(void)state;
+	static const char mail[] =
+		"From: \"help@bank.test\" <x@northwlnd.test>\r\nReply-To: <y@gmail.com>\r\n"
+		"Subject: =?utf-8?B?8J+OgQ==?= ACCOUNT          xk7\r\n"
+		"Received: from 192.0.2.4 (HELO 1) by b; Mon, 2 Nov 2026 10:00:00 +0000\r\n"
+		"Date: Tue, 2 Nov 2026 10:00:00 -1700\r\nMessage-ID: <abc@x>\r\n"
+		"Content-Type: text/html; charset=utf-8\r\n\r\n"
+		"<form action=\"http://192.0.2.7:81/wp-admin/\"><a "
+		"href=\"https://xn--a-ecp.test/"
+		"verify#b\">www.bank.com</a> your account has been suspended "
+		"p\xd0\xb0y</form>\r\n";
+	struct arena *a = arena_new(ARENA_MOST);
+	static struct spam_found out;
+	for (size_t n = 0; n < sizeof(mail); n++) {
+		arena_reset(a);
+		char *tight = mem_array(n != 0 ? n : 1, 1);
+		memcpy(tight, mail, n);
+		gather("", (struct slice){tight, n}, a, &out);
+		mem_free(tight);
+	}
+	assert_true(out.n > 10);
 	arena_free(&a);
 }
 
@@ -451,6 +479,7 @@ main(void)
 		cmocka_unit_test(a_bounce_is_judged_by_its_origin),
 		cmocka_unit_test(names),
 		cmocka_unit_test(hostile),
+		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(much_of_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
