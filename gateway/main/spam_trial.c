@@ -1,6 +1,6 @@
 /*
  * The trial itself; see spam_trial.h. One pass in the order of time judges in all modes and
- * teaches; a second one judges the later mails by the model that was taught the earlier ones.
+ * teaches; another one judges the later mails by the models that were taught the earlier ones.
  */
 #include "main/spam_trial.h"
 
@@ -22,7 +22,7 @@ struct judge {
 	struct trial *trial;
 	struct trial_list list;
 	struct arena *arena;
-	struct spam_model *online, *early;
+	struct spam_model *online, *early, *folders;
 	struct buf line;
 	/* the mail at hand */
 	const struct trial_mail *at;
@@ -36,7 +36,7 @@ const char *
 trial_mode_text(enum trial_mode mode)
 {
 	static const char *const names[TRIAL_MODES] = {"day one", "this site", "online",
-		"60/40", "evidence alone", "shipped alone", "raw view", "text view"};
+		"60/40", "folders", "evidence alone", "shipped alone", "raw view", "text view"};
 	return names[mode];
 }
 
@@ -62,8 +62,8 @@ line_of(struct judge *j, enum trial_mode mode, const struct spam_judgement *v)
 	add_safe(b, slice_of(j->mail.path));
 	if (j->mail.number != 0)
 		buf_printf(b, ":%u", j->mail.number);
-	buf_printf(b, "\t%s\t%.6f\t%+.6f\t", j->at->spam ? "spam" : "ham", v->probability,
-		v->sum);
+	buf_printf(
+		b, "\t%s\t%.6f\t%+.6f\t", j->at->spam ? "spam" : "ham", v->probability, v->sum);
 	for (size_t i = 0; i < v->n_why; i++) {
 		const struct spam_piece *p = &v->why[i];
 		buf_printf(b, "%s%s=%+.2f", i == 0 ? "" : "; ", p->name, p->weight);
@@ -128,6 +128,7 @@ read_one(struct judge *j, const struct trial_mail *m)
 	spam_view_of_mail(j->mail.bytes, j->wanted->hostname, j->arena, &j->view);
 	spam_features_of(&j->view, j->arena, &j->features);
 	spam_evidence_gather(&j->view, &world, j->arena, &j->found);
+	spam_features_know(&j->features, &j->found, j->wanted->weights);
 	return true;
 }
 
@@ -173,8 +174,7 @@ judge_parts(struct judge *j)
 		judged(j, TRIAL_SHIPPED, &v);
 	}
 	if (j->online != NULL) {
-		struct spam_logits l =
-			spam_weigh(spam_model_weights(j->online), &j->features);
+		struct spam_logits l = spam_weigh(spam_model_weights(j->online), &j->features);
 		judge_alone(j, TRIAL_RAW, "raw", l.raw);
 		judge_alone(j, TRIAL_TEXT, "text", l.text);
 	}
@@ -189,8 +189,8 @@ judge_one(struct judge *j)
 		struct spam_judgement v = by(j, NULL);
 		judged(j, TRIAL_DAY_ONE, &v);
 		for (unsigned i = 0; i < ROC_LEVELS; i++)
-			t->bounces_over[i] += j->view.bounce && !j->at->spam &&
-					      v.probability > roc_levels[i];
+			t->bounces_over[i] +=
+				j->view.bounce && !j->at->spam && v.probability > roc_levels[i];
 	}
 	if (w->modes[TRIAL_SITE]) {
 		struct spam_judgement v = by(j, w->site);
@@ -213,8 +213,7 @@ first_pass(struct judge *j)
 		const struct trial_mail *m = &j->list.mails[i];
 		if (!read_one(j, m)) {
 			t->passed_over++;
-			fprintf(j->wanted->err, "postern: passed over: %s has changed\n",
-				j->mail.path);
+			trial_passed_over(j->wanted, &j->mail, "has changed");
 			continue;
 		}
 		t->mails++;
@@ -227,14 +226,32 @@ first_pass(struct judge *j)
 	}
 }
 
+/* As a postmaster does on the first day: all his ham, then all his spam. */
 static void
-second_pass(struct judge *j)
+teach_folders(struct judge *j)
+{
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < j->list.n; i++) {
+			const struct trial_mail *m = &j->list.mails[i];
+			if (m->early && m->spam == (kind == 1) && read_one(j, m))
+				spam_model_learn(j->folders, &j->features, m->spam);
+		}
+}
+
+static void
+judge_later(struct judge *j)
 {
 	for (size_t i = 0; i < j->list.n; i++) {
 		if (j->list.mails[i].early || !read_one(j, &j->list.mails[i]))
 			continue;
-		struct spam_judgement v = by(j, spam_model_weights(j->early));
-		judged(j, TRIAL_SPLIT, &v);
+		if (j->early != NULL) {
+			struct spam_judgement v = by(j, spam_model_weights(j->early));
+			judged(j, TRIAL_SPLIT, &v);
+		}
+		if (j->folders != NULL) {
+			struct spam_judgement v = by(j, spam_model_weights(j->folders));
+			judged(j, TRIAL_FOLDERS, &v);
+		}
 	}
 }
 
@@ -270,13 +287,18 @@ trial_run(const struct trial_wanted *w, struct trial *t_out, struct err *err)
 			j->online = spam_model_new();
 		if (w->modes[TRIAL_SPLIT])
 			j->early = spam_model_new();
+		if (w->modes[TRIAL_FOLDERS])
+			j->folders = spam_model_new();
 		first_pass(j);
-		if (j->early != NULL)
-			second_pass(j);
+		if (j->folders != NULL)
+			teach_folders(j);
+		if (j->early != NULL || j->folders != NULL)
+			judge_later(j);
 	}
 	t_out->seconds = (double)(clock_ms() - begun) / 1000;
 	spam_model_free(&j->online);
 	spam_model_free(&j->early);
+	spam_model_free(&j->folders);
 	trial_list_free(&j->list);
 	buf_fini(&j->line);
 	arena_free(&j->arena);

@@ -17,6 +17,7 @@ enum trial_mode {
 	TRIAL_SITE,     /* with the site's model as it is */
 	TRIAL_ONLINE,   /* a new site: each judged, then taught */
 	TRIAL_SPLIT,    /* taught the first 60 % of ham and of spam, judged on the rest */
+	TRIAL_FOLDERS,  /* the same, but taught a folder of ham, then one of spam */
 	TRIAL_EVIDENCE, /* parts alone, from here on: the table of evidence */
 	TRIAL_SHIPPED,  /* the shipped model */
 	TRIAL_RAW,      /* each view of the model that `online` teaches */
@@ -42,7 +43,7 @@ struct trial_worst {
 	char *line; /* as in rows; may hold any byte but controls */
 };
 
-struct trial_result { /* of a mode */
+struct trial_result {         /* of a mode */
 	struct roc_row *rows; /* in order of time */
 	size_t n;
 	struct trial_worst *worst[2]; /* of ham, of spam: the worst first */
@@ -51,8 +52,8 @@ struct trial_result { /* of a mode */
 
 struct trial {
 	size_t mails, passed_over, undated;
-	size_t bounces[2];            /* of ham, of spam */
-	size_t bounces_shipped;       /* that the shipped model had a say in */
+	size_t bounces[2];               /* of ham, of spam */
+	size_t bounces_shipped;          /* that the shipped model had a say in */
 	size_t bounces_over[ROC_LEVELS]; /* of ham, day one */
 	double seconds;
 	struct trial_result results[TRIAL_MODES];
