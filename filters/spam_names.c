@@ -68,13 +68,12 @@ static const char *const storages[] = {"amazonaws.com", "backblazeb2.com",
 	"vultrobjects.com", "w3s.link", "wasabisys.com"};
 
 static const char *const bad_tlds[] = {"autos", "bar", "beauty", "best", "bid", "boats", "bond",
-	"buzz", "cam", "cf", "cfd", "christmas", "click", "club", "country", "cricket", "cyou",
-	"date", "download", "faith", "fit", "fun", "ga", "gdn", "gq", "hair", "help", "homes",
-	"icu", "kim", "lat", "life", "link", "loan", "lol", "makeup", "men", "ml", "mom",
-	"monster", "motorcycles", "one", "online", "party", "pics", "pw", "quest", "racing",
-	"rest", "review", "sbs", "science", "shop", "site", "skin", "space", "store", "stream",
-	"su", "support", "surf", "tattoo", "tk", "today", "top", "trade", "uno", "vip", "wang",
-	"webcam", "website", "win", "work", "xin", "xyz", "yachts", "zip"};
+	"buzz", "cam", "cf", "cfd", "christmas", "click", "country", "cricket", "cyou", "date",
+	"download", "faith", "fit", "fun", "ga", "gdn", "gq", "hair", "homes", "icu", "kim",
+	"lat", "loan", "lol", "makeup", "men", "ml", "mom", "monster", "motorcycles", "online",
+	"party", "pics", "pw", "quest", "racing", "rest", "review", "sbs", "science", "shop",
+	"site", "skin", "stream", "su", "surf", "tattoo", "tk", "top", "trade", "uno", "vip",
+	"wang", "webcam", "website", "win", "xin", "xyz", "yachts", "zip"};
 
 /*
  * Each with what its own domains' first labels begin with beside the name. A name that is an
@@ -185,6 +184,23 @@ at_or_below(const char *const *sorted, size_t n, struct slice s)
 	return false;
 }
 #define AT_OR_BELOW(list, s) at_or_below(list, sizeof(list) / sizeof((list)[0]), s)
+
+static bool
+sorted(const char *const *list, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (slice_cmp(slice_of(list[i - 1]), slice_of(list[i])) >= 0)
+			return false;
+	return true;
+}
+#define SORTED(list) sorted(list, sizeof(list) / sizeof((list)[0]))
+
+bool
+spam_names_sorted(void)
+{
+	return SORTED(free_mail) && SORTED(shorteners) && SORTED(hosting) && SORTED(storages) &&
+	       SORTED(bad_tlds);
+}
 
 bool
 spam_free_mail(struct slice org)
