@@ -67,8 +67,9 @@ struct spam_view {
 	/*
 	 * Fields that were put on after the mail came to our gate are not looked at, so that a
 	 * mail out of a mailbox is what it was at the gate: all down to the last Received of
-	 * ours (by hostname), and wherever they stand the verdicts and marks of mailboxes and
-	 * filters (Authentication-Results, X-Spam-*, Delivered-To, Status, ...).
+	 * ours (by hostname) that stands above From, To and Date; and wherever they stand the
+	 * verdicts and marks of mailboxes and filters (Authentication-Results, X-Spam-*,
+	 * Delivered-To, Status, ...).
 	 */
 	bool own;         /* a Received of ours was found, and cut with all above it */
 	struct slice raw; /* the first SPAM_RAW_MOST bytes of what is left, with LF, none at its

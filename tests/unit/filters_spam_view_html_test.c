@@ -106,6 +106,7 @@ static const struct {
 	{"<p style='color:transparent'>s", "", 1, 0},
 	{"<p hidden>s<p>t", "t", 1, 0},
 	{"<b style='mso-hide:all'>s", "", 1, 0},
+	{"<p style='max-height:0px'>s<p style='max-height: 90px'>t", "t", 1, 0},
 	{"<div style='display:none'>&nbsp; &zwnj;</div>t", "t", 0, 0},
 	{"<div style='display:none'><img alt=s></div>t", "t", 1, 0},
 	{"<div style='display:none'><br><div>s</div>s</div>t", "t", 1, 0},
