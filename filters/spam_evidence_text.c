@@ -94,8 +94,9 @@ capitals(struct spam_gather *g)
 	unsigned upper = 0, lower = 0;
 	struct slice s = g->v->text_as_is;
 	for (size_t i = 0; i < s.n; i++) {
-		upper += s.p[i] >= 'A' && s.p[i] <= 'Z';
-		lower += s.p[i] >= 'a' && s.p[i] <= 'z';
+		unsigned c = (unsigned char)s.p[i];
+		upper += c - 'A' < 26;
+		lower += c - 'a' < 26;
 	}
 	if (upper + lower >= LETTERS_LEAST && upper * 2 > lower)
 		spam_find_part(g, SPAM_TEXT_CAPITALS, upper > lower ? 1 : 0.7, SLICE_NONE);
