@@ -32,8 +32,8 @@ domain "two.example" deliver to "198.51.100.184:25"
 inbound {{
     quarantine "odd" if subject contains "odd"
     quarantine "spam" if spam > 0.8 and recipient is "kept@own.example"
-    tag "X-Domain: 1" if spam.domain >= 0 and recipient.domain is "two.example"
-    tag "X-Seen: 1" if spam >= 0 and recipient.domain is "own.example"
+    tag "X-Domain: 1" if spam.domain > 0.98
+    tag "X-Seen: 1" if spam >= 0
     accept
 }}
 """
@@ -94,6 +94,12 @@ def spam_of(server, subject):
     evidence, = re.findall(rb"^X-Spam-Evidence: mx\.own\.example; (.*?)\r?$", said, re.M)
     fields = dict(re.findall(r"([a-z.]+)=([-+0-9.]+)", evidence.decode()))
     return float(fields["spam"]), fields
+
+
+class Seen:
+    def __init__(self, mail):
+        self.subject = re.search(rb"^Subject: (.*)\r$", mail.message, re.M)[1].decode()
+        self.is_marked = b"X-Domain: 1\r\n" in mail.message
 
 
 def learned(hand, *words, status=0):
@@ -163,14 +169,16 @@ def test_domain(start, server, tmp_path):
     spam = box(tmp_path / "spam", "spam", range(40))
     assert hand.run("spam", "--domain", "own.example", spam, status=1) == b""
     assert "own.example has no model of its own" in hand.said
+    for to in ("bob@two.example", "ann@own.example"):
+        send(text("spam", 2000, f"before {to}"), to=to)
     learned(hand, "spam", "--domain", "two.example", spam)
     assert totals(hand, "two.example") == (0, 40) and totals(hand) == (0, 0)
-    send(text("spam", 2000, "of two"), to="bob@two.example")
-    with_model, fields = spam_of(server, "of two")
-    assert "model.domain" in fields, fields
-    send(text("spam", 2000, "of own"))
-    assert "model.domain" not in spam_of(server, "of own")[1]
-    assert with_model > spam_of(server, "of own")[0]
+    for to in ("bob@two.example", "ann@own.example"):
+        send(text("spam", 2000, f"after {to}"), to=to)
+    marked = {m.subject: m.is_marked for m in map(Seen, server.mails) if "@" in m.subject}
+    assert marked == {"before bob@two.example": False, "before ann@own.example": False,
+                      "after bob@two.example": True, "after ann@own.example": False}
+    assert "model.domain" not in spam_of(server, "after ann@own.example")[1]
 
 
 def test_quarantine_teaches(start, server, tmp_path):
