@@ -462,6 +462,8 @@ corpus_read(struct corpus *c, struct corpus_place place, struct corpus_mail *out
 	struct reader *r = &c->again;
 	struct source *s = &r->source;
 	must(c->in == NULL && place.file < c->n_files);
+	*out = (struct corpus_mail){
+		.path = c->files[place.file].path, .wrong = "cannot be read", .place = place};
 	if ((!r->open || r->file != place.file) && reader_open(c, r, place.file) != NULL)
 		return false;
 	if (place.offset >= s->offset && place.offset - s->offset <= s->have - s->at) {
