@@ -7,6 +7,7 @@
 #define MAIN_MAIL_LOOK_H
 
 #include "base/err.h"
+#include "conf/conf.h"
 #include "filters/spam_score.h"
 
 struct mail_look;
