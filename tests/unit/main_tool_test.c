@@ -21,6 +21,7 @@
 #include "conf/passwd.h"
 #include "filters/dkim_key.h"
 #include "filters/facts.h"
+#include "filters/spam_evidence.h"
 #include "main/answers_file.h"
 #include "tooling.h"
 
@@ -112,6 +113,48 @@ test_facts(void **state)
 	for (int ev = 0; ev < LOG_EVENT_COUNT; ev++)
 		assert_non_null(strstr(events.out, log_event_text((enum log_event)ev)));
 	tool_run_free(&events);
+}
+
+/* All evidence, weighed as the configuration says; without one, as shipped. */
+static void
+test_facts_spam(void **state)
+{
+	(void)state;
+	unlink("test.conf");
+	struct run r = tool_run(tool_facts, "spam", "");
+	assert_int_equal(r.status, 0);
+	for (size_t i = 0; i < SPAM_EVIDENCES; i++) {
+		char line[100];
+		snprintf(line, sizeof(line), "\n%-26s %+7.2f %+7.2f ",
+			spam_evidence_table[i].name, spam_evidence_table[i].weight,
+			spam_evidence_table[i].weight);
+		assert_non_null(strstr(r.out, line));
+		assert_non_null(strstr(r.out, spam_evidence_table[i].text));
+	}
+	tool_run_free(&r);
+	write_config(
+		RIGHT "filter spam { weight \"list.client\" -2.5 }\ninbound {\n\taccept\n}\n");
+	r = tool_run(tool_facts, "spam", "");
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "\nlist.client                  -2.50   +1.00 "));
+	assert_non_null(strstr(r.out, "\nlist.link                    +1.00   +1.00 "));
+	tool_run_free(&r);
+	write_config(
+		RIGHT "filter spam {\n\tweight \"list.cleint\" 1\n}\ninbound {\n\taccept\n}\n");
+	r = tool_run(tool_facts, "spam", "");
+	assert_int_equal(r.status, 1);
+	assert_string_equal(r.err,
+		"test.conf:5:9: error: there is no evidence \"list.cleint\" (did "
+		"you mean \"list.client\"?)\n");
+	assert_string_equal(r.out, "");
+	tool_run_free(&r);
+	r = tool_run(tool_check, "", "");
+	assert_int_equal(r.status, 1);
+	assert_non_null(strstr(r.err, "there is no evidence \"list.cleint\""));
+	tool_run_free(&r);
+	r = tool_run(tool_facts, "spma", "");
+	assert_int_equal(r.status, 2);
+	tool_run_free(&r);
 }
 
 /* The strings of the record put together again. */
@@ -340,6 +383,37 @@ test_explain(void **state)
 	r = tool_run(tool_explain, WHO "--dns dns --scan clean m.eml", "");
 	assert_non_null(strstr(r.out, "decision: reject, built in: 550"));
 	tool_run_free(&r);
+	unlink("dns");
+	unlink("m.eml");
+}
+
+/* What speaks for spam stands behind the fact. */
+static void
+test_explain_spam(void **state)
+{
+	(void)state;
+	write_config(RIGHT "filter spam { client list \"zen.example\" weight 3 }\ninbound {\n"
+			   "\treject if spam.why contains \"nothing of the kind\"\n"
+			   "\ttag \"X-Spam: yes\" if spam > 0.001\n\taccept\n}\n");
+	write_file("dns", "1.2.0.192.zen.example A 127.0.0.2\nsilent.example FAIL\n");
+	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
+			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
+	for (int silent = 0; silent < 2; silent++) {
+		struct run r = tool_run(tool_explain,
+			silent ? WHO "--dns nobody m.eml" : WHO "--dns dns m.eml", "");
+		assert_string_equal(r.err, "");
+		assert_int_equal(r.status, 0);
+		const char *spam = strstr(r.out, "\n\tspam=0.");
+		assert_non_null(spam);
+		const char *listed =
+			strstr(spam, "list.client +3.00 (192.0.2.1 on zen.example)");
+		assert_int_equal(listed != NULL, silent == 0);
+		assert_non_null(strstr(r.out, "true        tag \"X-Spam: yes\""));
+		assert_non_null(strstr(r.out, "decision: accept by test.conf:8\n"));
+		tool_run_free(&r);
+		write_file("nobody", "1.2.0.192.zen.example FAIL\nsender.example FAIL\n");
+	}
+	unlink("nobody");
 	unlink("dns");
 	unlink("m.eml");
 }
@@ -654,9 +728,11 @@ main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_check_modes),
 		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_facts_spam),
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_spam),
 		cmocka_unit_test(test_explain_wrong),
 		cmocka_unit_test(test_explain_modes),
 		cmocka_unit_test(test_explain_state),

@@ -1,4 +1,5 @@
-"""Dovecot as the reader of what arrives: LMTP in, IMAP out, one mailbox for each local part."""
+"""Dovecot as the reader of what arrives: LMTP in, IMAP out, one mailbox for each local part, any
+password; "master" may read all of them. With a certificate IMAP is spoken over TLS too."""
 import imaplib
 import smtplib
 import subprocess
@@ -6,19 +7,25 @@ import subprocess
 from . import proc
 from .root import Root
 
-LMTP_PORT, IMAP_PORT = 24, 143
+LMTP_PORT, IMAP_PORT, IMAPS_PORT = 24, 143, 993
 CONFIG = """\
 protocols = imap lmtp
 listen = {address}
 base_dir = /run/dovecot-lab
 log_path = /lab-dovecot.log
-ssl = no
+{tls}
 disable_plaintext_auth = no
 mail_location = maildir:/var/lab/dovecot/%n
 mail_uid = mail
 mail_gid = mail
 first_valid_uid = 1
 auth_username_format = %n
+passdb {{
+  driver = static
+  args = nopassword=y
+  master = yes
+  username_filter = master
+}}
 passdb {{
   driver = static
   args = nopassword=y
@@ -37,7 +44,8 @@ service imap-login {{
     port = {imap}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {imaps}
+    ssl = yes
   }}
 }}
 protocol lmtp {{
@@ -47,15 +55,22 @@ protocol lmtp {{
 
 
 class Dovecot:
-    def __init__(self, address):
+    def __init__(self, address, certificate=None):
+        """certificate: (certificate, key) as tls.Authority issues them."""
         self.root = Root.get("dovecot", "dovecot-imapd", "dovecot-lmtpd")
-        self.address = address
+        self.address, self.certificate = address, certificate
         self.process = None
 
     def start(self):
         proc.add_address(self.address)
+        tls = "ssl = no"
+        if self.certificate is not None:
+            for name, path in zip(("cert", "key"), self.certificate):
+                self.root.write(f"/etc/dovecot/lab.{name}", path.read_text())
+            tls = "ssl = yes\nssl_cert = </etc/dovecot/lab.cert\nssl_key = </etc/dovecot/lab.key"
         self.root.write("/etc/dovecot/lab.conf", CONFIG.format(
-            address=self.address, lmtp=LMTP_PORT, imap=IMAP_PORT))
+            address=self.address, lmtp=LMTP_PORT, imap=IMAP_PORT, tls=tls,
+            imaps=IMAPS_PORT if self.certificate else 0))
         self.root.file("/var/lab/dovecot").mkdir(parents=True, exist_ok=True)
         self.root.run("chown", "mail:mail", "/var/lab/dovecot")
         self.process = self.root.start("dovecot", "-F", "-c", "/etc/dovecot/lab.conf",

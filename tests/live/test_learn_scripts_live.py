@@ -1,0 +1,219 @@
+"""contrib/learn-imap with a real Dovecot, and contrib/learn-forwarded behind a real gate, teach a
+running gateway: what is moved into Junk is learned as spam, taken back out of it as ham."""
+import imaplib
+import json
+import smtplib
+
+import pytest
+
+from lab import postern, proc, smtp
+from lab.dovecot import Dovecot
+
+GATE, STORE, SERVER = "192.0.2.186", "192.0.2.187", "198.51.100.186"
+SENDER = "192.0.2.70"  # what the SPF record of sender.example allows
+HOSTNAME = "mx.ours.example"
+CONFIG = f"""\
+hostname "{HOSTNAME}"
+resolver "192.0.2.53:53" trust "trust.key"
+spool "{{spool}}"
+listen inbound on "{GATE}:25"
+domain "ours.example" deliver to "{SERVER}:25"
+filter spam {{{{
+    model for {{{{ "ours.example" }}}}
+}}}}
+inbound {{{{
+    tag "X-Spam: yes" if spam > 0.99
+    try reject if dmarc is fail
+    accept
+}}}}
+"""
+MAILS = proc.REPOSITORY / "tests/mails"
+
+
+def script(name, *words, **more):
+    return proc.run(proc.REPOSITORY / "contrib" / name, *words, timeout=120, check=False, **more)
+
+
+class Gate:
+    def __init__(self, posternd):
+        self.posternd = posternd
+        self.learn = f"{postern.binary('postern')} -f {posternd.config} learn"
+
+    def status(self, domain=""):
+        """(ham, spam) that a model has learned."""
+        done = proc.run(*self.learn.split(), "status", "--json")
+        for model in map(json.loads, done.stdout.splitlines()):
+            if model["domain"] == domain:
+                return model["ham"], model["spam"]
+        raise AssertionError(done.stdout)
+
+
+@pytest.fixture
+def gate(gateway, nsd, tmp_path):
+    nsd.set({"sender.example": f'@ TXT "v=spf1 ip4:{SENDER} -all"\n'
+                               '_dmarc TXT "v=DMARC1; p=reject"\n'})
+    nsd.restart()
+    return Gate(gateway(CONFIG.format(spool=proc.LAB / f"spool-{tmp_path.name}")))
+
+
+@pytest.fixture(scope="module")
+def dovecot(authority):
+    server = Dovecot(STORE, authority.issue("imap.ours.example")).start()
+    yield server
+    server.stop()
+
+
+def mails(kind, label, count):
+    return [p.read_bytes() for p in sorted((MAILS / kind / label).iterdir())][:count]
+
+
+def arrive(dovecot, name, mail):
+    """Through the gate, which puts this on top, into a mailbox: what stands above does not count."""
+    end = b"\r\n" if b"\r\n" in mail else b"\n"
+    top = f"Received: from a.example ([192.0.2.9])\tby {HOSTNAME} with ESMTP id {name};\t" \
+          "Mon, 2 Nov 2026 10:00:00 +0000".replace("\t", end.decode() + "\t")
+    dovecot.deliver(name, top.encode() + end + mail, eightbit=True)
+
+
+class User:
+    """What a person does in a mailbox: mails arrive, and are moved."""
+
+    def __init__(self, dovecot, name):
+        self.dovecot, self.name = dovecot, name
+        self.imap = imaplib.IMAP4(dovecot.address, 143, timeout=20)
+        self.imap.login(name, "x")
+        for folder in "Junk", "NotJunk":
+            self.imap.create(folder)
+
+    def move(self, count, start, end):
+        """The last `count` mails of a folder into another."""
+        _, (found,) = self.imap.select(start)
+        last = int(found)
+        status, _ = self.imap.copy(f"{last - count + 1}:{last}", end)
+        assert status == "OK"
+        self.imap.store(f"{last - count + 1}:{last}", "+FLAGS", "\\Deleted")
+        self.imap.expunge()
+
+    def flags(self, folder):
+        _, (found,) = self.imap.select(folder, readonly=True)
+        return self.imap.fetch("1:*", "(UID FLAGS)")[1] if int(found) else []
+
+    def close(self):
+        self.imap.logout()
+
+
+class Teacher:
+    """learn-imap as the administrator runs it."""
+
+    def __init__(self, gate, authority, home):
+        self.gate, self.home = gate, home
+        self.password = home / "password"
+        self.password.write_text("master-password\n")
+        self.password.chmod(0o600)
+        self.words = ["--host", "imap.ours.example", "--ca", authority.certificate, "--gateway",
+                      HOSTNAME, "--as", "master", "--password-file", self.password, "--state",
+                      home / "state.json", "--learn", gate.learn]
+
+    def run(self, *words, status=0):
+        done = script("learn-imap", *self.words, *words)
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+
+@pytest.fixture
+def names():
+    """The laboratory's /etc/hosts knows the IMAP server, for this test."""
+    hosts = proc.LAB / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{STORE} imap.ours.example imap.other.example\n")
+    proc.run("mount", "--bind", hosts, "/etc/hosts")
+    yield
+    proc.run("umount", "/etc/hosts")
+
+
+def test_moved_mails_teach(gate, dovecot, authority, names, tmp_path):
+    ann, bo = User(dovecot, "ann"), User(dovecot, "bo")
+    spam, ham = mails("newsletter", "spam", 5), mails("receipt", "ham", 4)
+    for mail in ham + spam:
+        arrive(dovecot, "ann", mail)
+    arrive(dovecot, "bo", spam[0])
+    teacher = Teacher(gate, authority, tmp_path)
+    everybody = "--user", "ann", "--user", "bo"
+
+    assert "ann: Junk: 0 taught" in teacher.run(*everybody)
+    assert gate.status() == (0, 0)
+
+    ann.move(5, "INBOX", "Junk")
+    bo.move(1, "INBOX", "Junk")
+    ann.move(4, "INBOX", "NotJunk")
+    before = ann.flags("Junk"), ann.flags("NotJunk")
+    assert "ann: Junk: 5 would be taught as spam" in teacher.run(*everybody, "--dry-run")
+    assert gate.status() == (0, 0)
+    said = teacher.run(*everybody)
+    assert "ann: Junk: 5 taught as spam" in said and "ann: NotJunk: 4 taught as ham" in said
+    assert "bo: Junk: 1 taught as spam" in said
+    assert gate.status() == (4, 5)  # two people, one mail: once
+    assert (ann.flags("Junk"), ann.flags("NotJunk")) == before
+
+    assert "ann: Junk: 0 taught" in teacher.run(*everybody)
+    ann.move(1, "Junk", "NotJunk")
+    assert "ann: NotJunk: 1 taught as ham" in teacher.run(*everybody)
+    assert gate.status() == (5, 4)
+
+    teacher.words[teacher.words.index("--state") + 1] = tmp_path / "other.json"
+    teacher.run("--user", "ann", "--model", "ours.example", "--most", "2")
+    assert gate.status("ours.example") == (2, 2) and gate.status() == (5, 4)
+    ann.close()
+    bo.close()
+
+
+def test_what_can_go_wrong(gate, dovecot, authority, names, tmp_path):
+    """Each is told in one line, and teaches nothing."""
+    User(dovecot, "cy").close()
+    teacher = Teacher(gate, authority, tmp_path)
+    assert "nobody has a folder of these names: Spam, Ham" in \
+        teacher.run("--user", "cy", "--spam", "Spam", "--ham", "Ham", status=1)
+    teacher.words[1] = "imap.other.example"
+    assert "certificate" in teacher.run("--user", "cy", status=1)
+    teacher.words[1:4] = ["imap.ours.example", "--port", "9"]
+    assert "imap.ours.example:9: [Errno 111]" in teacher.run("--user", "cy", status=1)
+    gate.posternd.stop()
+    arrive(dovecot, "cy", mails("alert", "spam", 1)[0])
+    cy = User(dovecot, "cy")
+    cy.move(1, "INBOX", "Junk")
+    cy.close()
+    teacher = Teacher(gate, authority, tmp_path)
+    assert "ended with status 1: postern: " in teacher.run("--user", "cy", status=1)
+    assert not (tmp_path / "state.json").exists() or "cy spam Junk" not in \
+        (tmp_path / "state.json").read_text()
+
+
+def forwarded(author, attached):
+    boundary = b"=_forward"
+    head = (f"From: {author}\r\nTo: spam@ours.example\r\nSubject: Fwd: that\r\n"
+            "Date: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <f1@sender.example>\r\n"
+            "MIME-Version: 1.0\r\n").encode()
+    return head + b'Content-Type: multipart/mixed; boundary="%s"\r\n\r\n' % boundary + b"".join(
+        b"--%s\r\nContent-Type: message/rfc822\r\n\r\n%s\r\n" %
+        (boundary, mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")) for mail in attached) + \
+        b"--%s--\r\n" % boundary
+
+
+def test_forwarded_through_the_gate(gate, tmp_path):
+    """From where the author's domain sends: learned. From elsewhere in his name: not."""
+    words = ["--gateway", HOSTNAME, "--domain", "sender.example", "--spam", "spam@ours.example",
+             "--state", str(tmp_path / "state.json"), "--learn", gate.learn]
+    spam = mails("alert", "spam", 3)
+    with smtp.Server(SERVER) as server:
+        for source in SENDER, "192.0.2.71":
+            with smtplib.SMTP(GATE, timeout=20, source_address=(source, 0)) as client:
+                client.sendmail("ann@sender.example", ["spam@ours.example"],
+                                forwarded("ann@sender.example", spam))
+        true, forged = (m.message for m in server.mails)
+    done = script("learn-forwarded", *words, input=forged)
+    assert done.returncode == 0 and "has not found ann@sender.example" in done.stdout
+    assert gate.status() == (0, 0)
+    done = script("learn-forwarded", *words, input=true)
+    assert done.returncode == 0 and "3 taught as spam" in done.stdout, done.stdout
+    assert gate.status() == (0, 3)
+    script("learn-forwarded", *words, input=true)
+    assert gate.status() == (0, 3)
