@@ -160,8 +160,6 @@ spam_gather_links(struct spam_gather *g)
 		if (h == NULL)
 			continue;
 		by_path(g, l, h->org);
-		if ((l->flags & SPAM_LINK_FORM) != 0 && !slice_eq(h->org, g->from.org))
-			spam_find(g, SPAM_URL_FORM, l->host);
 		if (!new)
 			continue;
 		by_host(g, h);

@@ -88,18 +88,6 @@ parts(struct spam_gather *g)
 		else if (g->ascii && g->v->text.n >= SCANT_TEXT && foreign_charset(p->charset))
 			spam_find(g, SPAM_MIME_CHARSET, p->charset);
 	}
-	struct slice type = g->field[SPAM_F_CONTENT_TYPE];
-	size_t at = spam_where(type, SLICE("boundary="));
-	if (at == type.n)
-		return;
-	struct slice boundary = slice_from(type, at + 9);
-	if (boundary.n > 0 && boundary.p[0] == '"')
-		slice_cut(slice_from(boundary, 1), '"', &boundary, &(struct slice){0});
-	size_t hex = 0;
-	for (size_t i = 0; i < boundary.n; i++)
-		hex += ascii_hex(boundary.p[i]) >= 0;
-	if (slice_starts(boundary, SLICE("--")) && boundary.n > 2 && hex + 2 >= boundary.n)
-		spam_find(g, SPAM_MIME_BOUNDARY, boundary);
 }
 
 /* How many of eight bytes are letters from first to last: a carry in each byte tells. */

@@ -10,7 +10,13 @@
 #include "base/must.h"
 #include "filters/spam_evidence_priv.h"
 
-enum { STRONG = 3, HINT = 1, ENOUGH = 3, WHOLE = 6 };
+enum {
+	STRONG = 3,
+	HINT = 1,
+	ENOUGH = 3,
+	WHOLE = 6,
+	CALLED = 2 /* hints beside a telephone number */
+};
 
 static const struct phrase {
 	struct slice text;
@@ -240,6 +246,28 @@ idle(const struct spam_gather *g, enum spam_evidence_id id)
 	return !g->links && !file;
 }
 
+/* "+1 (808) 555-0142": ten digits with little between them, of America's toll-free kind. */
+static bool
+telephone(struct slice text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] != '8' ||
+			(i > 0 && ascii_digit(text.p[i - 1]) && text.p[i - 1] != '1'))
+			continue;
+		size_t digits = 0, k = i;
+		for (size_t other = 0; k < text.n && other <= 3; k++) {
+			bool digit = ascii_digit(text.p[k]);
+			if (!digit && strchr("()-. ", text.p[k]) == NULL)
+				break;
+			other = digit ? 0 : other + 1;
+			digits += digit;
+		}
+		if (digits == 10)
+			return true;
+	}
+	return false;
+}
+
 void
 spam_gather_words(struct spam_gather *g)
 {
@@ -248,6 +276,8 @@ spam_gather_words(struct spam_gather *g)
 	struct hits h = {0};
 	walk(g, &h, g->subject_lower, g->subject);
 	walk(g, &h, g->v->text, g->v->text_as_is);
+	if (h.points[SPAM_WORDS_RENEWAL] >= CALLED && telephone(g->v->text))
+		h.points[SPAM_WORDS_RENEWAL] += STRONG;
 	g->wrote = h.points[SPAM_HAM_QUOTED] > 0;
 	g->patched = h.points[SPAM_HAM_PATCH] > 0;
 	g->armoured = h.points[SPAM_HAM_SIGNED] > 0;

@@ -268,10 +268,40 @@ edge(struct slice s, size_t at)
 				    (unsigned char)s.p[at] >= 0x80);
 }
 
+/* Which pairs of bytes a text has, more or less: most brands need not be looked for. */
+struct pairs {
+	uint64_t bits[16];
+};
+
+static unsigned
+pair(const char *p)
+{
+	return ((unsigned char)p[0] * 33U + (unsigned char)p[1]) % 1024;
+}
+
+static void
+note_pairs(struct slice s, struct pairs *out)
+{
+	*out = (struct pairs){{0}};
+	for (size_t i = 0; i + 1 < s.n; i++)
+		out->bits[pair(s.p + i) / 64] |= 1ULL << pair(s.p + i) % 64;
+}
+
+static bool
+may_have(const struct pairs *have, const char *name)
+{
+	return (have->bits[pair(name) / 64] >> pair(name) % 64 & 1) != 0 &&
+	       (have->bits[pair(name + 1) / 64] >> pair(name + 1) % 64 & 1) != 0;
+}
+
 struct slice
 spam_brand_named(struct slice text, struct slice org)
 {
+	struct pairs have;
+	note_pairs(text, &have);
 	for (size_t i = 0; i < BRANDS; i++) {
+		if (!may_have(&have, brands[i].name))
+			continue;
 		struct slice name = slice_of(brands[i].name);
 		size_t at = slice_find_slice(text, name);
 		if (at == text.n || !edge(text, at + name.n) || (at > 0 && !edge(text, at - 1)))
