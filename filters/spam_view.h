@@ -54,8 +54,9 @@ struct spam_link {
 
 struct spam_html { /* counts over all HTML parts; 0: there is none */
 	unsigned tags, images, links, forms, scripts, styles, fonts, tables, comments;
-	unsigned hidden; /* elements whose text cannot be seen: display, size, colour */
-	unsigned broken; /* tags or words cut by comments or unknown tags */
+	unsigned hidden;       /* elements whose text cannot be seen: display, size, colour */
+	unsigned hidden_bytes; /* of that text */
+	unsigned broken;       /* tags or words cut by comments or unknown tags */
 	unsigned entities;
 	unsigned text_bytes; /* what is left for the eye */
 };

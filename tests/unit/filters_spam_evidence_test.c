@@ -16,7 +16,11 @@
 
 enum { ARENA_MOST = 8 << 20, MAIL_MOST = 256 * 1024 };
 
-#define HIDDEN2    "<i style=\"display:none\">a b</i><i style=\"display:none\">c d</i>"
+#define HIDDEN2   "<i style=\"display:none\">a b</i><i style=\"display:none\">c d</i>"
+#define TEN_WORDS "letters that are there for no one but a filter here "
+#define HUNDRED_WORDS                                                                   \
+	TEN_WORDS TEN_WORDS TEN_WORDS TEN_WORDS TEN_WORDS TEN_WORDS TEN_WORDS TEN_WORDS \
+		TEN_WORDS TEN_WORDS
 #define HIDDEN8    HIDDEN2 HIDDEN2 HIDDEN2 HIDDEN2
 #define ENTITIES10 "&#104;&#101;&#108;&#108;&#111;&#119;&#97;&#115;&#101;&#114;"
 #define ENTITIES40 ENTITIES10 ENTITIES10 ENTITIES10 ENTITIES10
