@@ -248,6 +248,7 @@ struct conf_weight {
 	struct slice name;
 	double weight;
 };
+enum { CONF_CLIENT_LISTS_MOST = 8, CONF_LINK_LISTS_MOST = 4, CONF_MODELS_MOST = 32 };
 struct conf_spam_list {
 	struct slice zone;
 	bool link; /* of names in links; else of clients */

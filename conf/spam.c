@@ -5,12 +5,7 @@
  */
 #include "conf/parse_priv.h"
 
-enum {
-	WEIGHTS_MOST = 200,
-	CLIENT_LISTS_MOST = 8,
-	LINK_LISTS_MOST = 4, /* each is asked about every domain that a mail leads to */
-	MODELS_MOST = 32,
-};
+enum { WEIGHTS_MOST = 200 };
 
 static bool
 of_spam(struct parser *p, struct conf_at at, const struct conf_filter *f, const char *setting)
@@ -56,7 +51,7 @@ static bool
 list(struct parser *p, struct conf_at at, struct conf_filter *f, bool link)
 {
 	const char *setting = link ? "link list" : "client list";
-	size_t most = link ? LINK_LISTS_MOST : CLIENT_LISTS_MOST, n = 0;
+	size_t most = link ? CONF_LINK_LISTS_MOST : CONF_CLIENT_LISTS_MOST, n = 0;
 	struct conf_spam_list l = {.link = link};
 	if (!of_spam(p, at, f, setting))
 		return false;
@@ -106,8 +101,8 @@ model(struct parser *p, void *arg)
 		if (slice_eq(f->models[i].domain, m.domain))
 			return parse_fail(p, m.at, "\"%.*s\" stands a second time",
 				SLICE_ARG(slice_first(m.domain, 80)));
-	if (f->n_models == MODELS_MOST)
-		return parse_fail(p, m.at, "at most %d domains have a model", MODELS_MOST);
+	if (f->n_models == CONF_MODELS_MOST)
+		return parse_fail(p, m.at, "at most %d domains have a model", CONF_MODELS_MOST);
 	f->models = parse_room(p, f->models, f->n_models, sizeof(m));
 	f->models[f->n_models++] = m;
 	return true;

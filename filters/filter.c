@@ -12,6 +12,16 @@ static const struct dns_answer no_such_name = {.status = DNS_NXDOMAIN};
 static const struct dns_answer too_many = {.status = DNS_FAIL};
 
 void
+filters_check(struct conf *c, struct conf_report *r)
+{
+	for (size_t i = 0; i < c->n_filters; i++)
+		for (size_t k = 0; filter_table[k] != NULL; k++)
+			if (filter_table[k]->check != NULL &&
+				slice_eq(c->filters[i].name, slice_of(filter_table[k]->name)))
+				filter_table[k]->check(c, &c->filters[i], r);
+}
+
+void
 flt_unasked(struct flt_call *c, enum fact_cost cost)
 {
 	if (!c->unasked || cost < c->needs)
@@ -114,6 +124,13 @@ flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, st
 	v->evidence = arena_printf(c->arena, "%.*s is%s in %.*s", SLICE_ARG(value),
 		one->lookup == LOOKUP_YES ? "" : " not", SLICE_ARG(t->name));
 	return flt_flag(v, one->lookup == LOOKUP_YES);
+}
+
+bool
+flt_is_listing(const struct ip *ip)
+{
+	return ip->family == 4 && ip->bytes[0] == 127 &&
+	       !(ip->bytes[1] == 255 && ip->bytes[2] == 255);
 }
 
 void

@@ -96,10 +96,17 @@ struct filter {
 	void (*header)(struct flt_call *c);
 	void (*body)(struct flt_call *c, struct slice piece);
 	void (*body_end)(struct flt_call *c);
+	/*
+	 * Judges what the parser cannot of `filter NAME { ... }`, and makes of it what is made
+	 * once (f->made, in the arena of c). NULL: nothing.
+	 */
+	void (*check)(const struct conf *c, struct conf_filter *f, struct conf_report *r);
 };
 
 /* All filters, NULL-ended: made from the folder. */
 extern const struct filter *const filter_table[];
+/* Their settings, behind conf_read, before anything is judged by them. */
+void filters_check(struct conf *c, struct conf_report *r);
 
 /*
  * Look-ups: NULL means that the question is open (or dearer than c->most), and the filter
@@ -121,6 +128,8 @@ const struct question *flt_lookup(struct flt_call *c, struct slice table, struct
 enum fact_state
 flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, struct value *v);
 
+/* An answer of a DNS list that lists: of 127.0.0.0/8, not of 127.255.255.0/24 (its errors). */
+bool flt_is_listing(const struct ip *ip);
 /* What that scanner beside us says of this mail, of which all has come. */
 const struct neighbour_verdict *flt_neighbour(struct flt_call *c, enum neighbour which);
 

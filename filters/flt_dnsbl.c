@@ -18,13 +18,6 @@ static const struct fact_decl facts[] = {
 	{.name = NULL},
 };
 
-static bool
-is_listing(const struct ip *ip)
-{
-	return ip->family == 4 && ip->bytes[0] == 127 &&
-	       !(ip->bytes[1] == 255 && ip->bytes[2] == 255);
-}
-
 static enum fact_state
 gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 {
@@ -42,7 +35,7 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 	for (size_t i = 0; i < answer->n; i++) {
 		char text[IP_TEXT_BYTES];
 		struct slice ip = ip_text(&answer->rr[i].ip, text);
-		if (!is_listing(&answer->rr[i].ip))
+		if (!flt_is_listing(&answer->rr[i].ip))
 			return flt_failed(
 				c, v, "%.*s answers %.*s", SLICE_ARG(ref->arg), SLICE_ARG(ip));
 		v->evidence = arena_printf(

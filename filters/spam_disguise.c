@@ -54,19 +54,18 @@ character(struct slice s, size_t i, size_t *n_out)
 	return u;
 }
 
-enum script { SCRIPT_NONE, SCRIPT_LATIN = 1, SCRIPT_OTHER = 2 };
-
-static unsigned
-script(uint32_t u)
+/*
+ * Greek, Cyrillic, Armenian, Syriac, Cherokee, phonetic letters: what is put among Latin ones.
+ * Not what honest people write beside Latin letters without a blank (Hebrew, Arabic, Thai,
+ * Han), and not the letters of formulas.
+ */
+static bool
+is_foreign(uint32_t u)
 {
-	if (u < 0x80)
-		return ascii_alpha((char)u) ? SCRIPT_LATIN : SCRIPT_NONE;
-	/* Greek without the micro sign and what formulas use alone; Cyrillic; small capitals */
-	if ((u >= 0x370 && u <= 0x52f && u != 0x3bc && u != 0x3a9 && u != 0x3c0 &&
-		    u != 0x394) ||
-		(u >= 0x250 && u <= 0x2af))
-		return SCRIPT_OTHER;
-	return SCRIPT_NONE;
+	bool formula = u == 0x3bc || u == 0x3a9 || u == 0x3c0 || u == 0x394 || u == 0x2126;
+	return !formula && ((u >= 0x250 && u <= 0x2af) || (u >= 0x370 && u <= 0x58f) ||
+				   (u >= 0x700 && u <= 0x74f) || (u >= 0x13a0 && u <= 0x13ff) ||
+				   (u >= 0x1d00 && u <= 0x1dbf));
 }
 
 static bool
@@ -76,41 +75,61 @@ is_emoji(uint32_t u)
 	       (u >= 0x23e9 && u <= 0x23f3);
 }
 
-unsigned
-spam_disguised(struct slice text, unsigned *emoji_out)
+/* A word's letters: how many of each kind, how often they change. */
+struct letters {
+	unsigned latin, foreign, turns;
+	bool last_foreign;
+};
+
+static void
+count_letter(struct letters *l, bool foreign)
 {
-	unsigned by = 0, in_word = 0, letters = 0;
+	l->turns += l->latin + l->foreign > 0 && foreign != l->last_foreign;
+	l->last_foreign = foreign;
+	l->latin += !foreign;
+	l->foreign += foreign;
+}
+
+/* "PDF" with an ending of its own is honest; a letter in the middle, or one alone, is not. */
+static bool
+is_mixed(const struct letters *l)
+{
+	return l->latin >= 1 && (l->turns >= 2 || (l->foreign == 1 && l->latin >= 2));
+}
+
+struct spam_disguises
+spam_disguised(struct slice text)
+{
+	struct spam_disguises d = {0};
+	struct letters word = {0};
 	bool letter = false;
-	*emoji_out = 0;
 	for (size_t i = 0, n; i < text.n; i += n) {
 		uint32_t u = character(text, i, &n);
-		unsigned of = script(u);
-		if (of != SCRIPT_NONE) {
-			in_word |= of;
-			letters++;
-			letter = true;
-			if (in_word == (SCRIPT_LATIN | SCRIPT_OTHER) && letters >= 3)
-				by |= SPAM_MIXED;
-			continue;
-		}
-		if (u < 0x80) {
-			in_word = 0;
-			letters = 0;
+		if (u < 0x80 && !ascii_alpha((char)u)) {
+			d.mixed += is_mixed(&word);
+			word = (struct letters){0};
 			letter = false;
 			continue;
 		}
+		if (u < 0x80 || is_foreign(u)) {
+			count_letter(&word, u >= 0x80);
+			letter = true;
+			continue;
+		}
 		if (is_emoji(u))
-			++*emoji_out;
-		else if (letter && (u == 0x200b || u == 0x2060 || u == 0xad || u == 0x200c))
-			by |= SPAM_UNSEEN;
-		else if (u == 0x202e || u == 0x202d || u == 0x2066 || u == 0x2067)
-			by |= SPAM_UNSEEN;
+			d.emoji++;
+		else if ((letter && (u == 0x200b || u == 0x2060 || u == 0xad || u == 0x200c)) ||
+			 u == 0x202e || u == 0x202d || u == 0x2066 || u == 0x2067)
+			d.by |= SPAM_UNSEEN;
 		else if ((u >= 0x1d400 && u <= 0x1d7ff) || (u >= 0x24b6 && u <= 0x24e9) ||
 			 (u >= 0xff21 && u <= 0xff5a && letter))
-			by |= SPAM_PICTURED;
-		letter = u != 0x200b && (letter || u >= 0xc0);
+			d.by |= SPAM_PICTURED;
+		letter = u != 0x200b && !is_emoji(u);
 	}
-	return by;
+	d.mixed += is_mixed(&word);
+	if (d.mixed > 0)
+		d.by |= SPAM_MIXED;
+	return d;
 }
 
 /* Words of people have vowels, and turn from letters to digits once. */

@@ -65,7 +65,7 @@ zone_of(struct slice s, struct date *d)
 	uint64_t n;
 	if (s.n == 5 && (s.p[0] == '+' || s.p[0] == '-') && slice_u64(slice_from(s, 1), &n)) {
 		int minutes = (int)(n / 100 * 60 + n % 100);
-		d->zone_odd = minutes > ZONE_MOST || n % 15 != 0 || n % 100 >= 60;
+		d->zone_odd = minutes > ZONE_MOST || n % 100 % 15 != 0 || n % 100 >= 60;
 		d->zone = s.p[0] == '-' ? -minutes : minutes;
 		return true;
 	}

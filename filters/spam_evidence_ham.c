@@ -6,7 +6,7 @@
 #include "filters/psl.h"
 #include "filters/spam_evidence_priv.h"
 
-enum { PLAIN_MOST = 1500 };
+enum { PLAIN_MOST = 1500, ID_MOST = 250 };
 
 static bool
 has(struct slice text, struct slice what)
@@ -14,18 +14,45 @@ has(struct slice text, struct slice what)
 	return slice_find_slice(text, what) < text.n;
 }
 
+/* "<local@host>" of a length that programs make, the first of those in value. */
+static bool
+is_id(struct slice value)
+{
+	size_t end = slice_find(value, '>'), at = slice_find(value, '@');
+	return value.n > 0 && value.p[0] == '<' && end < value.n && at > 1 && at + 1 < end &&
+	       end <= ID_MOST;
+}
+
+static bool
+is_answer(struct slice lower)
+{
+	static const char *const marks[] = {"re:", "aw:", "sv:", "antw:", "res:", "odp:", "re[",
+		"re (", "\xe5\x9b\x9e\xe5\xa4\x8d:", "\xe7\xad\x94\xe5\xa4\x8d:"};
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (slice_starts(lower, slice_of(marks[i])))
+			return true;
+	return false;
+}
+
 static void
 thread(struct spam_gather *g)
 {
 	struct slice reply = g->field[SPAM_F_IN_REPLY_TO], all = g->field[SPAM_F_REFERENCES];
-	bool names_one = slice_has(reply, '@') || slice_has(all, '@');
-	if (!names_one)
+	if (reply.n == 0 && all.n == 0) {
+		if (is_answer(g->subject_lower) && !g->found[SPAM_HAM_QUOTED] && !g->list &&
+			!g->there[SPAM_F_THREAD_INDEX])
+			spam_find(g, SPAM_SUBJECT_REPLY, SLICE_NONE);
 		return;
+	}
+	if (!is_id(reply) && !is_id(all)) {
+		/* programs of old wrote "message of Monday ..."; an id of no form is new */
+		if ((reply.n > 0 && reply.p[0] == '<') || (all.n > 0 && all.p[0] == '<'))
+			spam_find(g, SPAM_THREAD_FORGED, reply);
+		return;
+	}
 	struct slice s = g->subject_lower;
-	bool fits = slice_starts(s, SLICE("re:")) || slice_starts(s, SLICE("aw:")) ||
-		    slice_starts(s, SLICE("sv:")) || has(s, SLICE("re: ")) ||
-		    has(s, SLICE("[patch"));
-	spam_find_part(g, SPAM_HAM_THREAD, fits ? 1 : 0.6, SLICE_NONE);
+	bool fits = is_answer(s) || has(s, SLICE("re: ")) || has(s, SLICE("[patch"));
+	spam_find_part(g, SPAM_HAM_THREAD, fits ? 1 : 0.4, SLICE_NONE);
 }
 
 static size_t
@@ -41,27 +68,14 @@ static void
 talk(struct spam_gather *g)
 {
 	struct slice text = g->v->text;
-	bool wrote = has(text, SLICE("wrote:")) || has(text, SLICE(" schrieb")) ||
-		     has(text, SLICE("a \xc3\xa9"
-				     "crit")) ||
-		     has(text, SLICE(" writes:")) || has(text, SLICE("original message"));
-	if (wrote && (count(text, SLICE(" > "), 3) >= 2 || has(text, SLICE("wrote: >")) ||
-			     g->there[SPAM_F_IN_REPLY_TO]))
+	size_t marks = count(text, SLICE(" > "), 5);
+	if (g->wrote && (marks >= 2 || g->there[SPAM_F_IN_REPLY_TO]))
 		spam_find(g, SPAM_HAM_QUOTED, SLICE_NONE);
-	else if (count(text, SLICE(" > "), 5) >= 4)
+	else if (marks >= 4)
 		spam_find_part(g, SPAM_HAM_QUOTED, 0.6, SLICE_NONE);
-	if ((has(text, SLICE("diff --git ")) || has(text, SLICE(" +++ "))) &&
-		has(text, SLICE(" @@ ")))
+	size_t hunk = slice_find_slice(text, SLICE(" @@ "));
+	if (hunk < text.n && (g->patched || slice_find_slice(text, SLICE(" +++ ")) < hunk))
 		spam_find(g, SPAM_HAM_PATCH, SLICE_NONE);
-	static const char *const code[] = {"#include", "sudo ", "/usr/", "/etc/", "int main",
-		"traceback (most recent call", "stack trace", "segfault", "segmentation fault",
-		"void ", "() {", "return 0", "make[", "error: ", "warning: ", "git ", "gcc",
-		"signed-off-by:", "kernel", "undefined reference", "~/", "config_"};
-	unsigned hits = 0;
-	for (size_t i = 0; i < sizeof(code) / sizeof(code[0]) && hits < 3; i++)
-		hits += has(text, slice_of(code[i]));
-	if (hits >= 2)
-		spam_find_part(g, SPAM_HAM_CODE, hits > 2 ? 1 : 0.6, SLICE_NONE);
 }
 
 static void
@@ -71,9 +85,7 @@ sealed(struct spam_gather *g)
 	bool mime = slice_starts_nocase(type, SLICE("multipart/signed")) ||
 		    slice_starts_nocase(type, SLICE("multipart/encrypted")) ||
 		    slice_starts_nocase(type, SLICE("application/pkcs7-mime"));
-	bool inline_pgp = has(g->v->text, SLICE("begin pgp sign")) ||
-			  has(g->v->text, SLICE("begin pgp message"));
-	if (mime || inline_pgp)
+	if (mime || g->armoured)
 		spam_find(g, SPAM_HAM_SIGNED, SLICE_NONE);
 }
 
@@ -123,8 +135,8 @@ agent(struct spam_gather *g)
 void
 spam_gather_ham(struct spam_gather *g)
 {
-	thread(g);
 	talk(g);
+	thread(g);
 	sealed(g);
 	lists(g);
 	agent(g);

@@ -85,7 +85,7 @@ whom(struct spam_gather *g)
 	size_t in_order = 1;
 	while (in_order < n && compare(all[in_order - 1], all[in_order]) < 0)
 		in_order++;
-	if (n >= SORTED_LEAST && in_order == n)
+	if (n >= SORTED_LEAST && in_order == n && !g->list && !g->there[SPAM_F_IN_REPLY_TO])
 		spam_find(g, SPAM_TO_SORTED, SLICE_NONE);
 }
 
@@ -110,15 +110,18 @@ mail_program(struct spam_gather *g)
 	else if (g->there[SPAM_F_MS_PRIORITY] && !g->there[SPAM_F_MIME_OLE] && !g->list &&
 		 spam_where(mailer, SLICE("outlook")) == mailer.n)
 		spam_find_part(g, SPAM_MUA_FORGED, 0.5, SLICE("X-MSMail-Priority"));
-	static const char *const mass[] = {"phpmailer", "leaf", "mass sender", "mass mail",
-		"bulk", "massmail", "king mailer", "sendblaster", "group mail", "groupmail",
-		"atomic", "stormpost", "dmailer", "emailsender", "email sender", "smtp sender",
-		"gammadyne", "easysender", "turbo mailer", "turbomailer", "xmailer",
-		"hi-mailer", "foxmail 4", "power mailer", "advanced direct", "direct email",
-		"mailloop", "swiftmailer"};
+	static const char *const mass[] = {"leaf phpmailer", "leafmailer", "mass sender",
+		"mass mail", "bulk", "massmail", "king mailer", "sendblaster", "group mail",
+		"groupmail", "atomic", "stormpost", "dmailer", "emailsender", "email sender",
+		"smtp sender", "gammadyne", "easysender", "turbo mailer", "turbomailer",
+		"xmailer", "hi-mailer", "foxmail 4", "power mailer", "advanced direct",
+		"direct email", "mailloop", "swiftmailer"};
 	for (size_t i = 0; i < sizeof(mass) / sizeof(mass[0]) && mailer.n != 0; i++)
 		if (spam_where(mailer, slice_of(mass[i])) < mailer.n)
 			spam_find(g, SPAM_MUA_MASS, mailer);
+	/* web sites of honest people have it too */
+	if (slice_starts_nocase(mailer, SLICE("PHPMailer")))
+		spam_find_part(g, SPAM_MUA_MASS, 0.4, mailer);
 	if (!slice_has(mailer, ' ') && spam_diced(mailer))
 		spam_find(g, SPAM_MUA_MASS, mailer);
 	if (g->there[SPAM_F_PHP_SCRIPT])
@@ -211,7 +214,9 @@ leftovers(struct spam_gather *g)
 				received_one(g, message_unfold(f->value, g->a));
 			continue;
 		}
-		if (f->value.n <= 3 && slice_trim(f->value).n == 0)
+		/* Exchange leaves its own empty */
+		if (f->value.n <= 3 && slice_trim(f->value).n == 0 &&
+			!slice_starts_nocase(f->name, SLICE("X-MS-")))
 			blank++;
 		if ((starts_x(f->name) && spam_diced(slice_from(f->name, 2))) ||
 			(f->name.n >= 6 && !slice_has(f->name, '-') && spam_diced(f->name))) {

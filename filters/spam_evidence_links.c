@@ -106,7 +106,7 @@ by_host(struct spam_gather *g, const struct host *h)
 	if (spam_shortener(h->name, h->org))
 		spam_find(g, SPAM_URL_SHORT, h->name);
 	if (spam_storage(h->name))
-		spam_find(g, SPAM_URL_STORAGE, h->name);
+		spam_find_part(g, SPAM_URL_STORAGE, g->list ? 0.2 : 1, h->name);
 	else if (spam_hosting(h->name))
 		spam_find_part(g, SPAM_URL_HOSTED, g->list ? 0.2 : 1, h->name);
 	if (spam_bad_tld(h->name))

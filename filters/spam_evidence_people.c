@@ -128,13 +128,14 @@ shown_name(struct spam_gather *g)
 		if (spam_free_mail(g->from.org) && !g->list &&
 			slice_find_slice(name, slice_of(roles[i])) < name.n)
 			spam_find(g, SPAM_FROM_NAME_ROLE, name);
-	unsigned emoji = 0, signs = 0;
-	if (spam_disguised(name, &emoji) != 0)
+	unsigned signs = 0;
+	struct spam_disguises d = spam_disguised(name);
+	if (d.by != 0)
 		spam_find(g, SPAM_FROM_NAME_DISGUISE, SLICE_NONE);
 	for (size_t i = 0; i < name.n; i++)
 		signs += name.p[i] == '_' || name.p[i] == '*' || name.p[i] == '#' ||
 			 name.p[i] == '!' || name.p[i] == '$';
-	if (emoji >= 1 || signs >= 2)
+	if (d.emoji >= 1 || signs >= 2)
 		spam_find(g, SPAM_FROM_NAME_SHOUT, name);
 	struct slice from = g->field[SPAM_F_FROM];
 	if (spam_where(from, SLICE("=?")) < from.n && spam_all_ascii(name) &&

@@ -57,6 +57,8 @@ struct spam_gather {
 	bool list;  /* it came over a list, by its own word */
 	bool links; /* there is one to be clicked */
 	bool ascii; /* the text is ASCII alone */
+	bool wrote, patched,
+		armoured; /* phrases that spam_evidence_ham.c asks for were there */
 	bool found[SPAM_EVIDENCES];
 };
 
@@ -109,12 +111,17 @@ bool spam_is_own(const struct spam_world *w, struct slice host);
 
 /* What a text is disguised by. */
 enum spam_disguise {
-	SPAM_MIXED = 1,  /* Latin and Cyrillic or Greek letters in one word */
+	SPAM_MIXED = 1,  /* Latin letters and some of another alphabet in one word */
 	SPAM_UNSEEN = 2, /* characters of no width between letters, or that turn the writing */
 	SPAM_PICTURED =
 		4, /* mathematical, circled or full-width letters in place of plain ones */
 };
-unsigned spam_disguised(struct slice text, unsigned *emoji_out);
+struct spam_disguises {
+	unsigned by;    /* enum spam_disguise */
+	unsigned mixed; /* how many words are */
+	unsigned emoji;
+};
+struct spam_disguises spam_disguised(struct slice text);
 /* A label or local part without sense: digits among letters, no vowels. */
 bool spam_diced(struct slice word);
 bool spam_all_ascii(struct slice text);

@@ -6,17 +6,6 @@
 
 enum { CAPITALS_LEAST = 10, SPACED_LEAST = 4, GAP_LEAST = 5 };
 
-static bool
-answers(struct slice lower)
-{
-	static const char *const marks[] = {"re:", "aw:", "sv:", "antw:", "res:", "odp:", "re[",
-		"re (", "\xe5\x9b\x9e\xe5\xa4\x8d:", "\xe7\xad\x94\xe5\xa4\x8d:"};
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (slice_starts(lower, slice_of(marks[i])))
-			return true;
-	return false;
-}
-
 static void
 letters(struct spam_gather *g)
 {
@@ -120,9 +109,7 @@ spam_gather_subject(struct spam_gather *g)
 		return;
 	}
 	letters(g);
-	if (answers(lower) && !g->there[SPAM_F_IN_REPLY_TO] && !g->there[SPAM_F_REFERENCES] &&
-		!g->there[SPAM_F_THREAD_INDEX])
-		spam_find(g, SPAM_SUBJECT_REPLY, SLICE_NONE);
+
 	if (money(lower))
 		spam_find(g, SPAM_SUBJECT_MONEY, SLICE_NONE);
 	if (spaced(g->subject))
@@ -135,10 +122,10 @@ spam_gather_subject(struct spam_gather *g)
 	struct slice dice = tail(g->subject);
 	if (dice.n >= 2 && dice.n <= 24 && !slice_has(dice, ' '))
 		spam_find(g, SPAM_SUBJECT_TAIL, dice);
-	unsigned emoji = 0;
-	if (spam_disguised(g->subject, &emoji) != 0)
+	struct spam_disguises d = spam_disguised(g->subject);
+	if (d.by != 0)
 		spam_find(g, SPAM_SUBJECT_DISGUISE, SLICE_NONE);
-	if (emoji >= 2)
+	if (d.emoji >= 2)
 		spam_find(g, SPAM_SUBJECT_EMOJI, SLICE_NONE);
 	recipient(g);
 }

@@ -10,6 +10,7 @@ enum {
 	SCANT_TEXT = 200, /* and beside pictures */
 	HIDDEN_LEAST = 8, /* a newsletter's preview line takes one or two */
 	LETTERS_LEAST = 200,
+	MIXED_LEAST = 2, /* words */
 };
 
 static bool
@@ -78,7 +79,7 @@ parts(struct spam_gather *g)
 		if (!slice_starts(p->type, SLICE("text/")) || p->attachment)
 			continue;
 		if (g->ascii && g->v->text.n >= SHORT_TEXT &&
-			slice_eq(p->encoding, SLICE("base64")))
+			slice_eq(p->encoding, SLICE("base64")) && !g->list)
 			spam_find(g, SPAM_MIME_BASE64, p->type);
 		if (p->charset.n != 0 && !known_charset(p->charset))
 			spam_find(g, SPAM_MIME_CHARSET, p->charset);
@@ -95,10 +96,7 @@ parts(struct spam_gather *g)
 	size_t hex = 0;
 	for (size_t i = 0; i < boundary.n; i++)
 		hex += ascii_hex(boundary.p[i]) >= 0;
-	bool dashes =
-		slice_starts(boundary, SLICE("--")) && boundary.n > 2 && hex + 2 >= boundary.n;
-	bool digest = boundary.n >= 32 && hex >= 32 && boundary.n - hex <= 3;
-	if (dashes || digest)
+	if (slice_starts(boundary, SLICE("--")) && boundary.n > 2 && hex + 2 >= boundary.n)
 		spam_find(g, SPAM_MIME_BOUNDARY, boundary);
 }
 
@@ -151,9 +149,10 @@ spam_gather_text(struct spam_gather *g)
 	parts(g);
 	capitals(g);
 	gaps(g);
-	unsigned emoji;
-	if (!g->ascii && (spam_disguised(g->v->text, &emoji) & SPAM_MIXED) != 0)
-		spam_find(g, SPAM_TEXT_DISGUISE, SLICE_NONE);
+	unsigned mixed = g->ascii ? 0 : spam_disguised(g->v->text).mixed;
+	if (mixed >= MIXED_LEAST)
+		spam_find_part(
+			g, SPAM_TEXT_DISGUISE, mixed >= 2 * MIXED_LEAST ? 1 : 0.7, SLICE_NONE);
 	if (g->links && g->v->text.n < SHORT_TEXT && g->v->html.images == 0 && !g->list)
 		spam_find(g, SPAM_TEXT_LINK_ONLY, SLICE_NONE);
 }

@@ -203,6 +203,7 @@ walk(struct spam_gather *g, struct hits *h, struct slice text, struct slice as_i
 		if (before.n != 0)
 			look_up(h, text, before.at, pair_hash(before.hash, word.hash));
 		if (word.n >= 26 && word.n <= 62 && as_is.n == text.n &&
+			(word.at == 0 || strchr(" :(\"'>", as_is.p[word.at - 1]) != NULL) &&
 			wallet((struct slice){as_is.p + word.at, word.n}))
 			spam_find(
 				g, SPAM_TEXT_WALLET, (struct slice){as_is.p + word.at, word.n});
@@ -230,7 +231,10 @@ spam_gather_words(struct spam_gather *g)
 	struct hits h = {0};
 	walk(g, &h, g->subject_lower, g->subject);
 	walk(g, &h, g->v->text, g->v->text_as_is);
-	for (int i = SPAM_WORDS_ADVANCE; i <= SPAM_WORDS_RENEWAL; i++) {
+	g->wrote = h.points[SPAM_HAM_QUOTED] > 0;
+	g->patched = h.points[SPAM_HAM_PATCH] > 0;
+	g->armoured = h.points[SPAM_HAM_SIGNED] > 0;
+	for (int i = SPAM_WORDS_ADVANCE; i <= SPAM_HAM_CODE; i++) {
 		enum spam_evidence_id id = (enum spam_evidence_id)i;
 		if (h.points[id] >= ENOUGH && !idle(g, id))
 			spam_find_part(

@@ -23,6 +23,13 @@ struct spam_features {
 	size_t n_raw, n_text;
 	/* of what the features were made of: two mails with one id are one to the model */
 	uint8_t id[SPAM_ID_BYTES];
+	/*
+	 * What is known of the mail without the site's model: logits in 1/SPAM_ONE
+	 * (spam_model.h). A model that learns learns what they do not say, so that the sum of
+	 * all is right. shipped: of the model that is shipped, bounded; 0 of a bounce.
+	 * evidence: 0 until spam_features_know (spam_score.h) has put it here.
+	 */
+	int32_t shipped, evidence;
 };
 
 void spam_features_of(const struct spam_view *v, struct arena *a, struct spam_features *f_out);

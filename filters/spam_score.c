@@ -1,19 +1,23 @@
 /*
- * The sum of what is known about a mail, and what it means. Each piece is a logit; a model that
- * was taught little is heard little, the shipped one is bounded and fades as the site's own
- * learns, and the sum is damped, since its pieces say in part the same.
+ * The sum of what is known about a mail, and what it means. Each piece is a logit; the shipped
+ * model is bounded and fades as the site's own learns, which was taught what the others did not
+ * say (spam_model.c): that keeps the sum a logit too.
  */
 #include "filters/spam_score.h"
 
 #include <math.h>
 
+#include "filters/spam_weigh.h"
+
 enum {
-	SHIPPED_MOST = 4, /* logit of the shipped model, either way */
-	MODEL_MOST = 12,
-	FADE_MAILS = 200, /* of the rarer kind: what the shipped model fades over */
+	/* Logit of a model of the site, either way: at first, and more, by mails taught. */
+	BOUND_LEAST = 2,
+	BOUND_MORE = 10,
+	BOUND_MAILS = 50,
+	EVIDENCE_MOST = 10, /* of what a model is told of the evidence when it learns */
 };
 
-static const double damping = 0.8, bias = -0.5, sum_most = 30;
+static const double sum_most = 30;
 
 struct sum {
 	struct spam_judgement *out;
@@ -47,20 +51,28 @@ count(struct sum *s, const char *name, double weight, struct slice detail)
 }
 
 static void
-count_evidence(struct sum *s, const struct spam_input *in)
+count_evidence(struct sum *s, const struct spam_found *found, const double *weights)
 {
-	for (size_t i = 0; i < in->found->n; i++) {
-		const struct spam_found_one *one = &in->found->items[i];
+	for (size_t i = 0; i < found->n; i++) {
+		const struct spam_found_one *one = &found->items[i];
 		const struct spam_evidence *e = &spam_evidence_table[one->id];
-		double weight = in->weights != NULL ? in->weights[one->id] : e->weight;
+		double weight = weights != NULL ? weights[one->id] : e->weight;
 		count(s, e->name, within(weight * one->times, sum_most), one->detail);
 	}
 }
 
-static uint32_t
-rarer(const struct spam_opinion *o)
+/*
+ * What a model says counts for one kind by how many of the other kind it was taught: whoever
+ * taught nothing but spam has a model that finds it everywhere. The bound is approached, so
+ * that stronger stays stronger.
+ */
+static double
+bounded(const struct spam_opinion *o)
 {
-	return o->ham < o->spam ? o->ham : o->spam;
+	double logit = o->logits.raw + o->logits.text;
+	double others = logit > 0 ? o->ham : o->spam;
+	double most = BOUND_LEAST + BOUND_MORE * others / (others + BOUND_MAILS);
+	return most * tanh(logit / most);
 }
 
 /* What the site's model says; false: it has learned nothing. */
@@ -74,31 +86,40 @@ ask_site(const struct spam_input *in, struct spam_opinion *out)
 	return out->ham != 0 || out->spam != 0;
 }
 
+/* Of two models each of which is right by itself: a mean, and the domain's is heard by half. */
 static void
 count_models(struct sum *s, const struct spam_input *in)
 {
 	struct spam_opinion site = {.ham = 0}, domain = {.ham = 0};
-	double fade = 1;
-	if (ask_site(in, &site)) {
-		count(s, "model.site", within(site.logits.raw + site.logits.text, MODEL_MOST),
-			SLICE_NONE);
-		fade -= (double)rarer(&site) / FADE_MAILS;
-	}
-	if (in->domain.n > 0 && spam_shared_ask(in->shared, in->domain, in->features, &domain))
-		count(s, "model.domain",
-			within(domain.logits.raw + domain.logits.text, MODEL_MOST), in->domain);
-	if (fade > 0 && !in->view->bounce)
-		count(s, "model.shipped",
-			fade * within(spam_shipped(in->features), SHIPPED_MOST), SLICE_NONE);
+	bool of_site = ask_site(in, &site);
+	bool of_domain = in->domain.n > 0 &&
+			 spam_shared_ask(in->shared, in->domain, in->features, &domain);
+	double part = !of_domain ? 0 : !of_site ? 1 : 0.5;
+	if (of_site)
+		count(s, "model.site", (1 - part) * bounded(&site), SLICE_NONE);
+	if (of_domain)
+		count(s, "model.domain", part * bounded(&domain), in->domain);
+	count(s, "model.shipped",
+		spam_fade(site.ham, site.spam) * in->features->shipped / SPAM_ONE, SLICE_NONE);
 }
 
 void
 spam_judge(const struct spam_input *in, struct spam_judgement *out)
 {
 	*out = (struct spam_judgement){.n_why = 0};
-	struct sum s = {.out = out};
-	count_evidence(&s, in);
+	struct sum s = {.out = out, .total = spam_bias};
+	count_evidence(&s, in->found, in->weights);
 	count_models(&s, in);
-	out->sum = within(damping * s.total + bias, sum_most);
+	out->sum = within(s.total, sum_most);
 	out->probability = 1 / (1 + exp(-out->sum));
+}
+
+void
+spam_features_know(
+	struct spam_features *f, const struct spam_found *found, const double *weights)
+{
+	struct spam_judgement out = {.n_why = 0};
+	struct sum s = {.out = &out};
+	count_evidence(&s, found, weights);
+	f->evidence = (int32_t)(within(s.total, EVIDENCE_MOST) * SPAM_ONE);
 }

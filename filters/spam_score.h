@@ -39,10 +39,19 @@ struct spam_input {
 void spam_judge(const struct spam_input *in, struct spam_judgement *out);
 
 /*
- * The model that is shipped, filters/spam.model (contrib/spam/README.md): its logit of a mail,
- * unbounded. spam_judge never asks it about a bounce.
+ * Who teaches calls this before the features go to a model: the sum of the evidence becomes a
+ * part of them. weights: SPAM_EVIDENCES, NULL: those of the table.
  */
-double spam_shipped(const struct spam_features *f);
+void spam_features_know(
+	struct spam_features *f, const struct spam_found *found, const double *weights);
+
+/*
+ * The model that is shipped, filters/spam.model (contrib/spam/README.md): its logit of a mail
+ * in 1/SPAM_ONE, at most SPAM_SHIPPED_MOST either way. spam_features_of asks it, never of a
+ * bounce.
+ */
+enum { SPAM_SHIPPED_MOST = 4 };
+int32_t spam_shipped(const struct spam_features *f);
 /*
  * Another one in its place, for measurements (`postern spam test --model`); before any thread
  * asks. The bytes are read now and not kept. Negative and err: damaged, cut, of another

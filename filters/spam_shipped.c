@@ -5,18 +5,22 @@
  *
  * The file, all numbers little-endian:
  *     "POSTSHIP"  u32 version (1)  u32 version of features  u32 bits
- *     u32 what a weight of 1 is, in 1/SPAM_ONE  u32 weights that are not 0
- *     of each, from the lowest place: how many zeros stand before it (seven bits a byte, the
- *     lowest first, the upper bit says that more follow), i8 the weight, not 0
+ *     u32 what a weight of 1 is, in 1/SPAM_ONE
+ *     half bytes, the lower one first: of each place the weight and 7, or 15 and two more that
+ *     are the weight as i8, the lower one first; a 0 where the last byte has one left
  *     u32 CRC-32C of all before it
  */
+#include "filters/spam_shipped.h"
+
+#include <pthread.h>
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/must.h"
 #include "filters/spam_score.h"
 #include "filters/spam_weigh.h"
 
-enum { FILE_VERSION = 1, HEAD_BYTES = 8 + 5 * 4 };
+enum { FILE_VERSION = 1, HEAD_BYTES = 8 + 4 * 4, SMALL = 7, ESCAPE = 15 };
 
 static const char magic[] = "POSTSHIP";
 
@@ -32,28 +36,52 @@ get32(const uint8_t *p)
 	       (uint32_t)p[3] << 24;
 }
 
-/* One weight and the zeros before it; false: cut, or beyond the last place. */
+struct halves {
+	struct slice bytes;
+	size_t at; /* in half bytes */
+};
+
 static bool
-step(struct slice *rest, uint32_t *place, int8_t *weight_out)
+half(struct halves *h, unsigned *value_out)
 {
-	uint32_t zeros = 0;
-	for (unsigned bits = 0;; bits += 7) {
-		if (rest->n < 2 || bits > 14)
-			return false;
-		uint8_t byte = (uint8_t)rest->p[0];
-		*rest = slice_from(*rest, 1);
-		zeros |= (uint32_t)(byte & 127) << bits;
-		if (byte < 128)
-			break;
-	}
-	*place += zeros;
-	*weight_out = (int8_t)rest->p[0];
-	*rest = slice_from(*rest, 1);
-	return *place < SPAM_WEIGHTS && *weight_out != 0;
+	if (h->at / 2 >= h->bytes.n)
+		return false;
+	*value_out = (unsigned char)h->bytes.p[h->at / 2] >> h->at % 2 * 4 & 15;
+	h->at++;
+	return true;
 }
 
-int
-spam_shipped_load(struct slice file, struct err *err)
+static bool
+weight(struct halves *h, int8_t *weight_out)
+{
+	unsigned first, low, high;
+	if (!half(h, &first))
+		return false;
+	if (first < ESCAPE) {
+		*weight_out = (int8_t)((int)first - SMALL);
+		return true;
+	}
+	if (!half(h, &low) || !half(h, &high))
+		return false;
+	*weight_out = (int8_t)(high << 4 | low);
+	return true;
+}
+
+static bool
+read_weights(struct slice bytes)
+{
+	struct halves h = {bytes, 0};
+	for (size_t p = 0; p < SPAM_WEIGHTS; p++)
+		if (!weight(&h, &shipped.weights[p]))
+			return false;
+	unsigned rest = 0;
+	if (h.at % 2 == 1)
+		half(&h, &rest);
+	return rest == 0 && h.at / 2 == bytes.n;
+}
+
+static int
+load(struct slice file, struct err *err)
 {
 	const uint8_t *p = (const uint8_t *)file.p;
 	if (file.n < HEAD_BYTES + 4 || memcmp(p, magic, 8) != 0)
@@ -63,28 +91,38 @@ spam_shipped_load(struct slice file, struct err *err)
 	if (get32(p + 8) != FILE_VERSION || get32(p + 12) != SPAM_FEATURES_VERSION ||
 		get32(p + 16) != SPAM_BITS)
 		return err_set(err, "a model of another version");
-	memset(&shipped, 0, sizeof(shipped));
-	struct slice rest = slice_from(slice_first(file, file.n - 4), HEAD_BYTES);
-	uint32_t place = 0, n = get32(p + 24);
-	for (; rest.n > 0 && n > 0; n--) {
-		int8_t weight;
-		if (!step(&rest, &place, &weight))
-			break;
-		shipped.weights[place++] = weight;
-	}
-	if (rest.n > 0 || n > 0) {
+	shipped.unit = get32(p + 20);
+	if (!read_weights(slice_from(slice_first(file, file.n - 4), HEAD_BYTES))) {
 		memset(&shipped, 0, sizeof(shipped));
 		return err_set(err, "the weights of the model do not parse");
 	}
-	shipped.unit = get32(p + 20);
 	return 0;
 }
 
-double
+static void
+load_builtin(void)
+{
+	struct err err;
+	must(load((struct slice){(const char *)spam_model_builtin, spam_model_builtin_bytes},
+		     &err) == 0);
+}
+
+static pthread_once_t builtin_once = PTHREAD_ONCE_INIT;
+
+int
+spam_shipped_load(struct slice file, struct err *err)
+{
+	pthread_once(&builtin_once, load_builtin);
+	return load(file, err);
+}
+
+int32_t
 spam_shipped(const struct spam_features *f)
 {
-	int64_t sum = 0;
+	pthread_once(&builtin_once, load_builtin);
+	int64_t sum = 0, most = (int64_t)SPAM_SHIPPED_MOST * SPAM_ONE;
 	for (size_t i = 0; i < f->n_text; i++)
 		sum += shipped.weights[f->text[i]];
-	return spam_logit(sum * shipped.unit, f->n_text);
+	sum = (int64_t)(spam_logit(sum * shipped.unit, f->n_text) * SPAM_ONE);
+	return (int32_t)(sum > most ? most : sum < -most ? -most : sum);
 }

@@ -247,6 +247,8 @@ read_raw(struct spam_view *v, struct slice body, struct arena *a)
 	if (n < SPAM_RAW_MOST)
 		to[n++] = '\n';
 	n += copy_lines(body, to + n, SPAM_RAW_MOST - n);
+	while (n > 0 && to[n - 1] == '\n') /* mailbox files add one */
+		n--;
 	v->raw = (struct slice){to, n};
 }
 

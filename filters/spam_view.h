@@ -61,7 +61,7 @@ struct spam_html { /* counts over all HTML parts; 0: there is none */
 };
 
 struct spam_view {
-	const struct message *message; /* without the fields below `own` */
+	const struct message *message; /* with `fields` as its fields; all else as it was */
 	struct message_field *fields;  /* those looked at, from the top, in the arena */
 	size_t n_fields;
 	/*
@@ -70,8 +70,9 @@ struct spam_view {
 	 * ours (by hostname), and wherever they stand the verdicts and marks of mailboxes and
 	 * filters (Authentication-Results, X-Spam-*, Delivered-To, Status, ...).
 	 */
-	bool own;          /* a Received of ours was found, and cut with all above it */
-	struct slice raw;  /* the first SPAM_RAW_MOST bytes of what is left, with LF */
+	bool own;         /* a Received of ours was found, and cut with all above it */
+	struct slice raw; /* the first SPAM_RAW_MOST bytes of what is left, with LF, none at its
+			     end */
 	struct slice text; /* UTF-8, lower case, runs of blanks one blank; subject not in it */
 	struct slice text_as_is; /* the same with its case, for those who look at capitals */
 	struct spam_part *parts;

@@ -51,6 +51,7 @@ static const uint8_t base64_values[256] = {
 /* clang-format on */
 
 enum { NOT_BASE64 = 64 };
+static const uint64_t each_byte = 0x0101010101010101, upper_bits = 0x8080808080808080;
 
 /* Bytes outside the alphabet are passed over; padding in the middle begins anew. */
 static size_t
@@ -121,10 +122,15 @@ decode_quoted(struct slice in, char *to)
 static bool
 has_shifts(struct slice s)
 {
-	unsigned char all = 0;
-	for (size_t i = 0; i < s.n; i++)
-		all |= (unsigned char)s.p[i];
-	return (all & 0x80) != 0 || memchr(s.p, 0x1b, s.n) != NULL;
+	uint64_t all = 0, w;
+	size_t n = 0;
+	for (; s.n - n >= sizeof(w); n += sizeof(w)) {
+		memcpy(&w, s.p + n, sizeof(w));
+		all |= w;
+	}
+	for (; n < s.n; n++)
+		all |= (unsigned char)s.p[n];
+	return (all & upper_bits) != 0 || memchr(s.p, 0x1b, s.n) != NULL;
 }
 
 struct slice
@@ -234,6 +240,8 @@ spam_char_fold(uint32_t u)
 {
 	if (u < 0xa0)
 		return u <= ' ' || (u >= 0x7f && u < 0xa0) ? ' ' : u;
+	if ((u >= 0x370 && u < 0x1100) || (u >= 0x3041 && u < 0xd7a4)) /* most there is */
+		return u == 0x61c || u == 0x3164 ? 0 : u;
 	if (is_in(blanks, sizeof(blanks) / sizeof(blanks[0]), u))
 		return ' ';
 	if (u < 0x250 && u != 0xad)
@@ -246,12 +254,15 @@ spam_char_fold(uint32_t u)
 void
 spam_sink_run(struct spam_sink *s, const char *p, size_t n)
 {
-	if (s->blank && s->n > 0 && s->n < s->most)
+	if (s->most - s->n < 2)
+		return;
+	if (s->blank && s->n > 0)
 		s->p[s->n++] = ' ';
 	s->blank = false;
 	if (n > s->most - s->n) {
-		s->dropped = true;
 		n = s->most - s->n;
+		while (n > 0 && ((p[n] & 0xc0) == 0x80 || p[n - 1] == ' '))
+			n--; /* no half characters, no blank at the end */
 	}
 	memcpy(s->p + s->n, p, n);
 	s->n += n;
@@ -268,11 +279,39 @@ spam_sink_char(struct spam_sink *s, uint32_t u)
 		size_t n = spam_char_put(u, c);
 		if (s->most - s->n < n + 1) { /* no half characters */
 			s->most = s->n;
-			s->dropped = true;
 			return;
 		}
 		spam_sink_run(s, c, n);
 	}
+}
+
+/* The bytes of a character that nothing is done to, of most scripts; 0: look at it. */
+static size_t
+plain_character(struct slice in)
+{
+	const unsigned char *p = (const unsigned char *)in.p;
+	if (p[0] >= 0xc3 && p[0] <= 0xdf && p[0] != 0xcc && p[0] != 0xcd && p[0] != 0xd8)
+		return in.n > 1 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
+	if (p[0] >= 0xe4 && p[0] <= 0xec)
+		return in.n > 2 && (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80 ? 3 : 0;
+	return 0;
+}
+
+/* What can be copied as it is, up to a blank or a character to be looked at. */
+static size_t
+visible_run(struct slice in)
+{
+	size_t i = 0, n;
+	while (i < in.n) {
+		unsigned c = spam_classes[(unsigned char)in.p[i]];
+		if (c == SPAM_BLANK && !spam_one_blank(in, i))
+			break;
+		n = c == SPAM_HIGH ? plain_character(slice_from(in, i)) : 1;
+		if (n == 0)
+			break;
+		i += n;
+	}
+	return i;
 }
 
 void
@@ -284,19 +323,14 @@ spam_sink_text(struct spam_sink *s, struct slice in)
 		if (c == SPAM_BLANK) {
 			s->blank = true;
 			i++;
-		} else if (c == SPAM_HIGH) {
-			spam_sink_char(s, spam_char(slice_from(in, i), &n));
+		} else if ((n = visible_run(slice_from(in, i))) > 0) {
+			spam_sink_run(s, in.p + i, n);
 			i += n;
 		} else {
-			size_t from = i;
-			do
-				i++;
-			while (i < in.n && (c = spam_classes[(unsigned char)in.p[i]],
-						   c != SPAM_BLANK && c != SPAM_HIGH));
-			spam_sink_run(s, in.p + from, i - from);
+			spam_sink_char(s, spam_char(slice_from(in, i), &n));
+			i += n;
 		}
 	}
-	s->dropped |= i < in.n;
 	s->blank = true;
 }
 
@@ -304,17 +338,27 @@ spam_sink_text(struct spam_sink *s, struct slice in)
 static uint32_t
 lower_of(uint32_t u)
 {
-	if ((u >= 0xc0 && u <= 0xde && u != 0xd7) || (u >= 0x391 && u <= 0x3a9) ||
-		(u >= 0x410 && u <= 0x42f))
+	if (u >= 0x400) /* Cyrillic, without branches: most text of this kind */
+		return u + (u < 0x410 ? 0x50U : 0U) + (u >= 0x410 && u < 0x430 ? 0x20U : 0U);
+	if ((u >= 0xc0 && u <= 0xde && u != 0xd7) || (u >= 0x391 && u <= 0x3a9))
 		return u + 0x20;
-	if (u >= 0x400 && u <= 0x40f)
-		return u + 0x50;
 	if ((u >= 0x100 && u <= 0x12f) || (u >= 0x132 && u <= 0x137) ||
-		(u >= 0x14a && u <= 0x177) || (u >= 0x460 && u <= 0x481))
+		(u >= 0x14a && u <= 0x177))
 		return u | 1;
 	if ((u >= 0x139 && u <= 0x148) || (u >= 0x179 && u <= 0x17e))
 		return u + (u & 1);
 	return u;
+}
+
+/* ASCII letters of eight bytes at once: in each byte a carry tells from 'A' on, and beyond 'Z'.
+ */
+static uint64_t
+lower_eight(uint64_t w)
+{
+	uint64_t low = w & ~upper_bits;
+	uint64_t from_a = low + each_byte * (0x80 - 'A');
+	uint64_t past_z = low + each_byte * (0x80 - 'Z' - 1);
+	return w | ((from_a ^ past_z) & ~w & upper_bits) >> 2;
 }
 
 struct slice
@@ -323,23 +367,31 @@ spam_lower(struct slice s, struct arena *a)
 	if (s.n == 0)
 		return SLICE_NONE;
 	char *to = arena_alloc(a, s.n);
-	unsigned char all = 0;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		to[i] = (char)(c + ((unsigned char)(c - 'A') < 26 ? 32 : 0));
-		all |= c;
+	uint64_t all = 0;
+	size_t n = 0;
+	for (; s.n - n >= sizeof(all); n += sizeof(all)) {
+		uint64_t w;
+		memcpy(&w, s.p + n, sizeof(w));
+		all |= w;
+		w = lower_eight(w);
+		memcpy(to + n, &w, sizeof(w));
 	}
-	if ((all & 0x80) == 0)
+	for (; n < s.n; n++) {
+		to[n] = ascii_lower(s.p[n]);
+		all |= (unsigned char)s.p[n];
+	}
+	if ((all & upper_bits) == 0)
 		return (struct slice){to, s.n};
-	for (size_t i = 0; i + 1 < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c < 0xc3 || c > 0xd2 || ((unsigned char)s.p[i + 1] & 0xc0) != 0x80)
+	for (size_t i = 0; i + 1 < s.n;) {
+		unsigned c = (unsigned char)s.p[i], d = (unsigned char)s.p[i + 1];
+		if (c < 0xc3 || c > 0xd1 || (d & 0xc0) != 0x80) {
+			i++;
 			continue;
-		uint32_t u = (c & 0x1fU) << 6 | ((unsigned char)s.p[i + 1] & 0x3fU);
-		uint32_t l = lower_of(u);
-		to[i] = (char)(0xc0 | l >> 6);
-		to[i + 1] = (char)(0x80 | (l & 0x3f));
-		i++;
+		}
+		uint32_t u = lower_of((c & 0x1fU) << 6 | (d & 0x3fU));
+		to[i] = (char)(0xc0 | u >> 6);
+		to[i + 1] = (char)(0x80 | (u & 0x3f));
+		i += 2;
 	}
 	return (struct slice){to, s.n};
 }

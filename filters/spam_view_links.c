@@ -129,7 +129,8 @@ static void
 set_host(struct url *u, struct slice s)
 {
 	u->n_host = s.n < SPAM_HOST_MOST ? s.n : SPAM_HOST_MOST;
-	memmove(u->host, s.p, u->n_host);
+	if (u->n_host != 0)
+		memmove(u->host, s.p, u->n_host);
 }
 
 static void
@@ -439,13 +440,23 @@ url_around(struct slice text, size_t from, size_t at, size_t *end_out)
 	return url;
 }
 
+/* Where "://" stands, or s.n. */
+static size_t
+find_slashes(struct slice s)
+{
+	size_t at = slice_find(s, ':');
+	while (at < s.n && !slice_starts(slice_from(s, at), SLICE("://")))
+		at += 1 + slice_find(slice_from(s, at + 1), ':');
+	return at < s.n ? at : s.n;
+}
+
 /* The next URL of a text from *at on, and where to look on; empty: none. */
 static struct slice
 next_url(struct slice text, size_t *at)
 {
 	for (;;) {
 		struct slice rest = slice_from(text, *at);
-		size_t web = slice_find_slice(rest, SLICE("://")), www = web;
+		size_t web = find_slashes(rest), www = web;
 		struct slice head = slice_first(rest, web);
 		for (size_t i = 0; i + 4 < head.n;) {
 			i += slice_find(slice_from(head, i), '.');

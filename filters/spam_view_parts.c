@@ -249,9 +249,12 @@ read_heads(struct slice in, size_t at, struct heads *h)
 		name = SLICE_NONE;
 		if (line.n == 0)
 			return next;
-		if (slice_starts(line, SLICE("--")) || !slice_cut(line, ':', &name, &value))
+		size_t colon = slice_find(line, ':');
+		if (slice_starts(line, SLICE("--")) || colon == line.n)
 			return at; /* no blank line: what mail programs do differs */
-		name = slice_trim(name);
+		name = slice_trim(slice_first(line, colon));
+		/* not slice_from: an empty value still has a place, that its folds follow */
+		value = (struct slice){line.p + colon + 1, line.n - colon - 1};
 		at = next;
 	}
 	note_field(h, name, value);
@@ -295,11 +298,12 @@ settle(struct walk *w, struct open *o)
 	struct spam_sink *s = &w->r->text;
 	if (!o->alternative)
 		return;
-	if (o->best == 0 && s->n > o->child && s->p[o->child] == ' ')
-		o->child++; /* it stood between two */
-	size_t before = o->child - o->best, now = s->n - o->child;
+	size_t from = o->child;
+	if (o->best == 0 && s->n > from && s->p[from] == ' ')
+		from++; /* it stood between two */
+	size_t before = o->child - o->best, now = s->n - from;
 	if (now > 0 && (now >= ENOUGH_TEXT || now > before)) {
-		memmove(s->p + o->best, s->p + o->child, now);
+		memmove(s->p + o->best, s->p + from, now);
 		s->n = o->best + now;
 	} else {
 		s->n = o->child;

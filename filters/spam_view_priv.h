@@ -13,10 +13,9 @@
 struct spam_sink {
 	char *p;
 	size_t n;
-	size_t most;  /* bytes that it may hold now */
-	size_t room;  /* bytes behind p */
-	bool blank;   /* one stands before the next character */
-	bool dropped; /* something had no room */
+	size_t most; /* bytes that it may hold now */
+	size_t room; /* bytes behind p */
+	bool blank;  /* one stands before the next character */
 };
 
 enum { SPAM_URL_MOST = 2048, SPAM_URLS_MOST = 256 }; /* of one; looked at in one mail */
@@ -40,8 +39,16 @@ enum spam_class {
 };
 extern const uint8_t spam_classes[256];
 
+/* A blank that one plain character follows: it can be copied with what is around it. */
+static inline bool
+spam_one_blank(struct slice in, size_t at)
+{
+	return in.p[at] == ' ' && at > 0 && at + 1 < in.n &&
+	       spam_classes[(unsigned char)in.p[at + 1]] == SPAM_PLAIN;
+}
+
 void spam_sink_char(struct spam_sink *s, uint32_t u);
-/* Characters of class SPAM_PLAIN only. */
+/* Characters that nothing is done to, no two blanks in a row. */
 void spam_sink_run(struct spam_sink *s, const char *p, size_t n);
 /* The character at the front of in (not empty): UTF-8, or else one byte of windows-1252. */
 uint32_t spam_char(struct slice in, size_t *n_out);

@@ -41,7 +41,8 @@ colour_of(struct slice s)
 		{"snow", 0xfffafa}, {"ivory", 0xfffff0}, {"ghostwhite", 0xf8f8ff}};
 	uint32_t c = 0;
 	s = slice_trim(s);
-	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
+	bool hex = slice_starts(s, SLICE("#"));
+	for (size_t i = 0; !hex && i < sizeof(named) / sizeof(named[0]); i++)
 		if (slice_eq_nocase(s, slice_of(named[i].name)))
 			return named[i].colour;
 	if (slice_starts_nocase(s, SLICE("rgb("))) {
@@ -55,7 +56,7 @@ colour_of(struct slice s)
 		}
 		return c;
 	}
-	if (s.n > 0 && s.p[0] == '#')
+	if (hex)
 		s = slice_from(s, 1);
 	if (s.n != 6 && s.n != 3)
 		return SPAM_COLOUR_UNKNOWN;

@@ -9,6 +9,22 @@
 
 #include "filters/spam_model.h"
 
+/* The logit of a mail that nothing is known of: honest mail says little that speaks for it. */
+static const double spam_bias = -1.2;
+
+/*
+ * How much the shipped model is heard by a site that has taught so much: all at first, nothing
+ * once it has taught a thousand mails of either kind.
+ */
+enum { SPAM_FADE_MAILS = 1000 };
+
+static inline double
+spam_fade(uint32_t ham, uint32_t spam)
+{
+	uint32_t rarer = ham < spam ? ham : spam;
+	return rarer < SPAM_FADE_MAILS ? 1 - (double)rarer / SPAM_FADE_MAILS : 0;
+}
+
 /* No mail counts as having fewer features than this: a handful of them shall not say much. */
 enum { SPAM_UNIT_LEAST = 64 };
 

@@ -131,6 +131,32 @@ policy_uses(const struct policy *p, const char *fact_name)
 	return false;
 }
 
+static bool
+is_or_below(struct slice name, struct slice stem)
+{
+	return slice_starts(name, stem) && (name.n == stem.n || name.p[stem.n] == '.');
+}
+
+static bool
+node_uses(const struct policy *p, uint16_t node, struct slice stem)
+{
+	const struct node *n = &p->nodes[node];
+	for (uint16_t c = n->first; c != POLICY_NONE; c = p->nodes[c].next)
+		if (node_uses(p, c, stem))
+			return true;
+	return n->kind == NODE_TEST && p->tests[n->test].fact != POLICY_NONE &&
+	       is_or_below(slice_of(p->facts[p->tests[n->test].fact].decl->name), stem);
+}
+
+bool
+policy_rule_uses(const struct policy *p, const struct rule *r, const char *fact_name)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].rule == r)
+			return node_uses(p, p->rules[i].root, slice_of(fact_name));
+	return false;
+}
+
 size_t
 policy_patterns(const struct policy *p)
 {

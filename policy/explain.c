@@ -9,12 +9,19 @@
 #include "base/buf.h"
 #include "policy/policy_priv.h"
 
-enum { TEXT_MOST = 1024 * 1024, LINE_MOST = 2000, VALUE_MOST = 160, ITEMS_MOST = 10 };
+enum {
+	TEXT_MOST = 1024 * 1024,
+	LINE_MOST = 2000,
+	FACT_MOST = 8000,
+	VALUE_MOST = 160,
+	EVIDENCE_MOST = 1000, /* all that the spam filter has to say */
+	ITEMS_MOST = 10,
+};
 
 static void
-add_escaped(struct buf *out, struct slice s)
+add_escaped(struct buf *out, struct slice s, size_t most)
 {
-	struct slice shown = slice_first(s, VALUE_MOST);
+	struct slice shown = slice_first(s, most);
 	for (size_t i = 0; i < shown.n; i++) {
 		unsigned char c = (unsigned char)shown.p[i];
 		if (c == '"' || c == '\\')
@@ -36,10 +43,10 @@ add_one(struct buf *out, enum fact_type type, const struct value *v)
 	else if (type == FACT_NUMBER || type == FACT_LIST_NUMBER)
 		buf_printf(out, "%.15g", v->number);
 	else if (type == FACT_WORD)
-		add_escaped(out, v->text);
+		add_escaped(out, v->text, VALUE_MOST);
 	else {
 		buf_add_byte(out, '"');
-		add_escaped(out, v->text);
+		add_escaped(out, v->text, VALUE_MOST);
 		buf_add_byte(out, '"');
 	}
 }
@@ -80,7 +87,7 @@ add_fact(struct buf *out, const struct policy *p, uint16_t fact, struct fact_sou
 	buf_add_text(out, ref->decl->name);
 	if (ref->arg.n != 0) {
 		buf_add_text(out, " \"");
-		add_escaped(out, ref->arg);
+		add_escaped(out, ref->arg, VALUE_MOST);
 		buf_add_byte(out, '"');
 	}
 	buf_add_byte(out, '=');
@@ -96,7 +103,7 @@ add_fact(struct buf *out, const struct policy *p, uint16_t fact, struct fact_sou
 	if (v.evidence.n == 0)
 		return;
 	buf_add_text(out, " (");
-	add_escaped(out, v.evidence);
+	add_escaped(out, v.evidence, EVIDENCE_MOST);
 	buf_add_byte(out, ')');
 }
 
@@ -148,7 +155,7 @@ add_known(struct buf *out, const struct policy *p, uint16_t fact, struct fact_so
 	enum fact_state state = source.get(source.arg, &p->facts[fact], COST_FREE, &v);
 	if (state != FACT_KNOWN && state != FACT_FAILED && v.n_items == 0)
 		return true;
-	buf_init(&line, LINE_MOST);
+	buf_init(&line, FACT_MOST);
 	add_fact(&line, p, fact, source);
 	struct slice bytes = buf_slice(&line);
 	bool fits = buf_left(out) > bytes.n;
@@ -205,7 +212,7 @@ add_decision(struct buf *out, const struct verdict *v)
 		buf_printf(out, " by %s:%u", v->rule->at.file, v->rule->at.line);
 	if (v->reply.n != 0) {
 		buf_add_text(out, ", \"");
-		add_escaped(out, v->reply);
+		add_escaped(out, v->reply, VALUE_MOST);
 		buf_add_byte(out, '"');
 	}
 	buf_add_byte(out, '\n');
@@ -225,7 +232,7 @@ policy_explain(const struct policy *p, const struct verdict *v, struct fact_sour
 			rule->try_only ? "try " : "", action_text(rule->rule->action));
 		if (rule->rule->text.n != 0) {
 			buf_add_text(&out, " \"");
-			add_escaped(&out, rule->rule->text);
+			add_escaped(&out, rule->rule->text, VALUE_MOST);
 			buf_add_byte(&out, '"');
 		}
 		buf_add_byte(&out, '\n');

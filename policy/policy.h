@@ -30,6 +30,8 @@ size_t policy_facts(const struct policy *p); /* distinct uses */
 const struct fact_ref *policy_fact(const struct policy *p, size_t i);
 /* Whether a rule of the block uses this fact at all: what no rule asks for is not gathered. */
 bool policy_uses(const struct policy *p, const char *fact_name);
+/* Whether the rule's condition asks for this fact, or one below it (`spam`: spam.domain). */
+bool policy_rule_uses(const struct policy *p, const struct rule *r, const char *fact_name);
 /* The patterns that `body contains` names, for the scanner: index is the pattern's place here.
  */
 size_t policy_patterns(const struct policy *p);

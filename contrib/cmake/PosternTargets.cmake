@@ -19,7 +19,8 @@ function(postern_library name folder)
 	endforeach()
 	if(name STREQUAL "filters")
 		postern_filter_table(table)
-		list(APPEND sources ${table})
+		postern_spam_model(model)
+		list(APPEND sources ${table} ${model})
 	endif()
 	if(name STREQUAL "delivery")
 		postern_failure_rules(rules)
@@ -59,22 +60,33 @@ ${rows}\tNULL,
 	set(${out} "${path}" PARENT_SCOPE)
 endfunction()
 
-# The rules for failed attempts are built in, byte by byte, so that no file has to be found at start.
-function(postern_failure_rules out)
-	set(rules "${CMAKE_SOURCE_DIR}/gateway/delivery/failure.rules")
-	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${rules}")
-	file(READ "${rules}" bytes HEX)
+# postern_built_in(FILE TYPE NAME HEADER OUT): a C file with the bytes of FILE as `const TYPE NAME[]` and their number as
+# NAME_bytes, both declared in HEADER, so that no file has to be found at start.
+function(postern_built_in file type name header out)
+	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${file}")
+	file(READ "${CMAKE_SOURCE_DIR}/${file}" bytes HEX)
 	string(REGEX REPLACE "(................................)" "\\1\n\t" bytes "${bytes}")
 	string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
-	set(path "${CMAKE_BINARY_DIR}/generated/failure_builtin.c")
-	file(CONFIGURE OUTPUT "${path}" @ONLY CONTENT "/* Made by contrib/cmake/PosternTargets.cmake from gateway/delivery/failure.rules. */
-#include \"delivery/failure_priv.h\"
+	set(path "${CMAKE_BINARY_DIR}/generated/${name}.c")
+	file(CONFIGURE OUTPUT "${path}" @ONLY CONTENT "/* Made by contrib/cmake/PosternTargets.cmake from ${file}. */
+#include \"${header}\"
 
-const char failure_builtin[] = {
+const ${type} ${name}[] = {
 	${bytes}
 };
-const size_t failure_builtin_bytes = sizeof(failure_builtin);
+const size_t ${name}_bytes = sizeof(${name});
 ")
+	set(${out} "${path}" PARENT_SCOPE)
+endfunction()
+
+# The rules for failed attempts, and the model of spam that is shipped.
+function(postern_failure_rules out)
+	postern_built_in(gateway/delivery/failure.rules char failure_builtin delivery/failure_priv.h path)
+	set(${out} "${path}" PARENT_SCOPE)
+endfunction()
+
+function(postern_spam_model out)
+	postern_built_in(filters/spam.model "unsigned char" spam_model_builtin filters/spam_shipped.h path)
 	set(${out} "${path}" PARENT_SCOPE)
 endfunction()
 

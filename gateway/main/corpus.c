@@ -185,7 +185,8 @@ source_fill(struct source *s)
 					      : read(s->fd, to, room);
 		if (n < 0 && errno == EINTR)
 			continue;
-		s->end = n <= 0;
+		/* fread gives less than was asked for at the end, or where a signal ended it */
+		s->end = n <= 0 || (s->stream != NULL && (size_t)n < room);
 		s->have += n > 0 ? (size_t)n : 0;
 	}
 }
@@ -461,6 +462,8 @@ corpus_read(struct corpus *c, struct corpus_place place, struct corpus_mail *out
 	struct reader *r = &c->again;
 	struct source *s = &r->source;
 	must(c->in == NULL && place.file < c->n_files);
+	*out = (struct corpus_mail){
+		.path = c->files[place.file].path, .wrong = "cannot be read", .place = place};
 	if ((!r->open || r->file != place.file) && reader_open(c, r, place.file) != NULL)
 		return false;
 	if (place.offset >= s->offset && place.offset - s->offset <= s->have - s->at) {

@@ -48,7 +48,10 @@ void corpus_free(struct corpus **c);
 
 /* False: that was all. */
 bool corpus_next(struct corpus *c, struct corpus_mail *mail_out);
-/* A mail that corpus_next has given, once more, in any order; not of "-". */
+/*
+ * A mail that corpus_next has given, once more, in any order; not of "-". False: it cannot be
+ * read any more, or is none now.
+ */
 bool corpus_read(struct corpus *c, struct corpus_place place, struct corpus_mail *mail_out);
 
 struct corpus_progress {

@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "filters/spam_shared.h"
 #include "io/child.h"
+#include "io/shared.h"
 #include "main/kinds.h"
 #include "session/notify.h"
 #include "session/refusals.h"
@@ -45,6 +47,7 @@ struct family {
 	struct account *account;
 	struct refusals *refusals;
 	struct notices *notices;
+	struct spam_shared *spam; /* the keeper writes, sessions read */
 	struct member_list members;
 	struct generation *current; /* older ones behind it */
 	unsigned generations;
@@ -61,7 +64,10 @@ family_new(struct loop *l, const char *programs, struct err *err)
 	struct account *account = account_new(err);
 	struct refusals *refusals = account != NULL ? refusals_new(err) : NULL;
 	struct notices *notices = refusals != NULL ? notices_new(err) : NULL;
-	if (notices == NULL)
+	void *spam = notices != NULL ? shared_new(spam_shared_bytes(),
+					       "the models of the spam filter", err)
+				     : NULL;
+	if (spam == NULL)
 		return NULL;
 	struct family *f = MEM_NEW(struct family);
 	f->loop = l;
@@ -69,6 +75,7 @@ family_new(struct loop *l, const char *programs, struct err *err)
 	f->account = account;
 	f->refusals = refusals;
 	f->notices = notices;
+	f->spam = spam;
 	TAILQ_INIT(&f->members);
 	return f;
 }
@@ -245,6 +252,7 @@ member_start(struct member *m)
 		.account = m->family->account,
 		.refusals = m->family->refusals,
 		.notices = m->family->notices,
+		.spam = m->family->spam,
 		.programs = m->family->programs};
 	m->pid = kind_fork(m->kind, &start, &err);
 	close(fds[1]);

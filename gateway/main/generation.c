@@ -251,6 +251,7 @@ generation_read(const char *path, struct conf_report *report)
 	int64_t began_ms = clock_wall_ms();
 	g->conf = conf_read(path, report);
 	if (g->conf != NULL) {
+		filters_check(g->conf, report);
 		for (int d = INBOUND; d <= OUTBOUND; d++) {
 			if (conf_uses_block(g->conf, d == OUTBOUND))
 				g->policy[d] = policy_compile(g->conf, (enum direction)d,

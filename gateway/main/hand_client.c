@@ -256,13 +256,28 @@ hand_client_state(struct hand_client *c, struct hand_state *s, struct err *err)
 }
 
 int
-hand_client_ask(struct hand_client *c, uint16_t type, const struct ipc_out *out,
-	uint16_t answer, struct slice *payload, struct err *err)
+hand_client_send(
+	struct hand_client *c, uint16_t type, const struct ipc_out *out, struct err *err)
+{
+	return ask(c, (enum hand_msg)type, out, err);
+}
+
+int
+hand_client_receive(
+	struct hand_client *c, uint16_t answer, struct slice *payload, struct err *err)
 {
 	struct ipc_msg m;
-	if (ask(c, (enum hand_msg)type, out, err) < 0 ||
-		receive(c, (enum hand_msg)answer, (enum hand_msg)answer, &m, err) < 0)
+	if (receive(c, (enum hand_msg)answer, (enum hand_msg)answer, &m, err) < 0)
 		return -1;
 	*payload = m.payload;
 	return 0;
+}
+
+int
+hand_client_ask(struct hand_client *c, uint16_t type, const struct ipc_out *out,
+	uint16_t answer, struct slice *payload, struct err *err)
+{
+	return hand_client_send(c, type, out, err) < 0
+		       ? -1
+		       : hand_client_receive(c, answer, payload, err);
 }

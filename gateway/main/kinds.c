@@ -131,6 +131,7 @@ run_session(const struct kind_start *s)
 		.account = s->account,
 		.refusals = s->refusals,
 		.notices = s->notices,
+		.spam = s->spam,
 	};
 	for (unsigned k = PROCESS_DELIVERY; k < PROCESS_KINDS; k++)
 		if (k != PROCESS_MILTER) /* it asks, we serve */
@@ -170,6 +171,7 @@ run_keeper(const struct kind_start *s)
 		.open = segments_open,
 		.spool = s->generation->spool,
 		.hand = s->generation->hand,
+		.spam = s->spam,
 		.user = s->generation->user,
 		.control_fd = s->control_fd};
 	settings_of(s->generation, s->generation->arena, &settings);

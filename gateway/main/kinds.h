@@ -7,6 +7,8 @@
 #include "io/control.h"
 #include "main/generation.h"
 
+struct spam_shared;
+
 struct kind_start {
 	const struct generation *generation;
 	const struct generation
@@ -16,6 +18,7 @@ struct kind_start {
 	struct account *account;
 	struct refusals *refusals;
 	struct notices *notices;
+	struct spam_shared *spam;
 	const char *programs;
 };
 

@@ -13,7 +13,9 @@ static const struct {
 } commands[] = {
 	{"check", "[--defaults] [FILE]    what is wrong; for each rule its stage and its cost",
 		tool_check},
-	{"facts", "                       the facts that rules can ask for", tool_facts},
+	{"facts",
+		"[spam]                 the facts that rules can ask for; what speaks for spam",
+		tool_facts},
 	{"sample", "                      every setting, as a commented configuration",
 		tool_sample},
 	{"manual", "[events]              the manual page postern.conf(5); what is logged",
@@ -28,6 +30,9 @@ static const struct {
 		"world "
 		"sees it",
 		tool_doctor},
+	{"learn", "spam | ham | status PATH ...    teaches the spam filter", tool_learn},
+	{"unlearn", "PATH ...              takes back what it was taught of these mails",
+		tool_unlearn},
 	{"limits", "[list | reset] ...      what limits and the greylist hold", tool_limits},
 	{"queue",
 		"[list | show | why | body | hold | release | retry | expire | drop] ...   "

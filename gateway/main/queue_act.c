@@ -180,7 +180,10 @@ perform(struct queue_tool *q, enum hand_action action, const struct queue_chosen
 			.ids = c->ids + at,
 			.n = n};
 		struct hand_done d;
-		result = hand_client_act(q->client, &act, &d, err);
+		if (q->lessons != NULL && quarantine_teach(q, c->ids + at, n, err) < 0)
+			result = -1;
+		else
+			result = hand_client_act(q->client, &act, &d, err);
 		if (result < 0)
 			break;
 		sum->done += d.done;
@@ -211,10 +214,10 @@ print_done(FILE *f, const char *name, const struct hand_done *sum)
 }
 
 static void
-json_done(FILE *f, const char *name, const struct hand_done *sum)
+json_done(const struct queue_tool *q, const char *name, const struct hand_done *sum)
 {
 	struct json j;
-	json_init(&j, f);
+	json_init(&j, q->tool->out);
 	json_begin(&j, NULL, '{');
 	json_text(&j, "action", slice_of(name));
 	json_number(&j, "done", sum->done);
@@ -223,6 +226,8 @@ json_done(FILE *f, const char *name, const struct hand_done *sum)
 	json_number(&j, "failed", sum->failed);
 	if (sum->why.n != 0)
 		json_text(&j, "why", sum->why);
+	if (q->lessons != NULL)
+		quarantine_tell_json(q->lessons, &j);
 	json_end(&j, '}');
 	json_line(&j);
 }
@@ -238,9 +243,11 @@ act_on(struct queue_tool *q, enum hand_action action, const char *name,
 	q->client = hand_client_open(q->words.spool, &err);
 	int result = q->client != NULL ? perform(q, action, c, &sum, &err) : -1;
 	if (q->words.json)
-		json_done(q->tool->out, name, &sum);
+		json_done(q, name, &sum);
 	else
 		print_done(q->tool->out, name, &sum);
+	if (q->lessons != NULL && !q->words.json)
+		quarantine_tell(q->lessons, q->tool);
 	if (result < 0)
 		fprintf(q->tool->err, "postern: %s\n", err.text);
 	return result < 0 || sum.failed != 0 || sum.refused != 0 ? 1 : 0;

@@ -24,15 +24,18 @@ struct queue_words { /* of the command line */
 	bool unscannable; /* also what no scanner can look into */
 	struct slice by, to;
 	struct arena *arena;
-	struct slice spool;
+	struct slice spool, hostname;
 };
+
+struct quarantine_lessons;
 
 struct queue_tool {
 	const struct tool *tool;
 	struct queue_words words;
 	struct hand_client *client;
-	uint64_t now_ms; /* wall clock */
-	uint64_t listed; /* mails that were printed */
+	uint64_t now_ms;                    /* wall clock */
+	uint64_t listed;                    /* mails that were printed */
+	struct quarantine_lessons *lessons; /* what is taught by it; NULL: nothing */
 };
 
 /* Each: 0, or -1 and err. */
@@ -67,6 +70,22 @@ typedef int queue_may_fn(const struct queue_tool *q, enum hand_action action, si
  */
 int queue_act_if(
 	struct queue_tool *q, enum hand_action action, const char *name, queue_may_fn *may);
+
+/*
+ * quarantine_teach.c: mails in quarantine into lessons for the spam filter, before something is
+ * done to them. all: also those that no rule about spam has put there. must: what cannot be
+ * sent to the keeper is an error, and nothing is done to the mail.
+ */
+struct quarantine_lessons *quarantine_lessons_new(bool spam, bool all, bool must_be);
+void quarantine_lessons_free(struct quarantine_lessons **l);
+/* 0, or -1 and err. */
+int
+quarantine_teach(struct queue_tool *q, const struct custody_id *ids, size_t n, struct err *err);
+/* What became of it: for people, to err where something is wrong; or into an open object. */
+void quarantine_tell(const struct quarantine_lessons *l, const struct tool *t);
+void quarantine_tell_json(const struct quarantine_lessons *l, struct json *j);
+/* `quarantine learn`: the exit status. */
+int quarantine_learn(struct queue_tool *q);
 
 /* Words of the command line, the same for both. False: it cannot be. */
 bool queue_read_address(struct queue_words *w, const char *text, struct slice *out);

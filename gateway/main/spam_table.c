@@ -32,7 +32,7 @@ is_calibrated(enum trial_mode mode, const struct trial_result *r, size_t *from_o
 {
 	*from_out = mode == TRIAL_ONLINE ? r->n / 2 : 0;
 	return mode == TRIAL_DAY_ONE || mode == TRIAL_ONLINE || mode == TRIAL_SITE ||
-	       mode == TRIAL_SPLIT;
+	       mode == TRIAL_SPLIT || mode == TRIAL_FOLDERS;
 }
 
 /* ---- for people ---- */

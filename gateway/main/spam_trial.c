@@ -1,6 +1,6 @@
 /*
  * The trial itself; see spam_trial.h. One pass in the order of time judges in all modes and
- * teaches; a second one judges the later mails by the model that was taught the earlier ones.
+ * teaches; another one judges the later mails by the models that were taught the earlier ones.
  */
 #include "main/spam_trial.h"
 
@@ -22,7 +22,7 @@ struct judge {
 	struct trial *trial;
 	struct trial_list list;
 	struct arena *arena;
-	struct spam_model *online, *early;
+	struct spam_model *online, *early, *folders;
 	struct buf line;
 	/* the mail at hand */
 	const struct trial_mail *at;
@@ -36,7 +36,7 @@ const char *
 trial_mode_text(enum trial_mode mode)
 {
 	static const char *const names[TRIAL_MODES] = {"day one", "this site", "online",
-		"60/40", "evidence alone", "shipped alone", "raw view", "text view"};
+		"60/40", "folders", "evidence alone", "shipped alone", "raw view", "text view"};
 	return names[mode];
 }
 
@@ -128,6 +128,7 @@ read_one(struct judge *j, const struct trial_mail *m)
 	spam_view_of_mail(j->mail.bytes, j->wanted->hostname, j->arena, &j->view);
 	spam_features_of(&j->view, j->arena, &j->features);
 	spam_evidence_gather(&j->view, &world, j->arena, &j->found);
+	spam_features_know(&j->features, &j->found, j->wanted->weights);
 	return true;
 }
 
@@ -212,8 +213,7 @@ first_pass(struct judge *j)
 		const struct trial_mail *m = &j->list.mails[i];
 		if (!read_one(j, m)) {
 			t->passed_over++;
-			fprintf(j->wanted->err, "postern: passed over: %s has changed\n",
-				j->mail.path);
+			trial_passed_over(j->wanted, &j->mail, "has changed");
 			continue;
 		}
 		t->mails++;
@@ -226,14 +226,32 @@ first_pass(struct judge *j)
 	}
 }
 
+/* As a postmaster does on the first day: all his ham, then all his spam. */
 static void
-second_pass(struct judge *j)
+teach_folders(struct judge *j)
+{
+	for (int kind = 0; kind < 2; kind++)
+		for (size_t i = 0; i < j->list.n; i++) {
+			const struct trial_mail *m = &j->list.mails[i];
+			if (m->early && m->spam == (kind == 1) && read_one(j, m))
+				spam_model_learn(j->folders, &j->features, m->spam);
+		}
+}
+
+static void
+judge_later(struct judge *j)
 {
 	for (size_t i = 0; i < j->list.n; i++) {
 		if (j->list.mails[i].early || !read_one(j, &j->list.mails[i]))
 			continue;
-		struct spam_judgement v = by(j, spam_model_weights(j->early));
-		judged(j, TRIAL_SPLIT, &v);
+		if (j->early != NULL) {
+			struct spam_judgement v = by(j, spam_model_weights(j->early));
+			judged(j, TRIAL_SPLIT, &v);
+		}
+		if (j->folders != NULL) {
+			struct spam_judgement v = by(j, spam_model_weights(j->folders));
+			judged(j, TRIAL_FOLDERS, &v);
+		}
 	}
 }
 
@@ -269,13 +287,18 @@ trial_run(const struct trial_wanted *w, struct trial *t_out, struct err *err)
 			j->online = spam_model_new();
 		if (w->modes[TRIAL_SPLIT])
 			j->early = spam_model_new();
+		if (w->modes[TRIAL_FOLDERS])
+			j->folders = spam_model_new();
 		first_pass(j);
-		if (j->early != NULL)
-			second_pass(j);
+		if (j->folders != NULL)
+			teach_folders(j);
+		if (j->early != NULL || j->folders != NULL)
+			judge_later(j);
 	}
 	t_out->seconds = (double)(clock_ms() - begun) / 1000;
 	spam_model_free(&j->online);
 	spam_model_free(&j->early);
+	spam_model_free(&j->folders);
 	trial_list_free(&j->list);
 	buf_fini(&j->line);
 	arena_free(&j->arena);

@@ -17,6 +17,7 @@ enum trial_mode {
 	TRIAL_SITE,     /* with the site's model as it is */
 	TRIAL_ONLINE,   /* a new site: each judged, then taught */
 	TRIAL_SPLIT,    /* taught the first 60 % of ham and of spam, judged on the rest */
+	TRIAL_FOLDERS,  /* the same, but taught a folder of ham, then one of spam */
 	TRIAL_EVIDENCE, /* parts alone, from here on: the table of evidence */
 	TRIAL_SHIPPED,  /* the shipped model */
 	TRIAL_RAW,      /* each view of the model that `online` teaches */

@@ -15,6 +15,7 @@
 #include "base/must.h"
 #include "conf/file.h"
 #include "main/mail_date.h"
+#include "main/mail_text.h"
 #include "main/spam_trial_priv.h"
 
 enum { LIST_ARENA = 1024 * 1024 * 1024, DATES_MOST = 512 * 1024 * 1024 };
@@ -213,6 +214,16 @@ split(struct trial_list *l)
 	}
 }
 
+void
+trial_passed_over(const struct trial_wanted *w, const struct corpus_mail *m, const char *why)
+{
+	fputs("postern: passed over: ", w->err);
+	mail_text_safe(w->err, slice_of(m->path), false);
+	if (m->number != 0)
+		fprintf(w->err, ":%u", m->number);
+	fprintf(w->err, " %s\n", why);
+}
+
 int
 trial_list_make(const struct trial_wanted *w, struct trial_list *l_out, struct err *err)
 {
@@ -229,10 +240,7 @@ trial_list_make(const struct trial_wanted *w, struct trial_list *l_out, struct e
 				continue;
 			}
 			l_out->passed_over++;
-			fprintf(w->err, "postern: passed over: %s", m.path);
-			if (m.number != 0)
-				fprintf(w->err, ":%u", m.number);
-			fprintf(w->err, " %s\n", m.wrong);
+			trial_passed_over(w, &m, m.wrong);
 		}
 	}
 	if (l_out->n == 0)

@@ -34,5 +34,8 @@ struct trial_list {
 
 int trial_list_make(const struct trial_wanted *w, struct trial_list *l_out, struct err *err);
 void trial_list_free(struct trial_list *l);
+/* Tells of it; the name of a file may hold anything. */
+void
+trial_passed_over(const struct trial_wanted *w, const struct corpus_mail *m, const char *why);
 
 #endif

@@ -27,6 +27,8 @@ int tool_dkim(const struct tool *t, int n, char *const words[]);
 int tool_passwd(const struct tool *t, int n, char *const words[]);
 int tool_limits(const struct tool *t, int n, char *const words[]);
 int tool_queue(const struct tool *t, int n, char *const words[]);
+int tool_learn(const struct tool *t, int n, char *const words[]);
+int tool_unlearn(const struct tool *t, int n, char *const words[]);
 int tool_spam(const struct tool *t, int n, char *const words[]);
 int tool_quarantine(const struct tool *t, int n, char *const words[]);
 /* 0 well, 1 warnings, 2 something is wrong, 64 called wrongly: the worst of what it saw. */

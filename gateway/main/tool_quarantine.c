@@ -16,10 +16,11 @@ enum { WORDS_ARENA = 1 << 20, IDS_MOST = 1000 };
 static const char usage[] =
 	"quarantine [list] [FILTER ...] [--limit N] [--json]\n"
 	"       postern quarantine show ID [--raw | --text] [--unscannable] [--json]\n"
-	"       postern quarantine release ID ... | FILTER ... [ACTING ...]\n"
+	"       postern quarantine release ID ... | FILTER ... [--no-learn] [ACTING ...]\n"
 	"       postern quarantine forward ID ... | FILTER ... to ADDRESS [ACTING ...]\n"
-	"       postern quarantine delete ID ... | FILTER ... [ACTING ...]\n"
-	"       postern quarantine learn spam | ham ID ...\n"
+	"       postern quarantine delete ID ... | FILTER ... [--spam] [ACTING ...]\n"
+	"       postern quarantine learn spam | ham ID ... | FILTER ... [--unscannable] "
+	"[--json]\n"
 	"FILTER: --name NAME, --from ADDRESS, --to ADDRESS (either may be @DOMAIN),\n"
 	"        --client ADDRESS, --rule FILE:LINE, --virus, --since 2h, --older 2h, --all\n"
 	"ACTING: --by NAME, --count N, --limit N, --unscannable, --json";
@@ -33,6 +34,7 @@ struct words {
 	struct queue_words *w;
 	enum verb verb;
 	const char *subject; /* of learn */
+	bool spam, no_learn; /* of delete, of release */
 };
 
 /* ---- the command line ---- */
@@ -92,8 +94,9 @@ read_valued(struct queue_words *w, const char *name, const char *value)
 }
 
 static bool
-read_flag(struct queue_words *w, const char *name)
+read_flag(struct words *s, const char *name)
 {
+	struct queue_words *w = s->w;
 	const struct {
 		const char *name;
 		bool *flag;
@@ -104,6 +107,8 @@ read_flag(struct queue_words *w, const char *name)
 		{"--unscannable", &w->unscannable},
 		{"--all", &w->any},
 		{"--virus", &w->filter.virus},
+		{"--spam", &s->spam},
+		{"--no-learn", &s->no_learn},
 	};
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		if (strcmp(name, flags[i].name) != 0)
@@ -164,7 +169,7 @@ read_words(struct words *s, int n, char *const words[], const char **wrong_out)
 	for (; i < n; i++) {
 		int at = i;
 		bool right = words[i][0] != '-' ? read_word(s, n, words, &i)
-						: read_flag(s->w, words[i]);
+						: read_flag(s, words[i]);
 		if (!right && words[at][0] == '-' && i + 1 < n)
 			right = read_valued(s->w, words[i], words[i + 1]) && ++i;
 		*wrong_out = words[at][0] == '-' && at + 1 < n ? words[at + 1] : words[at];
@@ -186,14 +191,18 @@ mistake_of(const struct words *s)
 		return "`quarantine show` needs the ID of one mail";
 	if (w->n_ids != 0 && w->any)
 		return "say IDs or a filter, not both";
-	if (acts && w->n_ids == 0 && !w->any)
+	if (s->verb == VERB_LEARN && s->subject == NULL)
+		return "`quarantine learn` needs `spam` or `ham`";
+	if ((acts || s->verb == VERB_LEARN) && w->n_ids == 0 && !w->any)
 		return "that needs an ID, a filter, or --all";
 	if (s->verb == VERB_FORWARD && w->to.n == 0)
 		return "`quarantine forward` needs `to ADDRESS`";
 	if (s->verb == VERB_LIST && w->n_ids != 0)
 		return "`quarantine list` lists by a filter; `quarantine show ID` shows one";
 	if ((!acts && w->has_count) || ((w->raw || w->text) && s->verb != VERB_SHOW) ||
-		((w->by.n != 0 || w->unscannable) && !acts && s->verb != VERB_SHOW))
+		(w->by.n != 0 && !acts && s->verb != VERB_SHOW) ||
+		(w->unscannable && s->verb == VERB_LIST) ||
+		(s->spam && s->verb != VERB_DELETE) || (s->no_learn && s->verb != VERB_RELEASE))
 		return "that is no option of it";
 	if (w->raw + w->text + w->json > 1 && s->verb == VERB_SHOW)
 		return "say one of --raw, --text and --json";
@@ -244,11 +253,24 @@ show(struct queue_tool *q, struct err *err)
 	return queue_head(q, err);
 }
 
+/* Who releases says that it is no spam; who deletes says nothing, unless he says so. */
+static struct quarantine_lessons *
+lessons_of(const struct words *s)
+{
+	bool spam = s->spam || (s->subject != NULL && strcmp(s->subject, "spam") == 0);
+	if (s->verb == VERB_RELEASE && !s->no_learn)
+		return quarantine_lessons_new(false, false, false);
+	return s->verb == VERB_LEARN || s->spam ? quarantine_lessons_new(spam, true, true)
+						: NULL;
+}
+
 static int
-run(struct queue_tool *q, enum verb verb)
+run(struct queue_tool *q, const struct words *s)
 {
 	struct err err;
+	enum verb verb = s->verb;
 	int result = queue_read_spool(q, &err);
+	q->lessons = lessons_of(s);
 	if (result == 0 && verb == VERB_FORWARD)
 		result = check_address(q, &err);
 	if (result == 0) {
@@ -257,6 +279,8 @@ run(struct queue_tool *q, enum verb verb)
 	}
 	if (result == 0 && verb == VERB_RELEASE)
 		return quarantine_act(q, HAND_RELEASE);
+	if (result == 0 && verb == VERB_LEARN)
+		return quarantine_learn(q);
 	if (result == 0 && verb == VERB_FORWARD)
 		return quarantine_act(q, HAND_FORWARD);
 	if (result == 0 && verb == VERB_DELETE)
@@ -281,15 +305,13 @@ tool_quarantine(const struct tool *t, int n, char *const words[])
 	bool right = read_words(&s, n, words, &wrong);
 	if (!right)
 		fprintf(t->err, "postern: \"%s\" cannot stand there\n", wrong);
-	else if (s.verb == VERB_LEARN)
-		fprintf(t->err, "postern: `quarantine learn` comes with the spam filter, and "
-				"there is none yet\n");
 	else if ((mistake = mistake_of(&s)) != NULL)
 		fprintf(t->err, "postern: %s\n", mistake);
 	else
-		status = run(&q, s.verb);
+		status = run(&q, &s);
 	if (!right || mistake != NULL)
 		tool_usage(t, usage);
+	quarantine_lessons_free(&q.lessons);
 	hand_client_close(&q.client);
 	arena_free(&q.words.arena);
 	return status;

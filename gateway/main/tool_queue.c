@@ -217,6 +217,7 @@ queue_read_spool(struct queue_tool *q, struct err *err)
 	if (c == NULL)
 		return err_set(err, "%s is not right (postern check)", q->tool->config);
 	q->words.spool = arena_slice(q->words.arena, c->spool);
+	q->words.hostname = arena_slice(q->words.arena, c->hostname);
 	conf_free(&c);
 	return 0;
 }

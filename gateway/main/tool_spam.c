@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/must.h"
 #include "conf/conf.h"
 #include "conf/file.h"
 #include "filters/spam_score.h"
@@ -21,7 +20,7 @@ enum { WORST_MOST = 10000, FILE_ARENA = SPAM_FILE_MOST + (1 << 20) };
 static const char usage[] =
 	"spam test [--mode MODE ...] [--parts] [--dates FILE] [--model FILE]\n"
 	"           [--rows FILE] [--worst N] [--json] CORPUS\n"
-	"       MODE: day-one, this-site, online, 60/40";
+	"       MODE: day-one, this-site, online, 60/40; folders";
 
 struct spam_tool {
 	const struct tool *tool;
@@ -29,6 +28,7 @@ struct spam_tool {
 	struct arena *arena;
 	const char *model, *rows;
 	struct spam_model *site;
+	double weights[SPAM_EVIDENCES];
 	bool any_mode, parts, json;
 };
 
@@ -42,6 +42,7 @@ choose_mode(struct spam_tool *s, const char *word)
 		[TRIAL_SITE] = "this-site",
 		[TRIAL_ONLINE] = "online",
 		[TRIAL_SPLIT] = "60/40",
+		[TRIAL_FOLDERS] = "folders",
 	};
 	for (size_t i = 0; i < TRIAL_EVIDENCE; i++) {
 		if (strcmp(word, words[i]) != 0)
@@ -140,6 +141,25 @@ load_site(struct spam_tool *s, const struct conf *c, struct err *err)
 	return 0;
 }
 
+/* Of `filter spam`, where the configuration has one. */
+static int
+take_weights(struct spam_tool *s, const struct conf *c, struct err *err)
+{
+	const struct conf_filter *f = conf_filter_find(c, "spam");
+	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
+		s->weights[i] = spam_evidence_table[i].weight;
+	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
+		struct slice name = f->weights[i].name;
+		enum spam_evidence_id id = spam_evidence_find(name);
+		if (id == SPAM_EVIDENCES)
+			return err_set(err, "%s: there is no evidence \"%.*s\"",
+				s->tool->config, SLICE_ARG(name));
+		s->weights[id] = f->weights[i].weight;
+	}
+	s->wanted.weights = s->weights;
+	return 0;
+}
+
 /* Without -f a machine may have none: what ships is tested. */
 static int
 read_config(struct spam_tool *s, struct err *err)
@@ -158,7 +178,9 @@ read_config(struct spam_tool *s, struct err *err)
 	if (c == NULL)
 		return err_set(err, "%s is not right (postern check)", path);
 	s->wanted.hostname = arena_slice(s->arena, c->hostname);
-	int result = load_site(s, c, err);
+	int result = take_weights(s, c, err);
+	if (result == 0)
+		result = load_site(s, c, err);
 	conf_free(&c);
 	return result;
 }
@@ -194,7 +216,9 @@ test(struct spam_tool *s, struct err *err)
 	struct trial t;
 	struct trial_wanted *w = &s->wanted;
 	for (size_t i = 0; i < TRIAL_MODES; i++)
-		w->modes[i] = w->modes[i] || (i < TRIAL_EVIDENCE ? !s->any_mode : s->parts);
+		w->modes[i] =
+			w->modes[i] ||
+			(i < TRIAL_FOLDERS ? !s->any_mode : i > TRIAL_FOLDERS && s->parts);
 	if (read_config(s, err) < 0 || load_shipped(s, err) < 0 || open_rows(s, err) < 0)
 		return -1;
 	int result = trial_run(w, &t, err);

@@ -1,12 +1,15 @@
 /*
- * `postern facts`, `postern sample`, `postern manual`: what the tables say, for people. The
- * manual pages are made by these when Postern is built, so that they cannot fall behind.
+ * `postern facts`, `postern facts spam`, `postern sample`, `postern manual`: what the tables
+ * say, for people. The manual pages are made by these when Postern is built, so that they
+ * cannot fall behind.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "conf/schema.h"
 #include "filters/facts.h"
+#include "filters/spam_evidence.h"
 #include "main/tool.h"
 #include "session/milter_forms.h"
 
@@ -22,12 +25,49 @@ print_words(FILE *f, const struct fact_decl *d)
 	fputs(".", f);
 }
 
+static void
+print_evidence(FILE *f, const struct conf_filter *set)
+{
+	const double *weights = set != NULL ? set->made : NULL;
+	fprintf(f, "%-26s %7s %7s %s\n", "EVIDENCE", "WEIGHT", "SHIPPED", "WHAT IT IS");
+	for (size_t i = 0; i < SPAM_EVIDENCES; i++) {
+		const struct spam_evidence *e = &spam_evidence_table[i];
+		fprintf(f, "%-26s %+7.2f %+7.2f %s\n", e->name,
+			weights != NULL ? weights[i] : e->weight, e->weight, e->text);
+	}
+}
+
+/* What speaks for spam and against it, as the configuration weighs it, if there is one. */
+static int
+facts_spam(const struct tool *t)
+{
+	struct conf_report report;
+	struct conf *c = NULL;
+	conf_report_init(&report);
+	if (access(t->config, F_OK) == 0)
+		c = conf_read(t->config, &report);
+	if (c != NULL)
+		filters_check(c, &report);
+	int status = report.n_errors != 0 ? 1 : 0;
+	if (status == 0) {
+		print_evidence(t->out, c != NULL ? conf_filter_find(c, "spam") : NULL);
+	} else {
+		struct arena *a = arena_new(TEXT_MOST);
+		tool_print(t->err, conf_report_text(&report, a));
+		arena_free(&a);
+	}
+	conf_free(&c);
+	conf_report_fini(&report);
+	return status;
+}
+
 int
 tool_facts(const struct tool *t, int n, char *const words[])
 {
-	(void)words;
+	if (n == 1 && strcmp(words[0], "spam") == 0)
+		return facts_spam(t);
 	if (n != 0)
-		return tool_usage(t, "facts");
+		return tool_usage(t, "facts [spam]");
 	const struct fact_decl *const *decls = facts_all();
 	fprintf(t->out, "%-22s %-12s %-10s %-8s %-8s %s\n", "FACT", "TYPE", "SCOPE", "STAGE",
 		"COST", "WHAT IT IS");

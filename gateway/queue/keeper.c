@@ -188,6 +188,8 @@ on_settings(void *arg, int fd)
 	struct err err;
 	if (take_settings(k, fd, &err) < 0)
 		log_error(EV_SYSTEM_ERROR, NULL, &err);
+	else
+		spam_desk_domains(k->spam, k->settings.models, k->settings.n_models);
 	keeper_pump(k);
 }
 
@@ -263,7 +265,8 @@ static bool
 other_by_hand(void *arg, uint32_t uid, const struct ipc_msg *m, hand_other_fn *fn, void *fn_arg)
 {
 	struct keeper *k = arg;
-	return state_desk_hand(k->desk, uid, m, fn, fn_arg);
+	return state_desk_hand(k->desk, uid, m, fn, fn_arg) ||
+	       spam_desk_hand(k->spam, uid, m, fn, fn_arg);
 }
 
 static void
@@ -330,6 +333,10 @@ keeper_open(struct keeper *k, const struct keeper_start *s, struct err *err)
 	if (k->custody == NULL)
 		return -1;
 	k->desk = state_desk_new(k->loop, s->spool); /* the spool is ours alone by now */
+	k->spam = spam_desk_new(k->loop, s->spool, s->spam, err);
+	if (k->spam == NULL)
+		return -1;
+	spam_desk_domains(k->spam, k->settings.models, k->settings.n_models);
 	open_hand(k, s->hand, s->user);
 	return 0;
 }
@@ -398,6 +405,7 @@ keeper_close(struct keeper *k)
 	peer_free(&k->scanner);
 	service_free(&k->service);
 	state_desk_free(&k->desk);
+	spam_desk_free(&k->spam);
 	loop_timer_clear(&k->pump_timer);
 	loop_timer_clear(&k->round_timer);
 	loop_timer_clear(&k->store_timer);

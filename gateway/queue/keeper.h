@@ -11,15 +11,17 @@
 #define QUEUE_KEEPER_H
 
 #include "custody/segments.h"
+#include "filters/spam_shared.h"
 #include "queue/settings.h"
 
 struct keeper_start {
 	const struct queue_settings *settings; /* as they are when it is forked; copied */
 	/* The engine: segments_open, or another store with the same contract. */
 	struct custody *(*open)(const struct segments_config *config, struct err *err);
-	int spool;        /* the folder; owned */
-	int hand;         /* the listening socket of `postern queue`; owned */
-	int control_fd;   /* to the parent; owned */
+	int spool;                /* the folder; owned */
+	struct spam_shared *spam; /* what all processes read of the models; NULL: nobody does */
+	int hand;                 /* the listening socket of `postern queue`; owned */
+	int control_fd;           /* to the parent; owned */
 	const char *user; /* whom it runs as, for who did what by hand; NULL: not known */
 };
 

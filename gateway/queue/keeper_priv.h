@@ -21,6 +21,7 @@
 #include "queue/keeper.h"
 #include "queue/messages.h"
 #include "queue/schedule.h"
+#include "queue/spam_desk.h"
 #include "queue/state_desk.h"
 
 enum {
@@ -151,6 +152,7 @@ struct keeper {
 	struct egress *egress;
 	struct hand *hand;
 	struct state_desk *desk;
+	struct spam_desk *spam;
 	struct failure_rules *rules;
 	struct arena *settings_arena;
 	struct queue_settings settings;

@@ -10,7 +10,7 @@
 #include "io/ipc.h"
 #include "io/memfile.h"
 
-enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 2 };
+enum { SETTINGS_ITEMS_MOST = 1000 * 1000, SETTINGS_VERSION = 3 };
 
 void
 queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms,
@@ -32,6 +32,11 @@ queue_settings_of(const struct conf *conf, const enum dkim_algorithm *algorithms
 		.n_keys = conf->n_signs,
 		.deliveries = deliveries};
 	s->queue.failure_rules = rules;
+	const struct conf_filter *spam = conf_filter_find(conf, "spam");
+	s->n_models = spam != NULL ? spam->n_models : 0;
+	s->models = arena_array(a, s->n_models, sizeof(*s->models));
+	for (size_t i = 0; i < s->n_models; i++)
+		s->models[i] = spam->models[i].domain;
 	for (size_t i = 0; i < conf->n_domains; i++) {
 		s->domains[i] = conf->domains[i].name;
 		s->delivers[i] = conf->domains[i].deliver.n != 0;
@@ -88,6 +93,9 @@ put(const struct queue_settings *s, struct ipc_out *o)
 		ipc_put_slice(o, s->keys[i].selector);
 		ipc_put_u8(o, (uint8_t)s->keys[i].algorithm);
 	}
+	ipc_put_u32(o, (uint32_t)s->n_models);
+	for (size_t i = 0; i < s->n_models; i++)
+		ipc_put_slice(o, s->models[i]);
 }
 
 static void
@@ -134,6 +142,10 @@ get(struct ipc_in *in, struct arena *a, struct queue_settings *s)
 		s->keys[i].algorithm =
 			(enum dkim_algorithm)ipc_get_enum(in, DKIM_ED25519_SHA256 + 1);
 	}
+	s->n_models = ipc_get_count(in, SETTINGS_ITEMS_MOST, 4);
+	s->models = arena_array(a, s->n_models, sizeof(*s->models));
+	for (size_t i = 0; i < s->n_models; i++)
+		s->models[i] = ipc_get_slice(in);
 }
 
 int

@@ -38,6 +38,8 @@ struct queue_settings {
 	size_t n_sites;
 	struct queue_key *keys;
 	size_t n_keys;
+	struct slice *models; /* domains with a model of the spam filter of their own */
+	size_t n_models;
 	unsigned deliveries; /* processes of this generation */
 	bool virus;          /* rules look for viruses: a scanner has signatures */
 };

@@ -7,7 +7,8 @@
  *
  * A note holds only recipients that have a history, and neighbours with the same history share
  * it: a mail to 10,000 recipients of one site has a note of some hundred bytes. Version 1 of
- * both, of the releases before, is read as a mail that nobody has scanned or touched.
+ * both, of the releases before, is read as a mail that nobody has scanned or touched, version 2
+ * of an envelope as one that no rule about spam has kept.
  */
 #include "queue/stored.h"
 
@@ -18,7 +19,7 @@
 #include "smtp/line.h"
 
 enum {
-	MAIL_VERSION = 2,
+	MAIL_VERSION = 3,
 	NOTE_VERSION = 2,
 	RAW_MOST = 512, /* a path, quoted as it came */
 	DOMAIN_MOST = 256,
@@ -238,6 +239,7 @@ put_mail(struct ipc_out *o, const struct stored_mail *m)
 	put_words(o, m->facts, STORED_FACTS_MOST, true);
 	ipc_put_u64(o, m->signatures);
 	put_words(o, m->virus, VIRUS_MOST, false);
+	ipc_put_bool(o, m->by_spam);
 }
 
 int
@@ -277,6 +279,9 @@ get_mail(struct ipc_in *in, unsigned version, struct stored_mail *m)
 	m->facts = get_words(in, STORED_FACTS_MOST, true);
 	m->signatures = ipc_get_u64(in);
 	m->virus = get_words(in, VIRUS_MOST, false);
+	if (version < 3)
+		return;
+	m->by_spam = ipc_get_bool(in);
 }
 
 /* 0: none that we can read. */

@@ -48,6 +48,7 @@ struct stored_mail {
 	struct ip client;
 	struct slice quarantine; /* its name: "undeliverable", ... */
 	struct slice reason;     /* "postern.conf:31", for people */
+	bool by_spam;            /* QUARANTINE: that rule asks how much spam it is */
 	struct slice facts;      /* QUARANTINE, HOLD: what was known, a line each; cut */
 	uint64_t signatures;     /* it was scanned with these; 0: it was not (scan_report.h) */
 	struct slice virus;      /* what that scan found; empty: nothing */

@@ -7,6 +7,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "filters/authres.h"
+#include "filters/flt_spam.h"
+#include "filters/spam_text.h"
 #include "session/modes.h"
 
 enum { PREFIX_MOST = 64 * 1024 };
@@ -161,16 +163,53 @@ is_forged(const size_t *places, size_t n, size_t i)
 	return false;
 }
 
+/* Whether a tag stands on what the spam filter says: then the mail carries why. */
+static bool
+tells_spam(const struct edits_input *in)
+{
+	const struct verdict *v = in->verdict;
+	for (size_t i = 0; i < v->n_effects; i++)
+		if (v->effects[i]->action == ACTION_TAG &&
+			policy_rule_uses(in->config->policy, v->effects[i], "spam"))
+			return true;
+	return false;
+}
+
+/* False: it is open still, and was asked for. */
+static bool
+read_spam(const struct edits_input *in, struct facts *facts, struct arena *a,
+	struct slice *field_out)
+{
+	struct value v;
+	if (!tells_spam(in))
+		return true;
+	enum fact_state state = facts_read(facts, "spam", SLICE_NONE, SIZE_MAX, COST_CHEAP, &v);
+	if (state == FACT_KNOWN)
+		*field_out =
+			spam_field(in->config->conf->hostname, flt_spam_judgement(facts), a);
+	return state != FACT_OPEN;
+}
+
 /*
- * HDR-04: what claims to be our Authentication-Results goes, where we write one of our own; so
- * does what claims that we have observed something.
+ * HDR-04: what claims to be our Authentication-Results or our evidence of spam goes, where we
+ * write one of our own; so does what claims that we have observed something.
  */
+static bool
+is_false_witness(const struct edits_input *in, const struct message_field *f, struct arena *a)
+{
+	struct slice name = slice_trim(f->name);
+	if (conf_observes(in->config->conf) && slice_eq_nocase(name, SLICE(MODES_FIELD)))
+		return true;
+	return slice_eq_nocase(name, SLICE(SPAM_FIELD)) &&
+	       (in->config->direction == INBOUND || tells_spam(in)) &&
+	       authres_is_ours(f->value, in->config->conf->hostname, a);
+}
+
 static void
 make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 {
 	const struct message *m = in->mail->message;
 	size_t *forged = NULL, n_forged = 0;
-	bool observes = conf_observes(in->config->conf);
 	if (in->config->direction == INBOUND)
 		n_forged = authres_forged(m, in->config->conf->hostname, a, &forged);
 	e->cuts = arena_array(a, m->n_fields, sizeof(*e->cuts));
@@ -178,8 +217,7 @@ make_cuts(const struct edits_input *in, struct arena *a, struct edits *e)
 		const struct message_field *f = &m->fields[i];
 		uint64_t at = (uint64_t)(f->raw.p - m->fields[0].raw.p);
 		if (is_removed(in->verdict, f->name) || is_forged(forged, n_forged, i) ||
-			is_hidden(in, f) ||
-			(observes && slice_eq_nocase(slice_trim(f->name), SLICE(MODES_FIELD))))
+			is_hidden(in, f) || is_false_witness(in, f, a))
 			e->cuts[e->n_cuts++] = (struct cut){.at = at, .bytes = f->raw.n};
 	}
 }
@@ -221,7 +259,7 @@ bool
 edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 	struct edits *edits_out)
 {
-	struct slice results = SLICE_NONE;
+	struct slice results = SLICE_NONE, spam = SLICE_NONE;
 	struct value name = {0};
 	struct buf out;
 	if (tells_name(in) && facts_read(facts, "client.name", SLICE_NONE, SIZE_MAX, COST_CHEAP,
@@ -231,11 +269,14 @@ edits_make(const struct edits_input *in, struct facts *facts, struct arena *a,
 		!authres_of_mail(facts, in->config->policy, in->session, in->mail,
 			in->config->conf->hostname, a, &results))
 		return false;
+	if (!read_spam(in, facts, a, &spam))
+		return false;
 	buf_init(&out, PREFIX_MOST);
 	*edits_out = (struct edits){0};
 	if (in->decisions != NULL)
 		modes_fields(in->decisions, in->set, &out);
 	add_tags(in->verdict, &out);
+	(void)buf_add(&out, spam);
 	(void)buf_add(&out, results);
 	if (in->config->listener->kind != LISTEN_MILTER) { /* an MTA adds its own */
 		if (hides_received(in))

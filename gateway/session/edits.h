@@ -1,8 +1,8 @@
 /*
  * What is done to the header of an accepted mail: Received, one Authentication-Results of ours,
- * the rules' tags; fields that go: those of a `tag` or `remove header`, and forged
- * Authentication-Results (HDR-04), under `hide received` Received of others. Nothing else
- * changes a byte (MIM-09).
+ * the rules' tags, and beside a tag that the spam filter decides its evidence; fields that go:
+ * those of a `tag` or `remove header`, forged Authentication-Results and evidence (HDR-04),
+ * under `hide received` Received of others. Nothing else changes a byte (MIM-09).
  */
 #ifndef SESSION_EDITS_H
 #define SESSION_EDITS_H

@@ -42,7 +42,8 @@ gate_new(const struct gate_config *config, const struct gate_client *client, con
 		.client = client->ip,
 		.client_port = client->port,
 		.local = client->local,
-		.wall_ms = now_ms};
+		.wall_ms = now_ms,
+		.spam = config->spam};
 	g->refuse = arena_slice(g->arena, client->refuse);
 	g->offer = (struct smtp_offer){.smtputf8 = true,
 		.dsn = true,

@@ -99,7 +99,9 @@ milter_gate_wants_of(const struct milter_gate_config *c, struct milter_wants *wa
 static void
 client_begin(struct milter_gate *g)
 {
-	g->session = (struct flt_session){.esmtp = true, .wall_ms = g->session.wall_ms};
+	g->session = (struct flt_session){.esmtp = true,
+		.wall_ms = g->session.wall_ms,
+		.spam = g->config->side[INBOUND].spam};
 	g->direction = INBOUND;
 	g->heard_macros = g->outbound_network = g->marked = false;
 	g->taken = g->refused = g->rcpts_refused = 0;

@@ -198,6 +198,14 @@ known_fact(void *arg, const struct fact_ref *ref, enum fact_cost most, struct va
 	return facts_read_use(of->facts, ref, of->rcpt, most, v_out);
 }
 
+/* Whoever lets such a mail go says that it is none: by our own facts, or by a neighbour's. */
+static bool
+asks_spam(const struct policy *p, const struct rule *rule)
+{
+	return policy_rule_uses(p, rule, "spam") || policy_rule_uses(p, rule, "rspamd") ||
+	       policy_rule_uses(p, rule, "spamassassin");
+}
+
 /* For the person who will look at it: what was known when the rule kept it, and what with. */
 static void
 fill_known(const struct parcels_input *in, const struct decision *d, struct arena *a,
@@ -214,6 +222,8 @@ fill_known(const struct parcels_input *in, const struct decision *d, struct aren
 		of.rcpt++;
 	m->facts = policy_explain_known(in->config->policy, d->verdict.rule,
 		(struct fact_source){known_fact, &of}, most, a);
+	m->by_spam =
+		m->kind == STORED_QUARANTINE && asks_spam(in->config->policy, d->verdict.rule);
 	scan = facts_scan(in->facts);
 	if (scan == NULL || (scan->status != SCAN_CLEAN && scan->status != SCAN_INFECTED))
 		return; /* what was not looked into as a whole is looked at again */

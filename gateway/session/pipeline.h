@@ -29,6 +29,7 @@ struct gate_config { /* of one listener in one generation; shared, not owned */
 	unsigned self;                   /* this process in it */
 	struct refusals *refusals;       /* shared by all processes; NULL: none are kept */
 	struct notices *notices;         /* the same; NULL: every notice is written */
+	const struct spam_shared *spam;  /* the same; NULL: nothing was learned */
 };
 
 struct sign_key;

@@ -200,6 +200,7 @@ gate_config_of(struct process *p, const struct conf_listener *l, enum direction 
 		.keys = p->start->sign_keys,
 		.refusals = p->start->refusals,
 		.notices = p->start->notices,
+		.spam = p->start->spam,
 		.account = p->start->account,
 		.self = p->start->self,
 		.behind = d == INBOUND ? &p->behind : NULL};

@@ -24,6 +24,7 @@ struct session_certificate {
 
 struct refusals;
 struct notices;
+struct spam_shared;
 
 struct session_start {
 	const struct conf *conf;
@@ -39,6 +40,7 @@ struct session_start {
 	struct account *account;
 	struct notices *notices;
 	struct refusals *refusals;
+	const struct spam_shared *spam;  /* the site's models */
 	unsigned servers[PROCESS_KINDS]; /* how many of each kind serve this generation */
 };
 

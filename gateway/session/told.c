@@ -4,6 +4,9 @@
  */
 #include "session/told.h"
 
+#include "filters/flt_spam.h"
+#include "filters/spam_text.h"
+
 enum { WORDS_MOST = 600, MESSAGE_ID_MOST = 200, RECIPIENTS_MOST = 20 };
 
 static void
@@ -25,6 +28,18 @@ static void
 add_words(struct log_line *l, const char *key, const struct smtp_reply *r, struct arena *a)
 {
 	log_slice(l, key, slice_first(smtp_reply_line(r, a), WORDS_MOST));
+}
+
+/* Where the fact was gathered, whatever rule has decided. */
+static void
+add_spam(struct log_line *l, struct facts *f, struct arena *a)
+{
+	const struct spam_judgement *j = flt_spam_judgement(f);
+	if (j == NULL)
+		return;
+	log_slice(l, "spam", arena_printf(a, "%.3f", j->probability));
+	if (j->n_why != 0)
+		log_slice(l, "why", spam_why_text(j, a));
 }
 
 /* What is delivered by now, what is kept, and the id to ask `postern queue` about. */
@@ -57,6 +72,7 @@ told_mail(const struct told *t, const char *decision, const struct smtp_reply *r
 		log_slice(&l, "user", t->session->user);
 	log_text(&l, "decision", decision);
 	add_rule(&l, pipeline_outcome(t->pipeline));
+	add_spam(&l, pipeline_facts(t->pipeline), a);
 	if (t->kept_by != NULL)
 		log_text(&l, "kept-by", t->kept_by);
 	if (t->hop.n != 0)

@@ -9,6 +9,7 @@ time: `online`, each mail judged, then taught; `60/40`, the first 60 % of ham an
 rest judged; `day one`, nothing taught. What is slow is asked about a fixed sample of the rest.
 """
 import argparse
+import concurrent.futures
 import csv
 import json
 import os
@@ -29,7 +30,7 @@ SOURCES = {
     "spamassassin": ("spamassassin",),
     "lists and phishing": ("list_cbl", "list_hams", "list_openbmc", "phishing_pot"),
 }
-MODES = ("day one", "online", "60/40")
+MODES = ("day one", "online", "60/40", "folders")
 TEST_S = 600
 
 
@@ -37,9 +38,9 @@ def options(words):
     parser = argparse.ArgumentParser(prog="spam")
     parser.add_argument("--pack", type=pathlib.Path, default=PACK)
     parser.add_argument("--dates", type=pathlib.Path, help="label, id, date of each mail, as TSV")
-    parser.add_argument("--sample", type=int, default=400, help="of each kind, for slow filters")
+    parser.add_argument("--sample", type=int, default=300, help="of each kind, for slow filters; 0: they are not asked")
     parser.add_argument("--throwaway", type=pathlib.Path,
-                        help="a model that was made without SpamAssassin's corpus")
+                        help="a model that was made without SpamAssassin's corpus; else one is")
     parser.add_argument("--alone", action="store_true", help="no other filter")
     parser.add_argument("--quick", action="store_true", help="every 20th mail, samples of 20")
     parser.add_argument("--roc", type=pathlib.Path, default=proc.build_dir() / "spam-roc.png")
@@ -157,67 +158,77 @@ def compare(name, ours, theirs):
                f"bogofilter, same mails, same run: {measure.percent(other, digits=4)} %")
 
 
-def run_stream(name, folder, chosen, slow):
-    """Prints its tables; returns what is to be drawn."""
-    begun = time.monotonic()
-    found, mails, told = run_ours(folder, chosen, *(w for m in MODES for w in (
-        "--mode", m.replace(" ", "-"))), "--parts")
-    print(f"\n== {name}: {told['mails']} mails in {told['seconds']:.1f} s, "
-          f"{told['mails'] / max(told['seconds'], 0.001):.0f} mails/s in all modes; bounces: "
-          f"{told['bounces_ham']} ham, {told['bounces_spam']} spam, the shipped model was asked "
-          f"about {told['bounces_by_shipped']}", flush=True)
-    online, drawn = [found["online"]], [found["online"], found["day one"]]
-    if not chosen.alone:
-        bogofilter = peers.Bogofilter()
-        theirs = measure.Judged("bogofilter, online", peers.timed(
-            "bogofilter, online", lambda: bogofilter.online(mails)), bogofilter.levels)
-        online.append(theirs)
-        drawn.append(theirs)
-    measure.table(f"{name}, online", [*online, found["raw view"], found["text view"]])
-    if not chosen.alone:
-        compare(f"{name}, online", found["online"], theirs)
-    later = [mail for mail in mails if mail.id in found["60/40"].scores]
-    split = [found["60/40"]]
-    if not chosen.alone:
-        taught = [mail for mail in mails if mail.id not in found["60/40"].scores]
-        theirs = measure.Judged("bogofilter, 60/40", peers.timed(
-            "bogofilter, 60/40", lambda: bogofilter.batch(taught, later)), bogofilter.levels)
-        split.append(theirs)
-    measure.table(f"{name}, 60/40", split)
-    if not chosen.alone:
-        compare(f"{name}, 60/40", found["60/40"], theirs)
-    measure.table(f"{name}, day one", [found["day one"], found["evidence alone"],
-                                       found["shipped alone"]])
-    print_bins(told)
-    if slow and not chosen.alone:
-        drawn += run_slow(name, found, theirs, taught, sample(later, chosen.sample))
-    print(f"{name}: all of it took {time.monotonic() - begun:.0f} s", flush=True)
-    return drawn
+class Stream:
+    """One stream: what ours says of it in all modes; the others' when they have been asked."""
 
+    def __init__(self, name, folder, chosen):
+        self.name, self.folder = name, folder
+        words = [word for mode in MODES for word in ("--mode", mode.replace(" ", "-"))]
+        self.found, self.mails, self.told = run_ours(folder, chosen, *words, "--parts")
+        later = self.found["60/40"].scores
+        self.later = [mail for mail in self.mails if mail.id in later]
+        self.taught = [mail for mail in self.mails if mail.id not in later]
+        self.online, self.split, self.slow = None, None, []
 
-def run_slow(name, found, bogofilter, taught, asked):
-    """SpamAssassin and Rspamd on the sample, with everybody's figures on just those mails."""
-    wanted = {mail.id for mail in asked}
-    rows = [one.only(wanted.__contains__)
-            for one in (found["60/40"], bogofilter, found["day one"])]
-    theirs = []
-    for kind in (peers.Assassin, peers.Rules):
-        for told in ([], taught):
-            peer = kind(told)
-            theirs.append(measure.Judged(peer.name, peers.timed(
-                peer.name, lambda: peer.judge(asked)), peer.levels))
-            if getattr(peer, "refused", 0):
-                print(f"  {peer.name}: {peer.refused} of {len(told)} mails were not learned")
-    measure.table(f"{name}, a sample of the 40 %, after the 60 %", rows + theirs)
-    return theirs
+    def ask_bogofilter(self, bogofilter):
+        def ask(what, how):
+            return measure.Judged(f"bogofilter, {what}", peers.timed(
+                f"{self.name}: bogofilter, {what}", how), bogofilter.levels)
+        self.online = ask("online", lambda: bogofilter.online(self.mails))
+        self.split = ask("60/40", lambda: bogofilter.batch(self.taught, self.later))
+
+    def ask_slow(self, most):
+        """SpamAssassin and Rspamd, on a sample of what comes later, untaught and taught."""
+        asked = sample(self.later, most)
+        for kind in (peers.Assassin, peers.Rspamds):
+            for told in ([], self.taught):
+                peer = kind(told)
+                self.slow.append(measure.Judged(peer.name, peers.timed(
+                    f"{self.name}: {peer.name}", lambda one=peer: one.judge(asked)), peer.levels))
+                if peer.refused:
+                    print(f"  {peer.name}: {peer.refused} of {len(told)} mails were not learned")
+
+    def drawn(self):
+        curves = [self.found["online"], self.online, self.found["60/40"], self.split,
+                  self.found["day one"], *self.slow]
+        return [one for one in curves if one is not None]
+
+    def report(self):
+        found, told, name = self.found, self.told, self.name
+        print(f"\n== {name}: {told['mails']} mails in {told['seconds']:.1f} s, "
+              f"{told['mails'] / max(told['seconds'], 0.001):.0f} mails/s in all modes; bounces: "
+              f"{told['bounces_ham']} ham, {told['bounces_spam']} spam, the shipped model was "
+              f"asked about {told['bounces_by_shipped']}")
+        for what, theirs, more in (("online", self.online, ("raw view", "text view")),
+                                   ("60/40", self.split, ("folders",))):
+            rows = [found[what], theirs, *(found[one] for one in more)]
+            measure.table(f"{name}, {what}", [one for one in rows if one is not None])
+            if theirs is not None:
+                compare(f"{name}, {what}", found[what], theirs)
+        measure.table(f"{name}, day one", [found["day one"], found["evidence alone"],
+                                           found["shipped alone"]])
+        print_bins(told)
+        if self.slow:
+            just = self.slow[0].scores.__contains__
+            rows = (found["60/40"], self.split, found["day one"])
+            measure.table(f"{name}, a sample of the 40 %, after the 60 %",
+                          [one.only(just) for one in rows] + self.slow)
 
 
 # --- the first day
 
-def run_throwaway(folder, chosen):
+def make_throwaway(pack):
+    """The model that would ship had there been no SpamAssassin corpus: of all the other mails."""
+    model = proc.LAB / "throwaway.model"
+    print(proc.run(proc.build_dir() / "bin/spam-train", "--leave-out", "spamassassin", pack,
+                   proc.REPOSITORY / "contrib/spam/spam-in-lists", model,
+                   timeout=TEST_S).stdout.rstrip())
+    return model
+
+
+def run_throwaway(folder, chosen, model):
     """The first day on SpamAssassin's corpus by a model that has never seen it, and its halves."""
-    found, _, told = run_ours(folder, chosen, "--mode", "day-one", "--parts", "--model",
-                              chosen.throwaway)
+    found, _, told = run_ours(folder, chosen, "--mode", "day-one", "--parts", "--model", model)
     one = found["day one"]
     odd = {mail for mail in one.scores if mail.split("/")[-1][0] in "13579bdf"}
     measure.table("spamassassin, day one, by a model made without it", [
@@ -244,21 +255,26 @@ def run_phishing(day_one):
 
 
 def run(chosen):
+    begun = time.monotonic()
     pack = unpack(chosen)
     print(f"spam: {chosen.pack.name}" + (", every 20th mail" if chosen.quick else ""))
-    drawn, folders = {}, {}
-    for name, sources in SOURCES.items():
-        folders[name] = stream_folder(pack, name, sources)
-        drawn[name] = run_stream(name, folders[name], chosen, slow=name != "lists and phishing")
-    run_phishing(drawn["all"][1])
-    if chosen.throwaway:
-        run_throwaway(folders["spamassassin"], chosen)
-    else:
-        print("\nno --throwaway MODEL: no first day on mails that the shipped model has not seen")
-    for name in ("all", "spamassassin"):
-        path = chosen.roc.with_stem(f"{chosen.roc.stem}-{name}")
-        picture.draw(path, f"{name} ({chosen.pack.name})", drawn[name])
-        print(f"{path}: ROC curves of " + "; ".join(one.name for one in drawn[name]))
+    streams = [Stream(name, stream_folder(pack, name, sources), chosen)
+               for name, sources in SOURCES.items()]
+    if not chosen.alone:
+        bogofilter = peers.Bogofilter()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda one: one.ask_bogofilter(bogofilter), streams))
+        for one in streams[:2] if chosen.sample else []:
+            one.ask_slow(chosen.sample)
+    for one in streams:
+        one.report()
+    run_phishing(streams[0].found["day one"])
+    run_throwaway(streams[1].folder, chosen, chosen.throwaway or make_throwaway(pack))
+    for one in streams[:2]:
+        path = chosen.roc.with_stem(f"{chosen.roc.stem}-{one.name}")
+        picture.draw(path, f"{one.name} ({chosen.pack.name})", one.drawn())
+        print(f"{path}: ROC curves of " + "; ".join(each.name for each in one.drawn()))
+    print(f"all of it took {time.monotonic() - begun:.0f} s")
 
 
 def main():

@@ -5,6 +5,8 @@ are seen in every root under the same name.
 """
 import concurrent.futures
 import http.client
+import itertools
+import json
 import re
 import socket
 import subprocess
@@ -55,21 +57,21 @@ def ask_all(mails, ask):
 class Bogofilter:
     name = "bogofilter"
     levels = {"0.99": 0.99}
+    runs = itertools.count()
 
     def __init__(self):
         self.root = Root.get("bogofilter", "bogofilter-bdb")
         self.root.write("/tmp/bogofilter.cf", BOGOFILTER_CF)
         self.root.write("/tmp/online.py", ONLINE)
-        self.number = 0
 
     def folder(self):
-        self.number += 1
-        path = f"/tmp/words{self.number}"
+        """A new one, for words of a run of its own."""
+        path = f"/tmp/words{next(self.runs)}"
         self.root.file(path).mkdir()
         return path
 
     def one_by_one(self, folder, lines, mails, timeout):
-        todo = proc.LAB / "bogofilter.todo"
+        todo = proc.LAB / f"{folder.rpartition('/')[2]}.todo"
         todo.write_text("".join(lines), encoding="utf-8")
         said = self.root.run("python3", "/tmp/online.py", folder, todo, timeout=timeout).stdout
         said = said.split()
@@ -86,8 +88,8 @@ class Bogofilter:
     def batch(self, taught, judged):
         folder = self.folder()
         for spam, option in ((False, "-n"), (True, "-s")):
-            with open(listing("bogofilter.list", [m for m in taught if m.spam is spam]),
-                      "rb") as names:
+            with open(listing(f"{folder.rpartition('/')[2]}.list",
+                              [m for m in taught if m.spam is spam]), "rb") as names:
                 self.root.run("bogofilter", "-d", folder, "-b", option, stdin=names,
                               timeout=LEARN_S)
         return self.one_by_one(folder, (f"- {mail.path}\n" for mail in judged), judged, LEARN_S)
@@ -100,7 +102,7 @@ class Assassin:
 
     def __init__(self, taught):
         self.name = "SpamAssassin rules" + (" + Bayes" if taught else "")
-        self.taught = taught
+        self.taught, self.refused = taught, 0
 
     def judge(self, mails):
         peer = SpamAssassin(children=2, bayes=bool(self.taught))
@@ -139,7 +141,7 @@ BAYES = {
 }
 
 
-class Rules:
+class Rspamds:
     """Rspamd's rules of the package, without the network; with Bayes where it was taught."""
 
     levels = {"6": 6.0}
@@ -167,7 +169,6 @@ class Rules:
 
     @staticmethod
     def post(port, path, mail):
-        import json
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=EACH_S)
         try:
             link.request("POST", path, mail)

@@ -83,6 +83,18 @@ def axes(picture):
     picture.text(LEFT, 10, "spam missed")
 
 
+def between(points):
+    """With points between those that differ in both ways: mails with one score are no order, and
+    what a threshold among them would reach is a straight line only where axes are linear."""
+    parts = [10 ** (k / 20) for k in range(-100, -6)]
+    parts += [1 - part for part in reversed(parts)]
+    yield points[0]
+    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+        if x0 != x1 and y0 != y1:
+            yield from ((x0 + (x1 - x0) * part, y0 + (y1 - y0) * part) for part in parts)
+        yield x1, y1
+
+
 def draw(path, title, judged):
     """One curve for each; the order of the list is that of colours and legend."""
     picture = Picture()
@@ -91,7 +103,7 @@ def draw(path, title, judged):
     for number, one in enumerate(judged):
         colour, at = COLOURS[number % len(COLOURS)], None
         dash = 0 if number < len(COLOURS) // 2 else 6
-        for lost, missed in [(0, 1), *one.curve()]:
+        for lost, missed in between([(0, 1), *one.curve()]):
             to = place(lost, LEFT, right), place(missed, bottom, TOP)
             if at:
                 picture.line(*at, *to, colour, 2, dash)

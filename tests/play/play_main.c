@@ -209,6 +209,7 @@ use_config(struct play *p, struct conf_report *report)
 		.listener = l,
 		.direction = l->kind == LISTEN_OUTBOUND ? OUTBOUND : INBOUND,
 		.spill_dir = -1};
+	filters_check(p->conf, report);
 	p->config.policy =
 		policy_compile(p->conf, p->config.direction, facts_all(), p->arena, report);
 	share(p);

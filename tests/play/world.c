@@ -219,11 +219,17 @@ static void
 tell(struct world *w, const struct question *q, const struct state_answer *answer, bool kept)
 {
 	bool takes = q->op.kind == STATE_TAKE || q->op.kind == STATE_COUNT;
-	if (answer->status != STATE_OK || !answer->yes || takes == kept)
+	bool gets = q->op.kind == STATE_GET;
+	if (answer->status != STATE_OK || takes == kept)
+		return;
+	if (gets ? q->op.ttl_ms == 0 : !answer->yes)
 		return;
 	must(w->n_told < WORLD_TOLD_MOST);
-	w->told[w->n_told++] = arena_printf(
-		w->arena, "%s %.*s", takes ? "give" : "pass", SLICE_ARG(q->op.key));
+	w->told[w->n_told++] = arena_printf(w->arena, "%s %.*s",
+		takes  ? "give"
+		: gets ? "set"
+		       : "pass",
+		SLICE_ARG(q->op.key));
 }
 
 /* The question's arena ends: its answer is not awaited any more. */

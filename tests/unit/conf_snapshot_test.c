@@ -573,6 +573,34 @@ test_spam(void **state)
 	conf_free(&c);
 }
 
+static void
+test_servers(void **state)
+{
+	(void)state;
+	struct conf *c = read_right(
+		FRAME "filter rspamd { server \"127.0.0.1\" then \"[2001:db8::1]:99\" then "
+		      "\"unix:/run/a.sock\" timeout 5s connections 3 }\n"
+		      "filter spamassassin { server \"10.0.0.1\" }\n"
+		      "inbound { accept }\n");
+	const struct conf_filter *f = conf_filter_find(c, "rspamd");
+	struct ip ip;
+	assert_int_equal(f->n_servers, 3);
+	assert_true(f->timeout_ms == 5000 && f->connections == 3);
+	assert_true(ip_parse(SLICE("127.0.0.1"), &ip) && ip_eq(&f->servers[0].ip, &ip));
+	assert_int_equal(f->servers[0].port, 11333);
+	is(f->servers[0].text, "127.0.0.1");
+	assert_true(ip_parse(SLICE("2001:db8::1"), &ip) && ip_eq(&f->servers[1].ip, &ip));
+	assert_int_equal(f->servers[1].port, 99);
+	assert_int_equal(f->servers[2].ip.family, 0);
+	is(f->servers[2].path, "/run/a.sock");
+	f = conf_filter_find(c, "spamassassin");
+	assert_int_equal(f->n_servers, 1);
+	assert_int_equal(f->servers[0].port, 783);
+	assert_int_equal(f->timeout_ms, 0);
+	assert_int_equal(conf_server_port(SLICE("spam")), 0);
+	conf_free(&c);
+}
+
 int
 main(void)
 {
@@ -581,6 +609,7 @@ main(void)
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_spam),
+		cmocka_unit_test(test_servers),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_every_prefix),

@@ -37,6 +37,8 @@ compile_file(const char *name, struct arena *a, struct slice *text_out)
 	conf_report_init(&read);
 	conf_report_init(&said);
 	struct conf *c = conf_read(name, &read);
+	if (c != NULL)
+		filters_check(c, &said);
 	for (int d = INBOUND; c != NULL && d <= OUTBOUND; d++) {
 		struct policy *p = NULL;
 		if (conf_uses_block(c, d == OUTBOUND))

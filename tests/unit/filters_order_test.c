@@ -21,6 +21,10 @@ enum { ROUNDS = 150, USES_MOST = 200, TEXT_MOST = 2000, STEPS_MOST = 2000 };
 
 static const char configuration[] =
 	"hostname \"mx.example.com\"\n"
+	"spool \"/var/spool/postern\"\n"
+	"filter spam { client list \"zen.example\" weight 3 link list \"dbl.example\" weight "
+	"2\n"
+	" model for { \"verify.example\" } }\n"
 	"listen inbound on \"127.0.0.1:2525\"\n"
 	"domain \"verify.example\" deliver to \"127.0.0.1:26\" recipients verify\n"
 	"pattern secret /secret/\n"
@@ -296,6 +300,7 @@ way_open(struct way *w)
 	w->conf = conf_text(configuration);
 	w->arena = arena_new(8 << 20);
 	conf_report_init(&report);
+	filters_check(w->conf, &report);
 	w->policy = policy_compile(w->conf, INBOUND, facts_all(), w->arena, &report);
 	if (w->policy == NULL)
 		fail_msg("%s", report.problems[0].text);
@@ -348,8 +353,8 @@ go(struct way *w, const struct world *world, uint64_t order)
 	answer_some(w, world, &order);
 	facts_body(w->facts, SLICE("Hello "));
 	answer_some(w, world, &order);
-	facts_body(w->facts, SLICE("secret\r\n"));
-	w->mail.bytes = w->message.header_bytes + 14;
+	facts_body(w->facts, SLICE("secret http://a.example/ http://b.c.example\r\n"));
+	w->mail.bytes = w->message.header_bytes + 51;
 	facts_body_end(w->facts);
 	for (int steps = 0; read_all(w) > 0; steps++) {
 		assert_true(steps < STEPS_MOST);

@@ -31,7 +31,8 @@ mail_make(struct mail *m, uint32_t i, bool spam)
 		m->raw[k] = (base + k) % SPAM_WEIGHTS;
 		m->text[k] = (base + 3 * k) % SPAM_WEIGHTS;
 	}
-	m->f = (struct spam_features){m->raw, m->text, n, n / 2, {0}};
+	m->f = (struct spam_features){
+		.raw = m->raw, .text = m->text, .n_raw = n, .n_text = n / 2};
 	memcpy(m->f.id, &i, sizeof(i));
 	m->f.id[15] = 1;
 }
@@ -72,7 +73,7 @@ test_learns(void **state)
 	assert_int_equal(w->ham, 40);
 	for (uint32_t i = 0; i < MAILS; i++) {
 		struct spam_logits l = spam_weigh(w, &mails[i].f);
-		assert_true(i % 3 == 0 ? l.raw > 1 && l.text > 1 : l.raw < -1 && l.text < -1);
+		assert_true(i % 3 == 0 ? l.raw > 1 && l.text > 1 : l.raw + l.text < -1);
 	}
 	struct mail other; /* never seen, of a known kind */
 	mail_make(&other, 1000, true);
@@ -134,6 +135,31 @@ test_taken_back(void **state)
 	spam_model_free(&empty);
 }
 
+/* What others know of the mail already is not learned again; where they are wrong, more is. */
+static void
+test_known(void **state)
+{
+	(void)state;
+	static const struct {
+		int32_t shipped, evidence;
+		double least, most; /* what the model says of the mail, taught as spam once */
+	} rows[] = {{0, 0, 7.6, 7.8}, {4, 6, 0, 0}, {-2, -4, 9.9, 10}, {0, -6, 9.9, 10},
+		{2, 0, 3, 3.2}, {INT32_MIN / SPAM_ONE, INT32_MIN / SPAM_ONE, 9.9, 10},
+		{INT32_MAX / SPAM_ONE, INT32_MAX / SPAM_ONE, 0, 0}};
+	mails_make();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct spam_model *m = spam_model_new();
+		struct spam_features f = mails[0].f;
+		f.shipped = rows[i].shipped * SPAM_ONE;
+		f.evidence = rows[i].evidence * SPAM_ONE;
+		f.n_text = f.n_raw;
+		assert_int_equal(spam_model_learn(m, &f, true), SPAM_LEARNED);
+		struct spam_logits l = spam_weigh(spam_model_weights(m), &f);
+		assert_true(l.raw + l.text >= rows[i].least && l.raw + l.text <= rows[i].most);
+		spam_model_free(&m);
+	}
+}
+
 /* A mail of one feature that says ever the same, and no weight goes over its edge. */
 static void
 test_bounded_weights(void **state)
@@ -141,7 +167,7 @@ test_bounded_weights(void **state)
 	(void)state;
 	struct spam_model *m = spam_model_new();
 	uint32_t one = 5;
-	struct spam_features f = {&one, &one, 1, 1, {0}};
+	struct spam_features f = {.raw = &one, .text = &one, .n_raw = 1, .n_text = 1};
 	for (uint32_t i = 1; i <= 20000; i++) {
 		memcpy(f.id, &i, sizeof(i));
 		assert_int_equal(spam_model_learn(m, &f, true), SPAM_LEARNED);
@@ -162,7 +188,7 @@ test_bounded_memory(void **state)
 	(void)state;
 	struct spam_model *m = spam_model_new();
 	uint32_t one = 5;
-	struct spam_features f = {&one, &one, 1, 1, {0}};
+	struct spam_features f = {.raw = &one, .text = &one, .n_raw = 1, .n_text = 1};
 	const uint32_t most = SPAM_LEARNED_MOST, more = 1000;
 	for (uint32_t i = 0; i < most + more; i++) {
 		memcpy(f.id, &i, sizeof(i));
@@ -255,6 +281,7 @@ main(void)
 		cmocka_unit_test(test_learns),
 		cmocka_unit_test(test_once),
 		cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_bounded_weights),
 		cmocka_unit_test(test_bounded_memory),
 		cmocka_unit_test(test_file),

@@ -20,7 +20,8 @@ enum { PLACES = 2000, PUBLISHES = 60 };
 
 static struct spam_weights weights;
 static uint32_t places[PLACES];
-static const struct spam_features features = {places, places, PLACES, PLACES, {0}};
+static const struct spam_features features = {
+	.raw = places, .text = places, .n_raw = PLACES, .n_text = PLACES};
 
 /* All weights are of one kind, so that a sum over two kinds shows. */
 static void

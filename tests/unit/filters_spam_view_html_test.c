@@ -196,6 +196,8 @@ static const struct {
 		A("http://\xef\xbd\x81\xe3\x80\x82"
 		  "example/"),
 		"a.example / 8"},
+	/* nothing is left of a host */
+	{"text/html", A("http://\x81/") A("http://\xc2\xad/x"), ""},
 	/* addresses */
 	{"text/html", A("http://192.0.2.1/"), "192.0.2.1 / 1"},
 	{"text/html", A("http://3221225985/") A("http://0xC0000201/y") A("http://0300.0.2.1/z"),

@@ -132,8 +132,7 @@ test_gate_and_mailbox(void **state)
 		"From: x@y.example\nX-UID: 77\nSubject: s\nX-Mozilla-Status: 1\n\nhello\n";
 	(void)state;
 	struct spam_view a = view(mail), b = view(kept);
-	assert_slice(
-		a.raw, "Received: from a by b; c\nFrom: x@y.example\nSubject: s\n\nhello\n");
+	assert_slice(a.raw, "Received: from a by b; c\nFrom: x@y.example\nSubject: s\n\nhello");
 	assert_true(slice_eq(a.raw, b.raw));
 	assert_true(slice_eq(a.text, b.text));
 	assert_slice(names(&b), "Received From Subject");
@@ -145,9 +144,10 @@ test_raw(void **state)
 	(void)state;
 	assert_slice(
 		view("A: b\r\n\tc\r\n\r\nd\re\r\n\r\nf\r").raw, "A: b\n\tc\n\nd\re\n\nf\r");
-	assert_slice(view("A: b").raw, "A: b\n");
-	assert_slice(view("").raw, "\n");
-	assert_slice(view("From x@y Mon Jan 1 00:00:00 2024\nA: b\n\nc\n").raw, "A: b\n\nc\n");
+	assert_slice(view("A: b").raw, "A: b");
+	assert_slice(view("").raw, "");
+	assert_slice(view("A: b\n\n\nc\r\n\n\r\n").raw, "A: b\n\n\nc");
+	assert_slice(view("From x@y Mon Jan 1 00:00:00 2024\nA: b\n\nc\n").raw, "A: b\n\nc");
 	struct buf mail;
 	buf_init(&mail, 64 * 1024);
 	buf_add_text(&mail, "A: b\r\n\r\n");
@@ -155,7 +155,7 @@ test_raw(void **state)
 		buf_add_text(&mail, "x\r\n");
 	struct spam_view v;
 	spam_view_of_mail(buf_slice(&mail), SLICE_NONE, arena, &v);
-	assert_int_equal(v.raw.n, SPAM_RAW_MOST);
+	assert_in_range(v.raw.n, SPAM_RAW_MOST - 2, SPAM_RAW_MOST);
 	assert_memory_equal(v.raw.p, "A: b\n\nx\nx\n", 10);
 	assert_false(slice_has(v.raw, '\r'));
 	buf_fini(&mail);
@@ -212,6 +212,11 @@ static const struct {
 		"0:multipart/mixed 1:multipart/alternative 2:text/plain 2:text/html "
 		"1:text/plain",
 		"rich text more"},
+	{MULTI("alternative", "q") "\n--q\n\nplain text\n--q\n\nless\n--q\n\nand more text\n",
+		"0:multipart/alternative 1:text/plain 1:text/plain 1:text/plain",
+		"and more text"},
+	{MULTI("alternative", "q") "\n--q\n\nplain text\n--q\n\nless\n--q\n\nlesser\n--q--\n",
+		"0:multipart/alternative 1:text/plain 1:text/plain 1:text/plain", "plain text"},
 	/* a forwarded mail, a digest */
 	{MULTI("mixed", "q") "\n--q\nContent-Type: message/rfc822\n\nSubject: in\n"
 			     "Content-Type: text/html\n\n<i>inner</i>\n--q--\n",
@@ -238,6 +243,9 @@ static const struct {
 	{MULTI("mixed", "q") "\n--q\nno field here\n--q\n\nx\n--q--\n",
 		"0:multipart/mixed 1:text/plain 1:text/plain", "no field here x"},
 	{MULTI("mixed", "q") "\n--q", "0:multipart/mixed 1:text/plain", ""},
+	/* nothing but folds */
+	{MULTI("mixed", "q") "\n--q\nContent-Type:\n text/html;\n name=x\nA:\n\n<p>x\n--q--\n",
+		"0:multipart/mixed 1:text/html=x", "x"},
 	/* the first Content-Type counts */
 	{"Content-Type: text/html\nContent-Type: text/plain\n\n<p>x", "0:text/html", "x"},
 };

@@ -67,13 +67,17 @@ test_words(void **state)
 		{"forward " ID " to", "\"to\" cannot stand there"},
 		{"forward to x@example.com", "needs an ID, a filter, or --all"},
 		{"release " ID " --text", "that is no option of it"},
+		{"release " ID " --spam", "that is no option of it"},
+		{"delete " ID " --no-learn", "that is no option of it"},
+		{"learn", "needs `spam` or `ham`"},
+		{"learn " ID, "needs `spam` or `ham`"},
+		{"learn spam", "needs an ID, a filter, or --all"},
+		{"learn ham " ID " --by anna", "that is no option of it"},
+		{"learn ham " ID " spam", "\"spam\" cannot stand there"},
 	};
 	write_config_least("");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		check(cases[i].words, 2, cases[i].said, true);
-	/* By its name, without a word on how to call it. */
-	check("learn spam " ID, 2, "`quarantine learn` comes with the spam filter", false);
-	check("learn ham " ID " " OTHER, 2, "there is none yet", false);
 }
 
 /* Right words, and nobody to ask. */
@@ -87,7 +91,9 @@ test_nobody(void **state)
 		"list --since 2h --older 10m --rule postern.conf:31 --limit 5 --json",
 		"show " ID, "show " ID " --raw --unscannable --by anna", "show " ID " --text",
 		"release " ID " " OTHER " --by anna --unscannable", "release --all --count 37",
-		"delete --virus --limit 3", "forward " ID " to x@Example.COM"};
+		"delete --virus --limit 3", "release " ID " --no-learn", "delete " ID " --spam",
+		"learn spam " ID " " OTHER, "learn ham --name spam --json --unscannable",
+		"forward " ID " to x@Example.COM"};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		write_config_least("");
 		check(words[i], 1, "the configuration names no `spool`", false);

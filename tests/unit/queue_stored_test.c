@@ -59,6 +59,7 @@ make_mail(struct stored_rcpt rcpts[4])
 		.user = SLICE("anna"),
 		.quarantine = SLICE("undeliverable"),
 		.reason = SLICE("postern.conf:31"),
+		.by_spam = true,
 		.facts = SLICE("body \"cards\"=yes (2 matches)\nspf=fail\n"),
 		.signatures = UINT64_C(0x0f1e2d3c4b5a6978),
 		.virus = SLICE("Eicar-Signature"),
@@ -162,6 +163,7 @@ assert_mail(const struct stored_mail *x, const struct stored_mail *y)
 	assert_true(ip_eq(&x->client, &y->client));
 	assert_slice(x->quarantine, y->quarantine);
 	assert_slice(x->reason, y->reason);
+	assert_int_equal(x->by_spam, y->by_spam);
 	assert_slice(x->facts, y->facts);
 	assert_int_equal(x->signatures, y->signatures);
 	assert_slice(x->virus, y->virus);
@@ -391,7 +393,7 @@ test_later_release(void **state)
 	for (int version = 0; version < 256; version++) {
 		at[0][0] = at[1][0] = (char)version;
 		assert_int_equal(stored_mail_unpack((struct slice){at[0], mail.n}, a, &m_got),
-			version == 2);
+			version == 3);
 		assert_int_equal(
 			stored_note_unpack((struct slice){at[1], note.n}, &m, a, &n_got),
 			version == 2);
@@ -467,6 +469,27 @@ test_earlier_release(void **state)
 	/* Written again it is of this release, and says the same. */
 	assert_true(stored_mail_unpack(pack_mail(&m, a), a, &m_got));
 	assert_mail(&m_got, &m);
+	arena_free(&a);
+}
+
+/* Version 2 knew nothing of rules about spam. */
+static void
+test_release_before(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(ARENA_BYTES);
+	struct stored_rcpt rcpts[4];
+	struct stored_mail m = make_mail(rcpts), got;
+	struct slice now = pack_mail(&m, a), last = SLICE("Eicar-Signature");
+	size_t at = slice_find_slice(now, last) + last.n;
+	struct slice before = arena_printf(a, "%*s", (int)now.n - 1, "");
+	char *bytes = arena_text(a, before);
+	memcpy(bytes, now.p, at);
+	memcpy(bytes + at, now.p + at + 1, now.n - at - 1);
+	bytes[0] = 2;
+	assert_true(stored_mail_unpack((struct slice){bytes, now.n - 1}, a, &got));
+	m.by_spam = false;
+	assert_mail(&got, &m);
 	arena_free(&a);
 }
 
@@ -688,6 +711,7 @@ main(void)
 		cmocka_unit_test(test_flipped),
 		cmocka_unit_test(test_later_release),
 		cmocka_unit_test(test_earlier_release),
+		cmocka_unit_test(test_release_before),
 		cmocka_unit_test(test_said_together),
 		cmocka_unit_test(test_bad_runs),
 		cmocka_unit_test(test_hostile),

@@ -103,10 +103,10 @@ struct lab {
 };
 
 static void
-lab_open(struct lab *l, bool outbound, const char *header)
+lab_open_with(struct lab *l, const char *conf, bool outbound, const char *header)
 {
 	struct conf_report report;
-	*l = (struct lab){.arena = arena_new(64 << 20), .conf = conf_text(CONF)};
+	*l = (struct lab){.arena = arena_new(64 << 20), .conf = conf_text(conf)};
 	conf_report_init(&report);
 	l->config = (struct gate_config){.conf = l->conf,
 		.listener = &l->conf->listeners[outbound],
@@ -135,16 +135,34 @@ lab_open(struct lab *l, bool outbound, const char *header)
 }
 
 static void
-lab_make(struct lab *l)
+lab_open(struct lab *l, bool outbound, const char *header)
 {
-	struct edits_input in = {
-		&l->config, &l->session, &l->mail, "S1.1", &l->verdict, NULL, 0};
+	lab_open_with(l, CONF, outbound, header);
+}
+
+static void
+lab_mail(struct lab *l)
+{
 	facts_mail(l->facts, &l->mail);
 	facts_rcpt(l->facts, &l->rcpts[0]);
 	facts_data(l->facts);
 	facts_header(l->facts);
 	facts_body_end(l->facts);
-	assert_true(edits_make(&in, l->facts, l->arena, &l->edits));
+}
+
+static bool
+lab_edits(struct lab *l)
+{
+	struct edits_input in = {
+		&l->config, &l->session, &l->mail, "S1.1", &l->verdict, NULL, 0};
+	return edits_make(&in, l->facts, l->arena, &l->edits);
+}
+
+static void
+lab_make(struct lab *l)
+{
+	lab_mail(l);
+	assert_true(lab_edits(l));
 }
 
 static void
@@ -426,6 +444,73 @@ test_signers(void **state)
 	lab_close(&l);
 }
 
+#define SPAM_CONF                                                                         \
+	"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:2525\"\n"             \
+	"listen outbound on \"127.0.0.1:2587\" from { 127.0.0.0/8 }\n"                    \
+	"domain \"example.org\" deliver to \"127.0.0.1:2526\"\nsend direct\n" SPAM_RULES( \
+		"inbound") SPAM_RULES("outbound")
+#define SPAM_RULES(block)                                              \
+	block " {\ntag \"X-Spam-Flag: YES\" if size < 0 or spam > 0\n" \
+	      "tag \"X-Domain: 1\" if spam.domain > 0 and size > 0\n"  \
+	      "tag \"X-Other: 1\" if size > 0\nlog \"spam\" if spam > 0\naccept\n}\n"
+#define OURS   "X-Spam-Evidence: mx.example.com; spam=0.001; model.site=-9.00\r\n"
+#define OURS_2 "x-spam-evidence: (a) MX.Example.Com\r\n ; spam=0.001\r\n"
+#define THEIRS "X-Spam-Evidence: other.example; spam=0.900\r\n"
+
+/* The DNS answers that nothing is there. */
+static void
+answer_nothing(struct lab *l)
+{
+	static const struct dns_answer none = {.status = DNS_NXDOMAIN};
+	struct questions *scope;
+	struct question *q;
+	while ((q = facts_question(l->facts, &scope)) != NULL) {
+		q->state = QUESTION_ASKED;
+		question_answer_dns(scope, q, &none);
+	}
+}
+
+/* Beside a tag that asks the spam filter stands why; what others wrote in our name goes. */
+static void
+test_spam(void **state)
+{
+	static const struct {
+		size_t rule; /* that takes effect */
+		bool outbound, told, cut;
+	} rows[] = {
+		{0, false, true, true},
+		{1, false, true, true},
+		{2, false, false, true},
+		{3, false, false, true}, /* a log line is no tag */
+		{0, true, true, true},
+		{2, true, false, false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct lab l;
+		lab_open_with(&l, SPAM_CONF, rows[i].outbound, OURS THEIRS OURS_2 MAIL);
+		l.effects[0] = policy_rule(l.config.policy, rows[i].rule);
+		l.verdict.n_effects = 1;
+		lab_mail(&l);
+		unsigned rounds = 0;
+		for (; !lab_edits(&l) && rounds < 10; rounds++)
+			answer_nothing(&l);
+		assert_true(rounds < 10);
+		/* open at first: what the client is called, and what the DNS says of it */
+		assert_int_equal(rounds > 0, rows[i].told && !rows[i].outbound);
+		assert_sane(l.edits.prefix);
+		struct slice p = l.edits.prefix;
+		size_t at = slice_find_slice(
+			p, SLICE("\r\nX-Spam-Evidence: mx.example.com; spam="));
+		assert_int_equal(at < p.n, rows[i].told);
+		struct slice got = leaves(&l, SLICE(OURS THEIRS OURS_2 MAIL));
+		struct slice rest = slice_from(got, p.n);
+		assert_true(slice_eq(rest,
+			rows[i].cut ? SLICE(THEIRS MAIL) : SLICE(OURS THEIRS OURS_2 MAIL)));
+		lab_close(&l);
+	}
+}
+
 int
 main(void)
 {
@@ -437,6 +522,7 @@ main(void)
 		cmocka_unit_test(test_client_name),
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_spam),
 		cmocka_unit_test(test_signers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,7 @@ class SpamAssassin:
                 "-p", self.port, "-A", "0.0.0.0/0", f"--socketpath={self.socket}",
                 "--socketmode=0666", "--syslog=stderr", stdout=log, stderr=log)
         try:
-            proc.wait_port(self.address, self.port, timeout=60)
+            proc.wait_port(self.address, self.port, timeout=120)
             proc.wait_until(self.unix_path().exists, "spamd's socket", 10)
         except proc.LabError as e:
             raise proc.LabError(f"{e}\n{self.log()[-3000:]}") from None

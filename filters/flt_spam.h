@@ -1,0 +1,13 @@
+/* What flt_spam lets others see: the judgement of a mail, once it is there. */
+#ifndef FILTERS_FLT_SPAM_H
+#define FILTERS_FLT_SPAM_H
+
+#include "filters/facts.h"
+#include "filters/spam_score.h"
+
+extern const struct filter flt_spam;
+
+/* The fact `spam` of the current mail, with what it was made of; NULL: it was not gathered. */
+const struct spam_judgement *flt_spam_judgement(struct facts *f);
+
+#endif
