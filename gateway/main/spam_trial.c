@@ -15,7 +15,7 @@
 #include "filters/spam_score.h"
 #include "main/spam_trial_priv.h"
 
-enum { MAIL_ARENA = 64 * 1024 * 1024, LINE_MOST = 64 * 1024 };
+enum { MAIL_ARENA = 64 * 1024 * 1024, LINE_MOST = 64 * 1024, ROUNDING = 1000000 };
 
 struct judge {
 	const struct trial_wanted *wanted;
@@ -105,7 +105,9 @@ static void
 judged(struct judge *j, enum trial_mode mode, const struct spam_judgement *v)
 {
 	struct trial_result *r = &j->trial->results[mode];
-	r->rows[r->n++] = (struct roc_row){v->sum, v->probability, j->at->spam};
+	/* The same weights in another order are one sum, and so they are in a line. */
+	double sum = round(v->sum * ROUNDING) / ROUNDING;
+	r->rows[r->n++] = (struct roc_row){sum, v->probability, j->at->spam};
 	if (j->wanted->rows != NULL) {
 		struct slice line = line_of(j, mode, v);
 		fwrite(line.p, 1, line.n, j->wanted->rows);
