@@ -441,7 +441,8 @@ much_of_one(void **state)
 	(void)state;
 	static const char *const much[] = {"your account has been ", "a ", "<",
 		"http://a.test/", "\xd0\xb0z", "[300.", "a@", "_", "x@northwlnd.test, ",
-		"1BoatSLRHtKNngkdXEeobR76b53LETtpyT ", "> ", "\xe6\x82\xa8", "xn--a.", "@@ "};
+		"1BoatSLRHtKNngkdXEeobR76b53LETtpyT ", "> ", "\xe6\x82\xa8", "xn--a.", "@@ ",
+		"18"};
 	static const char *const into[] = {"", "From: ", "To: ", "Subject: ", "Received: from ",
 		"Content-Type: text/plain; boundary=", "Message-ID: "};
 	struct arena *a = arena_new(ARENA_MOST);
