@@ -3,6 +3,8 @@
  * a program. Counts of HTML come from the view. What the text says is for
  * spam_evidence_words.c.
  */
+#include <string.h>
+
 #include "filters/spam_evidence_priv.h"
 
 enum {
@@ -88,15 +90,30 @@ parts(struct spam_gather *g)
 	}
 }
 
+/* How many of eight bytes are letters from first to last: a carry in each byte tells. */
+static unsigned
+count_eight(uint64_t w, unsigned first, unsigned last)
+{
+	const uint64_t each = 0x0101010101010101, upper = each * 0x80;
+	uint64_t low = w & ~upper;
+	uint64_t from = low + each * (0x80 - first), past = low + each * (0x80 - last - 1);
+	return (unsigned)((((from ^ past) & ~w & upper) >> 7) * each >> 56);
+}
+
 static void
 capitals(struct spam_gather *g)
 {
 	unsigned upper = 0, lower = 0;
 	struct slice s = g->v->text_as_is;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned c = (unsigned char)s.p[i];
-		upper += c - 'A' < 26;
-		lower += c - 'a' < 26;
+	size_t i = 0;
+	for (uint64_t w; s.n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		upper += count_eight(w, 'A', 'Z');
+		lower += count_eight(w, 'a', 'z');
+	}
+	for (; i < s.n; i++) {
+		upper += s.p[i] >= 'A' && s.p[i] <= 'Z';
+		lower += s.p[i] >= 'a' && s.p[i] <= 'z';
 	}
 	if (upper + lower >= LETTERS_LEAST && upper * 2 > lower)
 		spam_find_part(g, SPAM_TEXT_CAPITALS, upper > lower ? 1 : 0.7, SLICE_NONE);

@@ -205,12 +205,22 @@ static const struct brand {
 };
 enum { BRANDS = sizeof(brands) / sizeof(brands[0]) };
 
+/* As slice_cmp; most end at the first byte or two. */
+static int
+compare(struct slice s, const char *text)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != text[i] || text[i] == '\0')
+			return (unsigned char)s.p[i] < (unsigned char)text[i] ? -1 : 1;
+	return text[s.n] == '\0' ? 0 : -1;
+}
+
 static bool
 among(const char *const *sorted, size_t n, struct slice s)
 {
 	for (size_t low = 0, high = n; low < high;) {
 		size_t mid = (low + high) / 2;
-		int c = slice_cmp(s, slice_of(sorted[mid]));
+		int c = compare(s, sorted[mid]);
 		if (c == 0)
 			return true;
 		*(c < 0 ? &high : &low) = c < 0 ? mid : mid + 1;
