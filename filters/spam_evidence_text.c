@@ -28,9 +28,12 @@ html(struct spam_gather *g)
 	const struct spam_html *h = &g->v->html;
 	if (g->v->html_only)
 		spam_find(g, SPAM_HTML_ONLY, SLICE_NONE);
-	if (h->images > 0 && h->links > 0 && g->v->text.n < SCANT_TEXT)
-		spam_find_part(
-			g, SPAM_HTML_IMAGE, g->v->text.n < SHORT_TEXT ? 1 : 0.6, SLICE_NONE);
+	if (h->images > 0 && g->v->text.n < (h->links > 0 ? SCANT_TEXT : SHORT_TEXT))
+		spam_find_part(g, SPAM_HTML_IMAGE,
+			h->links == 0               ? 0.4
+			: g->v->text.n < SHORT_TEXT ? 1
+						    : 0.6,
+			SLICE_NONE);
 	if (h->forms > 0)
 		spam_find(g, SPAM_HTML_FORM, SLICE_NONE);
 	if (h->scripts > 0)

@@ -255,7 +255,7 @@ telephone(struct slice text)
 			(i > 0 && ascii_digit(text.p[i - 1]) && text.p[i - 1] != '1'))
 			continue;
 		size_t digits = 0, k = i;
-		for (size_t other = 0; k < text.n && other <= 3; k++) {
+		for (size_t other = 0; k < text.n && other <= 3 && digits <= 10; k++) {
 			bool digit = ascii_digit(text.p[k]);
 			if (!digit && strchr("()-. ", text.p[k]) == NULL)
 				break;
