@@ -4,6 +4,8 @@
  * changes what each weight means: SPAM_FEATURES_VERSION goes up, the shipped model is trained
  * anew, and models of sites begin anew.
  */
+#include <string.h>
+
 #include "filters/spam_features_priv.h"
 #include "filters/spam_score.h"
 
@@ -125,13 +127,18 @@ identify(struct spam_features *f)
 		f->id[i] = (uint8_t)(h[i / 8] >> i % 8 * 8);
 }
 
+_Static_assert((int)SPAM_RAW_MOST <= (int)SPAM_FEATURES_MOST, "each byte of raw has its place");
+
 void
 spam_features_of(const struct spam_view *v, struct arena *a, struct spam_features *f_out)
 {
 	struct feature_set raw, text;
-	feature_set_init(&raw, a);
 	feature_set_init(&text, a);
+	/* one bitmap for both, one after the other: memory costs more than the counting */
+	raw = (struct feature_set){
+		.places = arena_array(a, v->raw.n, sizeof(*raw.places)), .seen = text.seen};
 	fourgrams(&raw, v->raw);
+	memset(text.seen, 0, SPAM_WEIGHTS / 8);
 	spam_features_header(v, a, &text);
 	struct slice first = slice_first(v->text, TEXT_MOST);
 	fourgrams(&text, first);

@@ -189,7 +189,8 @@ def run(chosen, zone, key):
     try:
         found = rounds(chosen, running, load_words(chosen, key))
         if chosen.profile:
-            profile(running[0], load_words(chosen, key))
+            profile(running[-1 if chosen.limits or chosen.spam else 0],
+                    load_words(chosen, key))
     finally:
         for system in running:
             system.stop()
