@@ -7,6 +7,7 @@
 #define MAIN_MAIL_LOOK_H
 
 #include "base/err.h"
+#include "conf/conf.h"
 #include "filters/spam_score.h"
 
 struct mail_look;
@@ -14,6 +15,8 @@ struct mail_look;
 /* hostname: ours, to know our Received; borrowed. */
 struct mail_look *mail_look_new(struct slice hostname);
 void mail_look_free(struct mail_look **l);
+/* The weights of `filter spam`; until then those of the table count. */
+void mail_look_weights(struct mail_look *l, const struct conf *c);
 
 /*
  * Reads the site's model in the spool, and the domain's own where it is not empty; until then

@@ -673,14 +673,14 @@ test_explain_neighbours(void **state)
 			"spamassassin.score=failed (SpamAssassin: nobody was asked; say "
 			"--spamassassin SCORE)"},
 		{"m.eml", "decision: defer"},
-		{"--rspamd 15.5 greylist m.eml", "decision: reject by test.conf:8"},
+		{"--rspamd 15.5 greylist m.eml", "decision: reject by test.conf:7"},
 		{"--rspamd 15.5 reject m.eml",
-			"rspamd.score=15.5 (15.50 of 0.00, reject, says --rspamd)"},
-		{"--rspamd -3 reject m.eml", "decision: reject by test.conf:9"},
+			"rspamd.score=15.5 (15.50, reject, says --rspamd)"},
+		{"--rspamd -3 reject m.eml", "decision: reject by test.conf:8"},
 		{"--spamassassin 5.1 --rspamd 1 greylist m.eml",
-			"decision: reject by test.conf:10"},
+			"decision: reject by test.conf:9"},
 		{"--spamassassin 4.9 m.eml --rspamd 1 greylist",
-			"decision: accept by test.conf:11"},
+			"decision: accept by test.conf:10"},
 	};
 	(void)state;
 	write_config(RIGHT "filter rspamd { server \"127.0.0.1\" }\n"
