@@ -99,6 +99,12 @@ mail_look_models(struct mail_look *l, struct slice spool, struct slice domain, s
 	return result;
 }
 
+const struct spam_shared *
+mail_look_shared(const struct mail_look *l)
+{
+	return l->models;
+}
+
 const struct spam_features *
 mail_look_at(struct mail_look *l, struct slice mail)
 {

@@ -25,6 +25,9 @@ void mail_look_weights(struct mail_look *l, const struct conf *c);
 int
 mail_look_models(struct mail_look *l, struct slice spool, struct slice domain, struct err *err);
 
+/* What was read, as sessions share it; NULL: nothing. */
+const struct spam_shared *mail_look_shared(const struct mail_look *l);
+
 /* The first bytes of a mail; features live until the next one. */
 const struct spam_features *mail_look_at(struct mail_look *l, struct slice mail);
 /* The mail that was looked at last: 0 to 1. */
