@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lab import milter_client, proc, smtp
+from lab import milter_client, postern, proc, smtp
 from lab.rspamd import Rspamd
 from lab.spamassassin import SpamAssassin
 
@@ -393,3 +393,21 @@ def test_a_client_that_goes(gateway, server):
         client.reset()
         assert gone.wait(10)
     assert not any(b"Subject: never\r\n" in mail.message for mail in server.mails)
+
+
+def test_doctor(gateway, rspamd, spamassassin):
+    """What postern doctor says of servers that answer, one that is silent, one that is away."""
+    with Between(act=silent) as between:
+        gate = gateway(f"""{BASE}
+            filter rspamd {{ server "127.0.0.1:{rspamd.port}" then "127.0.0.1:{between.port}"
+                timeout 5s }}
+            filter spamassassin {{ server "unix:{spamassassin.unix_path()}" then "127.0.0.1:1" }}
+            inbound {{ accept }}""")
+        said = proc.run(postern.binary("postern"), "-f", gate.config, "doctor", check=False,
+                        env={**os.environ, **postern.sanitizer_environment()}).stdout
+    for line in (rf"ok    rspamd 127\.0\.0\.1:{rspamd.port}: answers: -?[0-9.]+ of 15\.00, "
+                 "[a-z ]+ for a mail of ours",
+                 rf"fail  rspamd 127\.0\.0\.1:{between.port}: .*it did not answer in time",
+                 r"ok    spamassassin unix:\S+: answers: -?[0-9.]+ of 5\.00 for a mail of ours",
+                 r"fail  spamassassin 127\.0\.0\.1:1: .*Connection refused"):
+        assert re.search(rf"(?m)^{line}$", said), said

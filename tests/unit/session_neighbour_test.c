@@ -345,7 +345,7 @@ open_all(const char *settings)
 		"domain \"example.com\" deliver to \"127.0.0.1:26\"\ninbound { accept }\n%s\n",
 		own);
 	conf = conf_text(text);
-	neighbours = neighbours_new(loop, conf);
+	neighbours = neighbours_new(loop, conf, false);
 }
 
 static void
