@@ -264,7 +264,7 @@ process_open(struct process *p, struct err *err)
 	loop_timer_init(&p->behind_timer, p->loop, learn_behind, p);
 	open_peers(p);
 	p->state = state_asker_new(p->loop, p->peers[PROCESS_KEEPER][0], ASK_STATE_MS);
-	p->neighbours = neighbours_new(p->loop, p->conf);
+	p->neighbours = neighbours_new(p->loop, p->conf, false);
 	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
 	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
 		return -1;
