@@ -22,7 +22,7 @@ filter spam {{{{
     model for {{{{ "ours.example" }}}}
 }}}}
 inbound {{{{
-    tag "X-Spam: yes" if spam > 0.99
+    tag "X-Spam: yes" if spam > 0.5
     try reject if dmarc is fail
     accept
 }}}}
@@ -65,6 +65,10 @@ def dovecot(authority):
 
 def mails(kind, label, count):
     return [p.read_bytes() for p in sorted((MAILS / kind / label).iterdir())][:count]
+
+
+def crlf(mail):
+    return mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def arrive(dovecot, name, mail):
@@ -166,6 +170,26 @@ def test_moved_mails_teach(gate, dovecot, authority, names, tmp_path):
     bo.close()
 
 
+def test_no_lesson_of_its_own(gate, dovecot, authority, names, tmp_path):
+    """What the gate has tagged, and a filing rule put into Junk, is the filter's own word."""
+    dee, teacher = User(dovecot, "dee"), Teacher(gate, authority, tmp_path)
+    watches = crlf((MAILS / "newsletter/spam/replica-watches.eml").read_bytes())
+    with smtp.Server(SERVER) as server:
+        with smtplib.SMTP(GATE, timeout=20, source_address=(SENDER, 0)) as client:
+            client.sendmail("a@sender.example", ["dee@ours.example"], watches)
+        tagged, = (m.message for m in server.mails)
+    assert b"X-Spam: yes\r\n" in tagged
+    dovecot.deliver("dee", tagged, eightbit=True)
+    dee.move(1, "INBOX", "Junk")
+    said = teacher.run("--user", "dee")
+    assert "dee: Junk: 0 taught as spam, 1 left out that the gate had marked itself" in said
+    assert gate.status() == (0, 0)
+    dee.move(1, "Junk", "NotJunk")
+    assert "dee: NotJunk: 1 taught as ham" in teacher.run("--user", "dee")
+    assert gate.status() == (1, 0)
+    dee.close()
+
+
 def test_what_can_go_wrong(gate, dovecot, authority, names, tmp_path):
     """Each is told in one line, and teaches nothing."""
     User(dovecot, "cy").close()
@@ -194,7 +218,7 @@ def forwarded(author, attached):
             "MIME-Version: 1.0\r\n").encode()
     return head + b'Content-Type: multipart/mixed; boundary="%s"\r\n\r\n' % boundary + b"".join(
         b"--%s\r\nContent-Type: message/rfc822\r\n\r\n%s\r\n" %
-        (boundary, mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")) for mail in attached) + \
+        (boundary, crlf(mail)) for mail in attached) + \
         b"--%s--\r\n" % boundary
 
 
