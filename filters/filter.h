@@ -132,6 +132,8 @@ flt_table(struct flt_call *c, const struct conf_table *t, struct slice value, st
 bool flt_is_listing(const struct ip *ip);
 /* What that scanner beside us says of this mail, of which all has come. */
 const struct neighbour_verdict *flt_neighbour(struct flt_call *c, enum neighbour which);
+/* "7.20 of 15.00, greylist, says 127.0.0.1:11333": for explain. */
+struct slice flt_neighbour_evidence(struct flt_call *c, const struct neighbour_verdict *v);
 
 /* The second engine sees a fact otherwise than ours, which decided: one line in the log. */
 void flt_differs(struct flt_call *c, const char *fact, struct slice about, struct slice ours,

@@ -37,8 +37,7 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 		return FACT_OPEN;
 	if (said->failed)
 		return flt_failed(c, v, "Rspamd: %.*s", SLICE_ARG(said->why));
-	v->evidence = arena_printf(c->arena, "%.2f of %.2f, %.*s, says %.*s", said->score,
-		said->required, SLICE_ARG(said->action), SLICE_ARG(said->why));
+	v->evidence = flt_neighbour_evidence(c, said);
 	if (ref->decl - rspamd_facts == ACTION)
 		return flt_text(v, said->action);
 	v->number = said->score;

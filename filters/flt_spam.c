@@ -56,8 +56,9 @@ enum { SPAM, SPAM_DOMAIN, SPAM_WHY };
 /* One question to a DNS list. */
 struct listed {
 	const struct conf_spam_list *list;
-	struct slice name; /* what the DNS is asked for */
-	struct slice what; /* "bad.example on dbl.example" */
+	struct slice name;               /* what the DNS is asked for */
+	struct slice what;               /* "bad.example on dbl.example" */
+	const struct dns_answer *answer; /* once it is there */
 };
 
 struct state { /* of a mail */
@@ -111,8 +112,10 @@ ask_about(struct state *s, const struct conf_spam_list *list, struct slice name,
 {
 	if (s->n_asked == ASKED_MOST || !dns_name_ok(name))
 		return;
-	s->asked[s->n_asked++] = (struct listed){list, name,
-		arena_printf(a, "%.*s on %.*s", SLICE_ARG(what), SLICE_ARG(list->zone))};
+	s->asked[s->n_asked++] = (struct listed){.list = list,
+		.name = name,
+		.what = arena_printf(
+			a, "%.*s on %.*s", SLICE_ARG(what), SLICE_ARG(list->zone))};
 }
 
 static void
@@ -298,15 +301,16 @@ lists(const struct dns_answer *answer)
 }
 
 static bool
-read_lists(struct flt_call *c, const struct state *s, struct spam_world *w)
+read_lists(struct flt_call *c, struct state *s, struct spam_world *w)
 {
 	bool known = true;
 	for (size_t i = 0; i < s->n_asked; i++) {
-		const struct listed *one = &s->asked[i];
-		const struct dns_answer *answer = flt_dns(c, one->name, DNS_A);
-		if (answer == NULL)
+		struct listed *one = &s->asked[i];
+		if (one->answer == NULL)
+			one->answer = flt_dns(c, one->name, DNS_A);
+		if (one->answer == NULL)
 			known = false;
-		else if (lists(answer) && w->n_listings < SPAM_LISTINGS_MOST)
+		else if (lists(one->answer) && w->n_listings < SPAM_LISTINGS_MOST)
 			w->listings[w->n_listings++] = (struct spam_listing){
 				one->list->link, one->what, one->list->weight};
 	}

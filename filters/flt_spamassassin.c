@@ -25,8 +25,7 @@ gather(struct flt_call *c, const struct fact_ref *ref, struct value *v)
 		return FACT_OPEN;
 	if (said->failed)
 		return flt_failed(c, v, "SpamAssassin: %.*s", SLICE_ARG(said->why));
-	v->evidence = arena_printf(c->arena, "%.1f of %.1f, says %.*s", said->score,
-		said->required, SLICE_ARG(said->why));
+	v->evidence = flt_neighbour_evidence(c, said);
 	v->number = said->score;
 	return FACT_KNOWN;
 }

@@ -57,3 +57,13 @@ flt_neighbour(struct flt_call *c, enum neighbour which)
 	const struct question *one = questions_neighbour(c->questions, name, *mine);
 	return one->state == QUESTION_ANSWERED ? one->neighbour : NULL;
 }
+
+struct slice
+flt_neighbour_evidence(struct flt_call *c, const struct neighbour_verdict *v)
+{
+	struct slice most = SLICE_NONE;
+	if (v->required != 0) /* who tells a score to explain need not say it */
+		most = arena_printf(c->arena, " of %.2f", v->required);
+	return arena_printf(c->arena, "%.2f%.*s%s%.*s, says %.*s", v->score, SLICE_ARG(most),
+		v->action.n != 0 ? ", " : "", SLICE_ARG(v->action), SLICE_ARG(v->why));
+}

@@ -156,7 +156,7 @@ spam_diced(struct slice word)
 		} else
 			return false;
 	}
-	if (digits > 0 && turns >= 4 && letters >= 3)
+	if (digits > 0 && turns >= 5 && letters >= 3)
 		return true;
-	return letters >= 8 && (longest >= 7 || vowels * 6 < letters);
+	return letters >= 8 && (longest >= 7 || vowels * 10 < letters);
 }

@@ -38,12 +38,18 @@ spam_evidence_hint(struct slice name, struct arena *a)
 	return words_hint(name, names, SPAM_EVIDENCES, a);
 }
 
-/* It goes into a header and a log: printable, and nothing that would end a comment there. */
+/*
+ * It goes into a header and a log: printable, and nothing that would end a comment there. What
+ * is mostly of another script says nothing in question marks.
+ */
 static struct slice
 printable(struct slice s, struct arena *a)
 {
 	s = slice_trim(slice_first(s, DETAIL_MOST));
-	if (s.n == 0)
+	size_t high = 0;
+	for (size_t i = 0; i < s.n; i++)
+		high += (unsigned char)s.p[i] >= 0x80;
+	if (s.n == 0 || high * 3 > s.n)
 		return SLICE_NONE;
 	char *p = arena_alloc(a, s.n);
 	for (size_t i = 0; i < s.n; i++) {
@@ -165,8 +171,8 @@ spam_evidence_gather(const struct spam_view *v, const struct spam_world *w, stru
 		spam_gather_people(&g);
 		spam_gather_text(&g);
 		spam_gather_files(&g);
-		spam_gather_links(&g);
 		spam_gather_words(&g);
+		spam_gather_links(&g);
 		spam_gather_ham(&g);
 	}
 	bound(out);

@@ -6,7 +6,7 @@
 #include "filters/psl.h"
 #include "filters/spam_evidence_priv.h"
 
-enum { PLAIN_MOST = 1500, ID_MOST = 250 };
+enum { PLAIN_MOST = 1500, ID_MOST = 250, ADDRESSES_MOST = 16 };
 
 static bool
 has(struct slice text, struct slice what)
@@ -132,6 +132,39 @@ agent(struct spam_gather *g)
 		}
 }
 
+/*
+ * An address to write to that is at a free provider: how frauds are answered. In an answer, a
+ * quotation or on a list it is anybody's.
+ */
+static void
+correspondent(struct spam_gather *g)
+{
+	if (g->list || g->found[SPAM_HAM_THREAD] || g->found[SPAM_HAM_QUOTED])
+		return;
+	struct slice rest = g->v->text;
+	for (size_t tries = 0, at;
+		tries < ADDRESSES_MOST && (at = slice_find(rest, '@')) < rest.n; tries++) {
+		struct slice local = slice_first(rest, at), host;
+		rest = slice_from(rest, at + 1);
+		size_t n = 0;
+		while (n < rest.n && (ascii_alpha(rest.p[n]) || ascii_digit(rest.p[n]) ||
+					     rest.p[n] == '-' || rest.p[n] == '.'))
+			n++;
+		host = slice_first(rest, n);
+		while (host.n > 0 && host.p[host.n - 1] == '.')
+			host.n--;
+		if (!spam_free_mail(host) || local.n == 0)
+			continue;
+		bool author =
+			slice_eq(host, g->from.host) && slice_ends_nocase(local, g->from.local);
+		struct slice to = g->field[SPAM_F_TO];
+		if (!author && spam_where(to, host) == to.n) {
+			spam_find(g, SPAM_TEXT_FREE_MAIL, host);
+			return;
+		}
+	}
+}
+
 void
 spam_gather_ham(struct spam_gather *g)
 {
@@ -140,6 +173,7 @@ spam_gather_ham(struct spam_gather *g)
 	sealed(g);
 	lists(g);
 	agent(g);
+	correspondent(g);
 	size_t n = g->v->text.n;
 	if (!g->links && n >= 20 && n <= PLAIN_MOST && g->v->n_parts == 1 &&
 		slice_eq(g->v->parts[0].type, SLICE("text/plain")))

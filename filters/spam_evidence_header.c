@@ -6,7 +6,7 @@
 #include "filters/psl.h"
 #include "filters/spam_evidence_priv.h"
 
-enum { RECEIVED_MOST = 8, RECIPIENTS_MOST = 40, SORTED_LEAST = 8 };
+enum { RECEIVED_MOST = 8, RECIPIENTS_MOST = 40 };
 
 static void
 message_id(struct spam_gather *g)
@@ -48,18 +48,6 @@ recipients(struct slice value, struct slice *out, size_t n)
 	return n;
 }
 
-static int
-compare(struct slice a, struct slice b)
-{
-	size_t least = a.n < b.n ? a.n : b.n;
-	for (size_t i = 0; i < least; i++) {
-		int d = (unsigned char)ascii_lower(a.p[i]) - (unsigned char)ascii_lower(b.p[i]);
-		if (d != 0)
-			return d;
-	}
-	return a.n < b.n ? -1 : a.n > b.n;
-}
-
 static void
 whom(struct spam_gather *g)
 {
@@ -82,11 +70,6 @@ whom(struct spam_gather *g)
 			slice_eq_nocase(host, g->from.host))
 			spam_find(g, SPAM_TO_SELF, all[0]);
 	}
-	size_t in_order = 1;
-	while (in_order < n && compare(all[in_order - 1], all[in_order]) < 0)
-		in_order++;
-	if (n >= SORTED_LEAST && in_order == n && !g->list && !g->there[SPAM_F_IN_REPLY_TO])
-		spam_find(g, SPAM_TO_SORTED, SLICE_NONE);
 }
 
 /* Programs that write Message-IDs with two '$' in them, and X-MimeOLE beside. */
@@ -120,12 +103,12 @@ mail_program(struct spam_gather *g)
 		if (spam_where(mailer, slice_of(mass[i])) < mailer.n)
 			spam_find(g, SPAM_MUA_MASS, mailer);
 	/* web sites of honest people have it too */
-	if (slice_starts_nocase(mailer, SLICE("PHPMailer")))
+	if (slice_starts_nocase(mailer, SLICE("PHPMailer")) && !g->there[SPAM_F_PHP_SCRIPT])
 		spam_find_part(g, SPAM_MUA_MASS, 0.4, mailer);
 	if (!slice_has(mailer, ' ') && spam_diced(mailer))
 		spam_find(g, SPAM_MUA_MASS, mailer);
 	if (g->there[SPAM_F_PHP_SCRIPT])
-		spam_find(g, SPAM_MUA_SCRIPT, g->field[SPAM_F_PHP_SCRIPT]);
+		spam_find_part(g, SPAM_MUA_MASS, 0.6, g->field[SPAM_F_PHP_SCRIPT]);
 }
 
 /* "[300.1.2.3]": four numbers, and one of them too great, or no network of the Internet. */

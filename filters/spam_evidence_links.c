@@ -71,9 +71,12 @@ by_path(struct spam_gather *g, const struct spam_link *l, struct slice org)
 		"/administrator/", "/.tmb/", "/vendor/phpunit"};
 	if (HAS_ANY(l->path, innards))
 		spam_find(g, SPAM_URL_INNARDS, l->host);
-	if (!slice_eq(org, g->from.org) && !g->list && HAS_ANY(l->path, login))
-		spam_find_part(
-			g, SPAM_URL_LOGIN, spam_free_mail(g->from.org) ? 1 : 0.7, l->host);
+	/* newsletters have a log-in as well; here one is talked about */
+	bool about = g->found[SPAM_WORDS_ACCOUNT] || g->found[SPAM_WORDS_SIGN_IN] ||
+		     g->found[SPAM_WORDS_PASSWORD] || g->found[SPAM_WORDS_MAILBOX] ||
+		     g->found[SPAM_WORDS_CRYPTO] || g->found[SPAM_WORDS_DOCUMENT];
+	if (about && !slice_eq(org, g->from.org) && !g->list && HAS_ANY(l->path, login))
+		spam_find(g, SPAM_URL_LOGIN, l->host);
 	if (redirects(l, org))
 		spam_find(g, SPAM_URL_REDIRECT, l->host);
 	size_t hash = slice_find(l->path, '#');
@@ -157,8 +160,6 @@ spam_gather_links(struct spam_gather *g)
 		if (h == NULL)
 			continue;
 		by_path(g, l, h->org);
-		if ((l->flags & SPAM_LINK_FORM) != 0 && !slice_eq(h->org, g->from.org))
-			spam_find(g, SPAM_URL_FORM, l->host);
 		if (!new)
 			continue;
 		by_host(g, h);

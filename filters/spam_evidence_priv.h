@@ -79,8 +79,8 @@ void spam_gather_subject(struct spam_gather *g);
 void spam_gather_people(struct spam_gather *g);
 void spam_gather_text(struct spam_gather *g);
 void spam_gather_files(struct spam_gather *g);
-void spam_gather_links(struct spam_gather *g);
 void spam_gather_words(struct spam_gather *g);
+void spam_gather_links(struct spam_gather *g); /* asks what the words were about */
 void spam_gather_ham(struct spam_gather *g);
 
 /* From, Reply-To: read as a reader's program shows it, however it is written. */
@@ -93,6 +93,7 @@ bool spam_shortener(struct slice host, struct slice org);
 bool spam_hosting(struct slice host);
 bool spam_storage(struct slice host);
 bool spam_bad_tld(struct slice host);
+bool spam_names_sorted(void); /* as the search asks; for the test */
 /*
  * An often imitated company that text names in words of their own (host: between its dots and
  * hyphens), while org is none of its domains. Its name, or empty.

@@ -3,6 +3,8 @@
  * a program. Counts of HTML come from the view. What the text says is for
  * spam_evidence_words.c.
  */
+#include <string.h>
+
 #include "filters/spam_evidence_priv.h"
 
 enum {
@@ -86,18 +88,16 @@ parts(struct spam_gather *g)
 		else if (g->ascii && g->v->text.n >= SCANT_TEXT && foreign_charset(p->charset))
 			spam_find(g, SPAM_MIME_CHARSET, p->charset);
 	}
-	struct slice type = g->field[SPAM_F_CONTENT_TYPE];
-	size_t at = spam_where(type, SLICE("boundary="));
-	if (at == type.n)
-		return;
-	struct slice boundary = slice_from(type, at + 9);
-	if (boundary.n > 0 && boundary.p[0] == '"')
-		slice_cut(slice_from(boundary, 1), '"', &boundary, &(struct slice){0});
-	size_t hex = 0;
-	for (size_t i = 0; i < boundary.n; i++)
-		hex += ascii_hex(boundary.p[i]) >= 0;
-	if (slice_starts(boundary, SLICE("--")) && boundary.n > 2 && hex + 2 >= boundary.n)
-		spam_find(g, SPAM_MIME_BOUNDARY, boundary);
+}
+
+/* How many of eight bytes are letters from first to last: a carry in each byte tells. */
+static unsigned
+count_eight(uint64_t w, unsigned first, unsigned last)
+{
+	const uint64_t each = 0x0101010101010101, upper = each * 0x80;
+	uint64_t low = w & ~upper;
+	uint64_t from = low + each * (0x80 - first), past = low + each * (0x80 - last - 1);
+	return (unsigned)((((from ^ past) & ~w & upper) >> 7) * each >> 56);
 }
 
 static void
@@ -105,7 +105,13 @@ capitals(struct spam_gather *g)
 {
 	unsigned upper = 0, lower = 0;
 	struct slice s = g->v->text_as_is;
-	for (size_t i = 0; i < s.n; i++) {
+	size_t i = 0;
+	for (uint64_t w; s.n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		upper += count_eight(w, 'A', 'Z');
+		lower += count_eight(w, 'a', 'z');
+	}
+	for (; i < s.n; i++) {
 		upper += s.p[i] >= 'A' && s.p[i] <= 'Z';
 		lower += s.p[i] >= 'a' && s.p[i] <= 'z';
 	}

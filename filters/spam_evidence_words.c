@@ -7,9 +7,16 @@
  */
 #include <string.h>
 
+#include "base/must.h"
 #include "filters/spam_evidence_priv.h"
 
-enum { STRONG = 3, HINT = 1, ENOUGH = 3, WHOLE = 6 };
+enum {
+	STRONG = 3,
+	HINT = 1,
+	ENOUGH = 3,
+	WHOLE = 6,
+	CALLED = 2 /* hints beside a telephone number */
+};
 
 static const struct phrase {
 	struct slice text;
@@ -28,6 +35,7 @@ _Static_assert(PHRASES < NONE, "a phrase's number has 16 bits");
 struct word {
 	size_t at, n;
 	uint32_t hash;
+	uint32_t stem; /* of its first STEM_BYTES; 0: it is shorter */
 };
 
 /* Made once in a process, out of the table alone. */
@@ -38,6 +46,10 @@ static struct {
 	uint32_t hash[PHRASES];
 	uint16_t at[PHRASES]; /* where the pair begins in the phrase */
 } index_of;
+
+/* A single word that may go on is known by its first bytes, whatever follows. */
+enum { STEM_BYTES = 5 };
+static const uint32_t stem_salt = 0x9e3779b9U;
 
 enum char_class { C_GAP, C_WORD, C_HAN };
 
@@ -58,17 +70,20 @@ next_word(struct slice s, size_t at, struct word *out)
 		at++;
 	if (at >= s.n)
 		return false;
-	uint32_t hash = 2166136261U;
+	uint32_t hash = 2166136261U, stem = 0;
 	size_t end = at;
 	if (class == C_HAN) {
 		end = at + 3 < s.n ? at + 3 : s.n;
 		for (size_t i = at; i < end; i++)
 			hash = (hash ^ (unsigned char)s.p[i]) * 16777619U;
 	} else {
-		for (; end < s.n && class_of((unsigned char)s.p[end]) == C_WORD; end++)
+		for (; end < s.n && class_of((unsigned char)s.p[end]) == C_WORD; end++) {
 			hash = (hash ^ (unsigned char)s.p[end]) * 16777619U;
+			if (end - at == STEM_BYTES - 1)
+				stem = hash ^ stem_salt;
+		}
 	}
-	*out = (struct word){at, end - at, hash};
+	*out = (struct word){at, end - at, hash, stem};
 	return true;
 }
 
@@ -90,7 +105,7 @@ without_star(struct slice text)
 	return text.p[text.n - 1] == '*' ? slice_first(text, text.n - 1) : text;
 }
 
-/* A word that may go on has no hash of its own. */
+/* The last word of several that may go on is compared only. */
 static void
 hang_up(uint16_t i)
 {
@@ -100,8 +115,14 @@ hang_up(uint16_t i)
 	size_t longest = 0;
 	bool pair = false;
 	for (size_t at = 0; next_word(text, at, &word); at = word.at + word.n) {
-		if (open && word.at + word.n == text.n)
+		if (open && word.at + word.n == text.n) {
+			if (before.n == 0) {
+				must(word.n >= STEM_BYTES);
+				index_of.hash[i] = word.stem;
+				index_of.at[i] = (uint16_t)word.at;
+			}
 			break;
+		}
 		if (before.n != 0 && (!pair || word.n + before.n > longest)) {
 			pair = true;
 			longest = word.n + before.n;
@@ -200,6 +221,8 @@ walk(struct spam_gather *g, struct hits *h, struct slice text, struct slice as_i
 	struct word word, before = {0};
 	for (size_t at = 0; next_word(text, at, &word); at = word.at + word.n) {
 		look_up(h, text, word.at, word.hash);
+		if (word.stem != 0)
+			look_up(h, text, word.at, word.stem);
 		if (before.n != 0)
 			look_up(h, text, before.at, pair_hash(before.hash, word.hash));
 		if (word.n >= 26 && word.n <= 62 && as_is.n == text.n &&
@@ -223,6 +246,28 @@ idle(const struct spam_gather *g, enum spam_evidence_id id)
 	return !g->links && !file;
 }
 
+/* "+1 (808) 555-0142": ten digits with little between them, of America's toll-free kind. */
+static bool
+telephone(struct slice text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] != '8' ||
+			(i > 0 && ascii_digit(text.p[i - 1]) && text.p[i - 1] != '1'))
+			continue;
+		size_t digits = 0, k = i;
+		for (size_t other = 0; k < text.n && other <= 3; k++) {
+			bool digit = ascii_digit(text.p[k]);
+			if (!digit && strchr("()-. ", text.p[k]) == NULL)
+				break;
+			other = digit ? 0 : other + 1;
+			digits += digit;
+		}
+		if (digits == 10)
+			return true;
+	}
+	return false;
+}
+
 void
 spam_gather_words(struct spam_gather *g)
 {
@@ -231,6 +276,8 @@ spam_gather_words(struct spam_gather *g)
 	struct hits h = {0};
 	walk(g, &h, g->subject_lower, g->subject);
 	walk(g, &h, g->v->text, g->v->text_as_is);
+	if (h.points[SPAM_WORDS_RENEWAL] >= CALLED && telephone(g->v->text))
+		h.points[SPAM_WORDS_RENEWAL] += STRONG;
 	g->wrote = h.points[SPAM_HAM_QUOTED] > 0;
 	g->patched = h.points[SPAM_HAM_PATCH] > 0;
 	g->armoured = h.points[SPAM_HAM_SIGNED] > 0;

@@ -68,13 +68,12 @@ static const char *const storages[] = {"amazonaws.com", "backblazeb2.com",
 	"vultrobjects.com", "w3s.link", "wasabisys.com"};
 
 static const char *const bad_tlds[] = {"autos", "bar", "beauty", "best", "bid", "boats", "bond",
-	"buzz", "cam", "cf", "cfd", "christmas", "click", "club", "country", "cricket", "cyou",
-	"date", "download", "faith", "fit", "fun", "ga", "gdn", "gq", "hair", "help", "homes",
-	"icu", "kim", "lat", "life", "link", "loan", "lol", "makeup", "men", "ml", "mom",
-	"monster", "motorcycles", "one", "online", "party", "pics", "pw", "quest", "racing",
-	"rest", "review", "sbs", "science", "shop", "site", "skin", "space", "store", "stream",
-	"su", "support", "surf", "tattoo", "tk", "today", "top", "trade", "uno", "vip", "wang",
-	"webcam", "website", "win", "work", "xin", "xyz", "yachts", "zip"};
+	"buzz", "cam", "cf", "cfd", "christmas", "click", "country", "cricket", "cyou", "date",
+	"download", "faith", "fit", "fun", "ga", "gdn", "gq", "hair", "homes", "icu", "kim",
+	"lat", "loan", "lol", "makeup", "men", "ml", "mom", "monster", "motorcycles", "online",
+	"party", "pics", "pw", "quest", "racing", "rest", "review", "sbs", "science", "shop",
+	"site", "skin", "stream", "su", "surf", "tattoo", "tk", "top", "trade", "uno", "vip",
+	"wang", "webcam", "website", "win", "xin", "xyz", "yachts", "zip"};
 
 /*
  * Each with what its own domains' first labels begin with beside the name. A name that is an
@@ -150,12 +149,22 @@ static const struct brand {
 };
 enum { BRANDS = sizeof(brands) / sizeof(brands[0]) };
 
+/* As slice_cmp; most end at the first byte or two. */
+static int
+compare(struct slice s, const char *text)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != text[i] || text[i] == '\0')
+			return (unsigned char)s.p[i] < (unsigned char)text[i] ? -1 : 1;
+	return text[s.n] == '\0' ? 0 : -1;
+}
+
 static bool
 among(const char *const *sorted, size_t n, struct slice s)
 {
 	for (size_t low = 0, high = n; low < high;) {
 		size_t mid = (low + high) / 2;
-		int c = slice_cmp(s, slice_of(sorted[mid]));
+		int c = compare(s, sorted[mid]);
 		if (c == 0)
 			return true;
 		*(c < 0 ? &high : &low) = c < 0 ? mid : mid + 1;
@@ -175,6 +184,23 @@ at_or_below(const char *const *sorted, size_t n, struct slice s)
 	return false;
 }
 #define AT_OR_BELOW(list, s) at_or_below(list, sizeof(list) / sizeof((list)[0]), s)
+
+static bool
+sorted(const char *const *list, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (slice_cmp(slice_of(list[i - 1]), slice_of(list[i])) >= 0)
+			return false;
+	return true;
+}
+#define SORTED(list) sorted(list, sizeof(list) / sizeof((list)[0]))
+
+bool
+spam_names_sorted(void)
+{
+	return SORTED(free_mail) && SORTED(shorteners) && SORTED(hosting) && SORTED(storages) &&
+	       SORTED(bad_tlds);
+}
 
 bool
 spam_free_mail(struct slice org)
@@ -242,10 +268,40 @@ edge(struct slice s, size_t at)
 				    (unsigned char)s.p[at] >= 0x80);
 }
 
+/* Which pairs of bytes a text has, more or less: most brands need not be looked for. */
+struct pairs {
+	uint64_t bits[16];
+};
+
+static unsigned
+pair(const char *p)
+{
+	return ((unsigned char)p[0] * 33U + (unsigned char)p[1]) % 1024;
+}
+
+static void
+note_pairs(struct slice s, struct pairs *out)
+{
+	*out = (struct pairs){{0}};
+	for (size_t i = 0; i + 1 < s.n; i++)
+		out->bits[pair(s.p + i) / 64] |= 1ULL << pair(s.p + i) % 64;
+}
+
+static bool
+may_have(const struct pairs *have, const char *name)
+{
+	return (have->bits[pair(name) / 64] >> pair(name) % 64 & 1) != 0 &&
+	       (have->bits[pair(name + 1) / 64] >> pair(name + 1) % 64 & 1) != 0;
+}
+
 struct slice
 spam_brand_named(struct slice text, struct slice org)
 {
+	struct pairs have;
+	note_pairs(text, &have);
 	for (size_t i = 0; i < BRANDS; i++) {
+		if (!may_have(&have, brands[i].name))
+			continue;
 		struct slice name = slice_of(brands[i].name);
 		size_t at = slice_find_slice(text, name);
 		if (at == text.n || !edge(text, at + name.n) || (at > 0 && !edge(text, at - 1)))
@@ -255,11 +311,27 @@ spam_brand_named(struct slice text, struct slice org)
 	return SLICE_NONE;
 }
 
+/* Which small letters there are, a bit each. */
+static uint32_t
+letters_of(struct slice s)
+{
+	uint32_t letters = 0;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] >= 'a' && s.p[i] <= 'z')
+			letters |= 1U << (s.p[i] - 'a');
+	return letters;
+}
+
 struct slice
 spam_brand_in_host(struct slice host, struct slice org)
 {
+	uint32_t there = letters_of(host);
 	for (size_t i = 0; i < BRANDS; i++) {
-		struct slice name = slice_of(brands[i].name);
+		/* most hosts lack a letter of most names: two are asked for before all */
+		const char *text = brands[i].name;
+		if ((there >> (text[0] - 'a') & there >> (text[1] - 'a') & 1) == 0)
+			continue;
+		struct slice name = slice_of(text);
 		if (name.n < 4 || slice_has(name, ' '))
 			continue;
 		size_t at = slice_find_slice(host, name);

@@ -106,11 +106,29 @@ slice_find_last(struct slice s, char c)
 	return at != NULL ? (size_t)(at - s.p) : s.n;
 }
 
+/* memmem prepares for long texts, at more than a host name or a header field costs. */
+static size_t
+find_in_short(struct slice s, struct slice needle)
+{
+	for (size_t i = 0; i + needle.n <= s.n; i++) {
+		const char *at = memchr(s.p + i, needle.p[0], s.n - needle.n - i + 1);
+		if (at == NULL)
+			break;
+		if (memcmp(at, needle.p, needle.n) == 0)
+			return (size_t)(at - s.p);
+		i = (size_t)(at - s.p);
+	}
+	return s.n;
+}
+
 size_t
 slice_find_slice(struct slice s, struct slice needle)
 {
+	enum { SHORT = 128 }; /* bounds what a repetitive text costs, too */
 	if (needle.n == 0)
 		return 0;
+	if (s.n <= SHORT)
+		return find_in_short(s, needle);
 	const char *at = s.n != 0 ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
 	return at != NULL ? (size_t)(at - s.p) : s.n;
 }

@@ -19,6 +19,7 @@ struct mail_look {
 	struct slice hostname, domain;
 	struct arena *arena;        /* of the mail at hand */
 	struct spam_shared *models; /* NULL: none were read */
+	double weights[SPAM_EVIDENCES];
 	struct spam_view view;
 	struct spam_features features;
 	struct spam_found found;
@@ -30,7 +31,21 @@ mail_look_new(struct slice hostname)
 	struct mail_look *l = MEM_NEW(struct mail_look);
 	l->hostname = hostname;
 	l->arena = arena_new(MAIL_ARENA);
+	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
+		l->weights[i] = spam_evidence_table[i].weight;
 	return l;
+}
+
+/* A name that is none is the business of `postern check`. */
+void
+mail_look_weights(struct mail_look *l, const struct conf *c)
+{
+	const struct conf_filter *f = conf_filter_find(c, "spam");
+	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
+		enum spam_evidence_id id = spam_evidence_find(f->weights[i].name);
+		if (id != SPAM_EVIDENCES)
+			l->weights[id] = f->weights[i].weight;
+	}
 }
 
 void
@@ -84,6 +99,12 @@ mail_look_models(struct mail_look *l, struct slice spool, struct slice domain, s
 	return result;
 }
 
+const struct spam_shared *
+mail_look_shared(const struct mail_look *l)
+{
+	return l->models;
+}
+
 const struct spam_features *
 mail_look_at(struct mail_look *l, struct slice mail)
 {
@@ -102,6 +123,7 @@ mail_look_judge(struct mail_look *l)
 	spam_judge(&(struct spam_input){.view = &l->view,
 			   .features = &l->features,
 			   .found = &l->found,
+			   .weights = l->weights,
 			   .shared = l->models,
 			   .domain = l->domain},
 		&judgement);

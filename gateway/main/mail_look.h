@@ -7,6 +7,7 @@
 #define MAIN_MAIL_LOOK_H
 
 #include "base/err.h"
+#include "conf/conf.h"
 #include "filters/spam_score.h"
 
 struct mail_look;
@@ -14,6 +15,8 @@ struct mail_look;
 /* hostname: ours, to know our Received; borrowed. */
 struct mail_look *mail_look_new(struct slice hostname);
 void mail_look_free(struct mail_look **l);
+/* The weights of `filter spam`; until then those of the table count. */
+void mail_look_weights(struct mail_look *l, const struct conf *c);
 
 /*
  * Reads the site's model in the spool, and the domain's own where it is not empty; until then
@@ -21,6 +24,9 @@ void mail_look_free(struct mail_look **l);
  */
 int
 mail_look_models(struct mail_look *l, struct slice spool, struct slice domain, struct err *err);
+
+/* What was read, as sessions share it; NULL: nothing. */
+const struct spam_shared *mail_look_shared(const struct mail_look *l);
 
 /* The first bytes of a mail; features live until the next one. */
 const struct spam_features *mail_look_at(struct mail_look *l, struct slice mail);

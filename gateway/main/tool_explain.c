@@ -4,8 +4,9 @@
  * decision. The DNS is asked live, or answered from a file. Nothing is sent; call-outs and
  * scans are answered as --known and --scan say, and fail otherwise. Limits and the greylist are
  * not asked, since that would count the mail: none is used up and the sender is known, or as
- * --state says.
+ * --state says. What the site has taught the spam filter is read from the spool.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include "conf/file.h"
 #include "main/answers.h"
 #include "main/generation.h"
+#include "main/mail_look.h"
 #include "main/tool.h"
 #include "policy/explain.h"
 #include "session/bounces.h"
@@ -30,6 +32,7 @@ struct explain {
 	const struct policy *policy;
 	enum direction direction;
 	struct answers *answers;
+	struct mail_look *look; /* where the rules ask the spam filter: what the site taught */
 	struct facts *facts;
 	struct flt_session session;
 	struct flt_mail mail;
@@ -392,6 +395,34 @@ open_answers(struct explain *e, struct err *err)
 	return e->answers != NULL ? 0 : -1;
 }
 
+static bool
+asks_spam(const struct policy *p)
+{
+	return policy_uses(p, "spam") || policy_uses(p, "spam.domain") ||
+	       policy_uses(p, "spam.why");
+}
+
+/* What the gateway has learned so far; one that cannot be read is told, and left out. */
+static void
+read_models(struct explain *e)
+{
+	const struct slice spool = e->conf->spool;
+	struct err err = {0};
+	if (spool.n == 0 || !asks_spam(e->policy))
+		return;
+	e->look = mail_look_new(e->conf->hostname);
+	int result = mail_look_models(e->look, spool, SLICE_NONE, &err);
+	const struct conf_filter *set = conf_filter_find(e->conf, "spam");
+	for (size_t i = 0; set != NULL && i < set->n_models && result == 0; i++)
+		for (size_t k = 0; k < e->n_to && result == 0; k++)
+			if (slice_eq(set->models[i].domain, e->recipients[k].address.domain))
+				result = mail_look_models(
+					e->look, spool, set->models[i].domain, &err);
+	if (result < 0 && err.code != ENOENT)
+		fprintf(e->tool->out, "what was taught is left out: %s\n", err.text);
+	e->session.spam = mail_look_shared(e->look);
+}
+
 static int
 explain(struct explain *e, struct err *err)
 {
@@ -403,6 +434,7 @@ explain(struct explain *e, struct err *err)
 	int result = file_read(e->path, most, a, &text, err);
 	if (result == 0) {
 		text = with_crlf(text, a);
+		read_models(e);
 		answers_mail(e->answers, text);
 		e->facts = facts_new(e->conf, e->policy, &e->session);
 		facts_helo(e->facts);
@@ -459,6 +491,7 @@ tool_explain(const struct tool *t, int n, char *const words[])
 		if (status != 0)
 			fprintf(t->err, "postern: %s\n", err.text);
 	}
+	mail_look_free(&e->look);
 	answers_free(&e->answers);
 	if (g != NULL)
 		generation_free(&g, NULL);

@@ -67,6 +67,8 @@ open_gateway(struct learn *l, struct err *err)
 		return err_set(err, "%s is not right (postern check)", l->tool->config);
 	l->spool = arena_slice(l->arena, c->spool);
 	l->hostname = arena_slice(l->arena, c->hostname);
+	l->look = mail_look_new(l->hostname);
+	mail_look_weights(l->look, c);
 	conf_free(&c);
 	l->client = hand_client_open(l->spool, err);
 	return l->client != NULL ? 0 : -1;
@@ -98,7 +100,6 @@ begin(struct learn *l, struct err *err)
 {
 	struct hand_spam_done done;
 	l->teacher = teacher_new(l->client, l->domain, learn_on_learned, l);
-	l->look = mail_look_new(l->hostname);
 	if (totals(l, 0, err) < 0)
 		return -1;
 	if (l->teach == HAND_TEACH_UNLEARN)

@@ -32,14 +32,15 @@ domain "two.example" deliver to "198.51.100.184:25"
 inbound {{
     quarantine "odd" if subject contains "odd"
     quarantine "spam" if spam > 0.8 and recipient is "kept@own.example"
-    tag "X-Domain: 1" if spam.domain >= 0 and recipient.domain is "two.example"
+    tag "X-Domain: 1" if spam.domain > 0.98
     tag "X-Seen: 1" if spam >= 0
     accept
 }}
 """
 FILTER = 'filter spam { model for { "two.example" } }'
 WORDS = {
-    "spam": "cheap watches|you have won|click to claim|pills without receipt|act now|lonely tonight",
+    # no words that any evidence knows: what judges them is what was taught
+    "spam": "blue gannet|seven lamps|over the ridge|copper kettle|velvet harbour|quiet thunder",
     "ham": "minutes of the board|the build is green|lunch on tuesday|review of the patch|see attached|thanks",
 }
 HEAD = struct.Struct("<8s6I")
@@ -84,7 +85,7 @@ def start(gateway, server, tmp_path):
     return begin
 
 
-def spam_of(server, subject, domain=False):
+def spam_of(server, subject):
     """What the gateway wrote into the mail of that subject."""
     def found():
         return [m for m in server.mails if f"Subject: {subject}\r\n".encode() in m.data]
@@ -92,7 +93,13 @@ def spam_of(server, subject, domain=False):
     said = re.sub(rb"\r\n[ \t]", b" ", mail.data)
     evidence, = re.findall(rb"^X-Spam-Evidence: mx\.own\.example; (.*?)\r?$", said, re.M)
     fields = dict(re.findall(r"([a-z.]+)=([-+0-9.]+)", evidence.decode()))
-    return float(fields["spam.domain" if domain else "spam"]), fields
+    return float(fields["spam"]), fields
+
+
+class Seen:
+    def __init__(self, mail):
+        self.subject = re.search(rb"^Subject: (.*)\r$", mail.message, re.M)[1].decode()
+        self.is_marked = b"X-Domain: 1\r\n" in mail.message
 
 
 def learned(hand, *words, status=0):
@@ -125,7 +132,7 @@ def test_judges_the_next_mail(start, server, tmp_path):
     for i in range(12):  # more connections than processes: each of them has taken some
         send(text("spam", 1000, f"after {i}"))
         after, fields = spam_of(server, f"after {i}")
-        assert float(fields["model.site"]) > 1 and after > before + 0.1, (i, before, after, fields)
+        assert float(fields["model.site"]) > 1 and after > before + 0.02, (i, before, after, fields)
     send(text("ham", 1000, "friendly"))
     assert float(spam_of(server, "friendly")[1]["model.site"]) < -1
 
@@ -162,14 +169,16 @@ def test_domain(start, server, tmp_path):
     spam = box(tmp_path / "spam", "spam", range(40))
     assert hand.run("spam", "--domain", "own.example", spam, status=1) == b""
     assert "own.example has no model of its own" in hand.said
+    for to in ("bob@two.example", "ann@own.example"):
+        send(text("spam", 2000, f"before {to}"), to=to)
     learned(hand, "spam", "--domain", "two.example", spam)
     assert totals(hand, "two.example") == (0, 40) and totals(hand) == (0, 0)
-    send(text("spam", 2000, "of two"), to="bob@two.example")
-    with_model, fields = spam_of(server, "of two", domain=True)
-    assert "model.domain" in fields, fields
-    send(text("spam", 2000, "of own"))
-    assert "model.domain" not in spam_of(server, "of own")[1]
-    assert with_model > spam_of(server, "of own")[0]
+    for to in ("bob@two.example", "ann@own.example"):
+        send(text("spam", 2000, f"after {to}"), to=to)
+    marked = {m.subject: m.is_marked for m in map(Seen, server.mails) if "@" in m.subject}
+    assert marked == {"before bob@two.example": False, "before ann@own.example": False,
+                      "after bob@two.example": True, "after ann@own.example": False}
+    assert "model.domain" not in spam_of(server, "after ann@own.example")[1]
 
 
 def test_quarantine_teaches(start, server, tmp_path):
@@ -197,8 +206,8 @@ def test_quarantine_teaches(start, server, tmp_path):
     assert totals(hand) == (61, 60)
     # the same mail, as its recipient has it: the same to the model
     mail = proc.wait_until(lambda: [m for m in server.mails if b"Subject: kept" in m.data], "released")[0]
-    assert b"X-Spam-Evidence" not in mail.data or b"Received" in mail.data
-    (tmp_path / "as-delivered").write_bytes(mail.data)
+    assert b"Received: " in mail.message
+    (tmp_path / "as-delivered").write_bytes(mail.message)
     assert learned(hand, "ham", tmp_path / "as-delivered")["known"] == 1
     assert b"learned as spam: 1 new" in place.run("delete", third, "--spam")
     assert totals(hand) == (61, 61) and place.list() == []

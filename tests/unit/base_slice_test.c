@@ -86,6 +86,27 @@ test_find(void **state)
 	assert_int_equal(slice_find_slice(SLICE_NONE, SLICE_NONE), 0);
 }
 
+/* Short and long texts are searched in two ways: a needle at each place of texts of each
+ * length. */
+static void
+test_find_slice(void **state)
+{
+	enum { LONGEST = 260 };
+	char text[LONGEST];
+	(void)state;
+	for (size_t n = 3; n <= LONGEST; n++) {
+		for (size_t at = 0; at + 3 <= n; at++) {
+			memset(text, 'a', sizeof(text));
+			memcpy(text + at, "aab", 3);
+			struct guarded g = guarded_new((struct slice){text, n});
+			assert_int_equal(slice_find_slice(g.in, SLICE("aab")), at);
+			assert_int_equal(slice_find_slice(g.in, SLICE("abb")), n);
+			guarded_free(&g);
+		}
+		n += n > 10 && n < 120 ? 7 : n > 140 ? 17 : 0;
+	}
+}
+
 static void
 test_cut(void **state)
 {
@@ -155,6 +176,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_find_slice),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_number),
 	};

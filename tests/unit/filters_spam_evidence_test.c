@@ -6,12 +6,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "filters/spam_evidence.h"
 
 enum { ARENA_MOST = 8 << 20, MAIL_MOST = 256 * 1024 };
@@ -255,6 +255,42 @@ groups_are_bounded(void **state)
 	arena_free(&a);
 }
 
+/* Every phrase alone is found, so that none is dead; a hint alone is not. */
+static void
+each_phrase(void **state)
+{
+	(void)state;
+	static const struct {
+		enum spam_evidence_id id;
+		bool strong;
+		const char *text;
+	} phrases[] = {
+#define SPAM_PHRASE(id, text) {SPAM_##id, true, text},
+#define SPAM_HINT(id, text)   {SPAM_##id, false, text},
+#include "filters/spam_phrases.def"
+	};
+	struct arena *a = arena_new(ARENA_MOST);
+	unsigned wrong = 0;
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+		static struct spam_found out;
+		struct slice text = slice_of(phrases[i].text);
+		bool open = text.p[text.n - 1] == '*';
+		if (phrases[i].id > SPAM_HAM_CODE) /* they count beside other things alone */
+			continue;
+		arena_reset(a);
+		struct slice mail = arena_printf(a,
+			"Subject: a\nContent-Type: text/plain; charset=utf-8\n\n"
+			"Q %.*s%s Q https://a.test/\n",
+			SLICE_ARG(slice_first(text, text.n - open)), open ? "x" : "");
+		gather("", mail, a, &out);
+		if ((has(&out, phrases[i].id) != NULL) != phrases[i].strong && ++wrong)
+			print_error("%s: %s\n", spam_evidence_table[phrases[i].id].name,
+				phrases[i].text);
+	}
+	arena_free(&a);
+	assert_int_equal(wrong, 0);
+}
+
 static void
 listings(void **state)
 {
@@ -358,15 +394,43 @@ hostile(void **state)
 		}
 		arena_reset(a);
 		/* ends on the last byte of its memory, for the sanitizer to watch */
-		char *tight = malloc(n != 0 ? n : 1);
-		assert_non_null(tight);
+		char *tight = mem_array(n != 0 ? n : 1, 1);
 		memcpy(tight, mail, n);
 		gather("client=192.0.2.9 helo=[ sender=a@northwlnd.test",
 			(struct slice){tight, n}, a, &out);
-		free(tight);
+		mem_free(tight);
 		any += out.n;
 	}
 	assert_true(any > 3000);
+	arena_free(&a);
+}
+
+/* A mail that has much is cut at each point: nothing but the checks of gather(), and less each.
+ */
+static void
+cut_anywhere(void **state)
+{
+	(void)state;
+	static const char mail[] =
+		"From: \"help@bank.test\" <x@northwlnd.test>\r\nReply-To: <y@gmail.com>\r\n"
+		"Subject: =?utf-8?B?8J+OgQ==?= ACCOUNT          xk7\r\n"
+		"Received: from 192.0.2.4 (HELO 1) by b; Mon, 2 Nov 2026 10:00:00 +0000\r\n"
+		"Date: Tue, 2 Nov 2026 10:00:00 -1700\r\nMessage-ID: <abc@x>\r\n"
+		"Content-Type: text/html; charset=utf-8\r\n\r\n"
+		"<form action=\"http://192.0.2.7:81/wp-admin/\"><a "
+		"href=\"https://xn--a-ecp.test/"
+		"verify#b\">www.bank.com</a> your account has been suspended "
+		"p\xd0\xb0y</form>\r\n";
+	struct arena *a = arena_new(ARENA_MOST);
+	static struct spam_found out;
+	for (size_t n = 0; n < sizeof(mail); n++) {
+		arena_reset(a);
+		char *tight = mem_array(n != 0 ? n : 1, 1);
+		memcpy(tight, mail, n);
+		gather("", (struct slice){tight, n}, a, &out);
+		mem_free(tight);
+	}
+	assert_true(out.n > 10);
 	arena_free(&a);
 }
 
@@ -410,10 +474,12 @@ main(void)
 		cmocka_unit_test(each_has_and_nearly_has),
 		cmocka_unit_test(innocence),
 		cmocka_unit_test(groups_are_bounded),
+		cmocka_unit_test(each_phrase),
 		cmocka_unit_test(listings),
 		cmocka_unit_test(a_bounce_is_judged_by_its_origin),
 		cmocka_unit_test(names),
 		cmocka_unit_test(hostile),
+		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(much_of_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
  * kept).
  */
 #include <crypt.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +23,9 @@
 #include "filters/dkim_key.h"
 #include "filters/facts.h"
 #include "filters/spam_evidence.h"
+#include "filters/spam_model.h"
 #include "main/answers_file.h"
+#include "queue/spam_files.h"
 #include "tooling.h"
 
 enum { TEXT_MOST = 1 << 20 };
@@ -419,6 +422,94 @@ test_explain_spam(void **state)
 }
 
 static void
+teach(struct spam_model *m, int i, bool spam)
+{
+	struct arena *a = arena_new(64 << 20);
+	struct spam_view view;
+	struct spam_features features;
+	struct slice mail = arena_printf(a,
+		"From: a%d@sender.example\nTo: c@example.com\nSubject: %s number %d\n\n%s %d\n",
+		i, spam ? "cheap watches" : "minutes of the meeting", i,
+		spam ? "buy cheap watches" : "the minutes of our meeting are below", i);
+	spam_view_of_mail(mail, SLICE("mx.example.com"), a, &view);
+	spam_features_of(&view, a, &features);
+	assert_int_equal(spam_model_learn(m, &features, spam), SPAM_LEARNED);
+	arena_free(&a);
+}
+
+static void
+store_model(int dir, const char *name, const struct spam_model *m)
+{
+	struct err err;
+	size_t n = spam_model_file_bytes(m);
+	uint8_t *bytes = mem_new(n);
+	spam_model_pack(m, bytes);
+	assert_int_equal(
+		spam_files_write(dir, name, (struct slice){(char *)bytes, n}, &err), 0);
+	mem_free(bytes);
+}
+
+/* What the site has taught counts, and what a domain has taught for its recipients. */
+static void
+test_explain_models(void **state)
+{
+	char cwd[2000], text[4000];
+	struct err err;
+	(void)state;
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	snprintf(text, sizeof(text),
+		"spool \"%s/spool\"\n" RIGHT
+		"domain \"example.org\" deliver to \"127.0.0.1:26\"\n"
+		"filter spam { model for { \"example.org\" } }\n"
+		"inbound {\n\ttag \"X-A: b\" if spam > 2 or spam.domain > 2\n\taccept\n}\n",
+		cwd);
+	write_config(text);
+	write_file("dns", "");
+	write_file("m.eml",
+		"From: z@sender.example\nTo: c@example.com\nSubject: cheap watches\n"
+		"Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbuy cheap watches\n");
+	static const char words[] = "--client 192.0.2.1 --from a@sender.example --to "
+				    "c@example.com --to c@example.org --dns dns m.eml";
+	struct run r = tool_run(tool_explain, words, ""); /* nothing was taught */
+	assert_int_equal(r.status, 0);
+	assert_null(strstr(r.out, "model.site"));
+	assert_null(strstr(r.out, "left out"));
+	tool_run_free(&r);
+	struct spam_model *m = spam_model_new();
+	for (int i = 0; i < 60; i++)
+		teach(m, i, i % 2 != 0);
+	assert_int_equal(mkdir("spool", 0700), 0);
+	int spool = open("spool", O_RDONLY | O_DIRECTORY), dir = spam_files_open(spool, &err);
+	assert_true(dir >= 0);
+	store_model(dir, "site.model", m);
+	store_model(dir, "domain/example.org.model", m);
+	r = tool_run(tool_explain, words, "");
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "spam=0."));
+	assert_non_null(strstr(r.out, "model.site +"));
+	const char *second = strstr(r.out, "recipient c@example.org");
+	assert_non_null(second);
+	assert_non_null(strstr(second, "model.domain +"));
+	assert_true(strstr(r.out, "model.domain") > second);
+	tool_run_free(&r);
+	assert_int_equal(spam_files_write(dir, "site.model", SLICE("nonsense"), &err), 0);
+	r = tool_run(tool_explain, words, "");
+	assert_int_equal(r.status, 0);
+	assert_non_null(strstr(r.out, "what was taught is left out: "));
+	tool_run_free(&r);
+	close(dir);
+	close(spool);
+	spam_model_free(&m);
+	unlink("spool/spam/site.model");
+	unlink("spool/spam/domain/example.org.model");
+	rmdir("spool/spam/domain");
+	rmdir("spool/spam");
+	rmdir("spool");
+	unlink("dns");
+	unlink("m.eml");
+}
+
+static void
 test_explain_wrong(void **state)
 {
 	static const struct {
@@ -582,14 +673,14 @@ test_explain_neighbours(void **state)
 			"spamassassin.score=failed (SpamAssassin: nobody was asked; say "
 			"--spamassassin SCORE)"},
 		{"m.eml", "decision: defer"},
-		{"--rspamd 15.5 greylist m.eml", "decision: reject by test.conf:8"},
+		{"--rspamd 15.5 greylist m.eml", "decision: reject by test.conf:7"},
 		{"--rspamd 15.5 reject m.eml",
-			"rspamd.score=15.5 (15.50 of 0.00, reject, says --rspamd)"},
-		{"--rspamd -3 reject m.eml", "decision: reject by test.conf:9"},
+			"rspamd.score=15.5 (15.50, reject, says --rspamd)"},
+		{"--rspamd -3 reject m.eml", "decision: reject by test.conf:8"},
 		{"--spamassassin 5.1 --rspamd 1 greylist m.eml",
-			"decision: reject by test.conf:10"},
+			"decision: reject by test.conf:9"},
 		{"--spamassassin 4.9 m.eml --rspamd 1 greylist",
-			"decision: accept by test.conf:11"},
+			"decision: accept by test.conf:10"},
 	};
 	(void)state;
 	write_config(RIGHT "filter rspamd { server \"127.0.0.1\" }\n"
@@ -733,6 +824,7 @@ main(void)
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
 		cmocka_unit_test(test_explain_spam),
+		cmocka_unit_test(test_explain_models),
 		cmocka_unit_test(test_explain_wrong),
 		cmocka_unit_test(test_explain_modes),
 		cmocka_unit_test(test_explain_state),
