@@ -26,11 +26,12 @@ enum {
 	INDEX_BITS = 19, /* at most 0.4 full */
 	INDEX_SIZE = 1 << INDEX_BITS,
 	RING_LEAST = 1024,
+	LOOK_BACK = 2000,
 	WEIGHT_MOST = 1 << 30, /* a view learns nothing more where a weight would pass it */
 };
 
 /* A step, and the error that is too small to be worth one: measured, contrib/spam/README.md. */
-static const double eta = 5, thick = 0.05;
+static const double eta = 5, thick = 0.02;
 
 enum { GONE = 0, HAM = 1, SPAM = 2 };
 
@@ -209,6 +210,18 @@ count(struct spam_model *m, uint8_t label, bool more)
 	*n += more ? 1 : -1u;
 }
 
+/* From the newest back; those taken back leave gaps, of which there may be many. */
+static void
+count_lately(struct spam_model *m)
+{
+	uint32_t n[3] = {0};
+	for (size_t i = 1; i <= m->used && i <= LOOK_BACK && n[HAM] + n[SPAM] < SPAM_LATELY;
+		i++)
+		n[m->ring[(m->first + m->used - i) % m->room].label]++;
+	m->weights.lately_ham = n[HAM];
+	m->weights.lately_spam = n[SPAM];
+}
+
 static void
 take_back(struct spam_model *m, struct entry *e, const struct spam_features *f)
 {
@@ -236,6 +249,7 @@ spam_model_learn(struct spam_model *m, const struct spam_features *f, bool spam)
 	add(m->weights.text, f->text, f->n_text, e.text);
 	count(m, label, true);
 	remember(m, &e);
+	count_lately(m);
 	return known != NULL ? SPAM_CHANGED : SPAM_LEARNED;
 }
 
@@ -246,6 +260,7 @@ spam_model_unlearn(struct spam_model *m, const struct spam_features *f)
 	if (known == NULL)
 		return SPAM_UNKNOWN;
 	take_back(m, known, f);
+	count_lately(m);
 	return SPAM_LEARNED;
 }
 
@@ -364,5 +379,7 @@ spam_model_unpack(struct slice file, struct err *err)
 		m->weights.text[i] = (int32_t)get32(&p);
 	if (read_entries(m, p, head[5], err) < 0)
 		spam_model_free(&m);
+	else
+		count_lately(m);
 	return m;
 }

@@ -18,12 +18,14 @@ enum {
 	SPAM_ONE = 1 << 20,
 	SPAM_LEARNED_MOST =
 		200000, /* mails remembered for once-only and unlearn; older ones go */
+	SPAM_LATELY = 200,
 	SPAM_FILE_MOST = 16 * 1024 * 1024,
 };
 
 /* What scoring needs. */
 struct spam_weights {
-	uint32_t ham, spam; /* mails that it has learned */
+	uint32_t ham, spam;               /* mails that it has learned */
+	uint32_t lately_ham, lately_spam; /* of the last SPAM_LATELY of them */
 	int32_t raw[SPAM_WEIGHTS], text[SPAM_WEIGHTS];
 };
 

@@ -13,7 +13,7 @@ enum {
 	/* Logit of a model of the site, either way: at first, and more, by mails taught. */
 	BOUND_LEAST = 2,
 	BOUND_MORE = 10,
-	BOUND_MAILS = 50,
+	BOUND_MAILS = 20,
 	EVIDENCE_MOST = 10, /* of what a model is told of the evidence when it learns */
 };
 
@@ -62,15 +62,15 @@ count_evidence(struct sum *s, const struct spam_found *found, const double *weig
 }
 
 /*
- * What a model says counts for one kind by how many of the other kind it was taught: whoever
- * taught nothing but spam has a model that finds it everywhere. The bound is approached, so
- * that stronger stays stronger.
+ * What a model says counts for one kind by how much of the other kind it was taught lately:
+ * whoever has just taught a box full of spam has a model that finds it everywhere. The bound is
+ * approached, so that stronger stays stronger.
  */
 static double
 bounded(const struct spam_opinion *o)
 {
 	double logit = o->logits.raw + o->logits.text;
-	double others = logit > 0 ? o->ham : o->spam;
+	double others = logit > 0 ? o->lately_ham : o->lately_spam;
 	double most = BOUND_LEAST + BOUND_MORE * others / (others + BOUND_MAILS);
 	return most * tanh(logit / most);
 }
@@ -81,8 +81,11 @@ ask_site(const struct spam_input *in, struct spam_opinion *out)
 {
 	if (in->own == NULL)
 		return spam_shared_ask(in->shared, SLICE_NONE, in->features, out);
-	*out = (struct spam_opinion){
-		spam_weigh(in->own, in->features), in->own->ham, in->own->spam};
+	*out = (struct spam_opinion){.logits = spam_weigh(in->own, in->features),
+		.ham = in->own->ham,
+		.spam = in->own->spam,
+		.lately_ham = in->own->lately_ham,
+		.lately_spam = in->own->lately_spam};
 	return out->ham != 0 || out->spam != 0;
 }
 

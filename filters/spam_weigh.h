@@ -13,16 +13,15 @@
 static const double spam_bias = -1.2;
 
 /*
- * How much the shipped model is heard by a site that has taught so much: all at first, nothing
- * once it has taught a thousand mails of either kind.
+ * How much the shipped model is heard by a site that has taught so much: all at first, half
+ * once it has taught three thousand mails of either kind.
  */
-enum { SPAM_FADE_MAILS = 1000 };
+enum { SPAM_FADE_MAILS = 3000 };
 
 static inline double
 spam_fade(uint32_t ham, uint32_t spam)
 {
-	uint32_t rarer = ham < spam ? ham : spam;
-	return rarer < SPAM_FADE_MAILS ? 1 - (double)rarer / SPAM_FADE_MAILS : 0;
+	return SPAM_FADE_MAILS / (SPAM_FADE_MAILS + (double)(ham < spam ? ham : spam));
 }
 
 /* No mail counts as having fewer features than this: a handful of them shall not say much. */

@@ -181,6 +181,32 @@ test_bounded_weights(void **state)
 	spam_model_free(&m);
 }
 
+static void
+test_lately(void **state)
+{
+	(void)state;
+	struct spam_model *m = spam_model_new();
+	const struct spam_weights *w = spam_model_weights(m);
+	uint32_t one = 5;
+	struct spam_features f = {.raw = &one, .text = &one, .n_raw = 1, .n_text = 1};
+	for (uint32_t i = 0; i < 5 * SPAM_LATELY; i++) { /* spam, then ham */
+		memcpy(f.id, &i, sizeof(i));
+		assert_int_equal(spam_model_learn(m, &f, i < SPAM_LATELY), SPAM_LEARNED);
+		uint32_t ham = i < SPAM_LATELY ? 0 : i + 1 - SPAM_LATELY;
+		ham = ham < SPAM_LATELY ? ham : SPAM_LATELY;
+		uint32_t spam = i < SPAM_LATELY ? i + 1 : SPAM_LATELY - ham;
+		assert_int_equal(w->lately_ham, ham);
+		assert_int_equal(w->lately_spam, spam);
+	}
+	for (uint32_t i = SPAM_LATELY + 50; i < 5 * SPAM_LATELY; i++) {
+		memcpy(f.id, &i, sizeof(i));
+		assert_int_equal(spam_model_unlearn(m, &f), SPAM_LEARNED);
+	}
+	assert_int_equal(w->lately_ham, 50);
+	assert_int_equal(w->lately_spam, SPAM_LATELY - 50);
+	spam_model_free(&m);
+}
+
 /* More mails than it remembers: the oldest cannot be taken back, nor counts as known. */
 static void
 test_bounded_memory(void **state)
@@ -283,6 +309,7 @@ main(void)
 		cmocka_unit_test(test_taken_back),
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_bounded_weights),
+		cmocka_unit_test(test_lately),
 		cmocka_unit_test(test_bounded_memory),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_torn_file),

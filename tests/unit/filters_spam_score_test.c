@@ -73,6 +73,8 @@ publish(struct spam_shared *s, struct slice domain, double logit, uint32_t ham, 
 	memset(&weights, 0, sizeof(weights));
 	weights.ham = ham;
 	weights.spam = spam;
+	weights.lately_ham = ham + spam > 0 ? SPAM_LATELY * ham / (ham + spam) : 0;
+	weights.lately_spam = ham + spam > 0 ? SPAM_LATELY * spam / (ham + spam) : 0;
 	for (size_t i = 0; i < PLACES;
 		i++) /* 64 of them, each counted an eighth, in each view */
 		weights.raw[places[i]] = weights.text[places[i]] =
@@ -216,8 +218,8 @@ test_taught_one_kind(void **state)
 		uint32_t ham, spam;
 		double logit, least, most;
 	} rows[] = {{0, 500, 10, 1.9, 2.001}, {500, 0, -10, -2.001, -1.9},
-		{0, 500, -1, -1.01, -0.9}, {0, 500, 1, 0.85, 1}, {50, 500, 10, 6, 7},
-		{5000, 5000, 10, 8, 10}, {5000, 5000, -10, -10, -8},
+		{0, 500, -1, -1.01, -0.9}, {0, 500, 1, 0.85, 1}, {50, 500, 10, 6, 7.5},
+		{5000, 5000, 10, 7.5, 10}, {5000, 5000, -10, -10, -7.5},
 		{5000, 5000, 1, 0.99, 1.001}};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		publish(s, SLICE_NONE, rows[i].logit, rows[i].ham, rows[i].spam);
@@ -238,8 +240,8 @@ test_shipped_fades(void **state)
 	static const struct {
 		uint32_t ham, spam;
 		double heard;
-	} rows[] = {{0, 0, 3}, {0, 90000, 3}, {90000, 0, 3}, {100, 9000, 2.7}, {500, 500, 1.5},
-		{1000, 1000, 0}, {70000, 2000, 0}};
+	} rows[] = {{0, 0, 3}, {0, 90000, 3}, {90000, 0, 3}, {1000, 9000, 2.25},
+		{3000, 3000, 1.5}, {70000, 27000, 0.3}};
 	features.shipped = 3 * SPAM_ONE;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		publish(s, SLICE_NONE, 0.5, rows[i].ham, rows[i].spam);
