@@ -2,12 +2,15 @@
 running gateway: what is moved into Junk is learned as spam, taken back out of it as ham."""
 import imaplib
 import json
+import re
+import shutil
 import smtplib
 
 import pytest
 
 from lab import postern, proc, smtp
 from lab.dovecot import Dovecot
+from lab.postfix import Postfix
 
 GATE, STORE, SERVER = "192.0.2.186", "192.0.2.187", "198.51.100.186"
 SENDER = "192.0.2.70"  # what the SPF record of sender.example allows
@@ -241,3 +244,51 @@ def test_forwarded_through_the_gate(gate, tmp_path):
     assert gate.status() == (0, 3)
     script("learn-forwarded", *words, input=true)
     assert gate.status() == (0, 3)
+
+
+def pipe_of_the_readme(gate, home):
+    """The lines for master.cf of contrib/README.md, with this place's names in them."""
+    text = (proc.REPOSITORY / "contrib/README.md").read_text()
+    lines = re.search(r"^    learn  unix .*\n(?:      .*\n)+", text, re.M).group()
+    for theirs, ours in {
+            "user=postern": "user=nobody:nogroup",
+            "/usr/local/libexec/postern": f"{proc.REPOSITORY}/contrib", "mx.example.com": HOSTNAME,
+            "--domain example.com": "--domain sender.example --spam spam@ours.example"
+                                    f" --learn {home}/learn",
+            "/var/lib/postern": str(home), "${recipient}": "${{recipient}}"}.items():
+        assert theirs in lines
+        lines = lines.replace(theirs, ours)
+    learn = home / "learn"
+    learn.write_text(f'#!/bin/sh\nexec {gate.learn} "$@"\n')
+    learn.chmod(0o755)
+    return re.sub(r"^    ", "", lines, flags=re.M)
+
+
+def test_postfix_pipes(gate):
+    """Postfix behind the gate hands on what comes to spam@, and tries again while nobody learns."""
+    home = proc.LAB / "learn-pipe"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    server = Postfix("learn", SERVER, domains=["ours.example"], main={
+        "transport_maps": "inline:{ { spam@ours.example = learn: } }",
+        "learn_destination_recipient_limit": "1"}, services=pipe_of_the_readme(gate, home))
+    server.start()
+    try:
+        spam = mails("receipt", "spam", 3)
+
+        def send(source):
+            with smtplib.SMTP(GATE, timeout=20, source_address=(source, 0)) as client:
+                client.sendmail("ann@sender.example", ["spam@ours.example"],
+                                forwarded("ann@sender.example", spam))
+        send("192.0.2.71")
+        proc.wait_until(lambda: "status=sent (delivered via learn service" in server.log(),
+                        "the forged mail", 30)
+        assert gate.status() == (0, 0) and "status=bounced" not in server.log()
+        (home / "learn").rename(home / "away")
+        send(SENDER)
+        proc.wait_until(lambda: "status=deferred (temporary failure. Command output: "
+                        "learn-forwarded: cannot run" in server.log(), "the deferral", 30)
+        (home / "away").rename(home / "learn")
+        proc.wait_until(lambda: gate.status() == (0, 3), "three mails learned", 30)
+    finally:
+        server.stop()
