@@ -15,7 +15,7 @@
 #include "filters/spam_score.h"
 #include "main/spam_trial_priv.h"
 
-enum { MAIL_ARENA = 64 * 1024 * 1024, LINE_MOST = 64 * 1024 };
+enum { MAIL_ARENA = 64 * 1024 * 1024, LINE_MOST = 64 * 1024, ROUNDING = 1000000 };
 
 struct judge {
 	const struct trial_wanted *wanted;
@@ -105,7 +105,9 @@ static void
 judged(struct judge *j, enum trial_mode mode, const struct spam_judgement *v)
 {
 	struct trial_result *r = &j->trial->results[mode];
-	r->rows[r->n++] = (struct roc_row){v->sum, v->probability, j->at->spam};
+	/* The same weights in another order are one sum, and so they are in a line. */
+	double sum = round(v->sum * ROUNDING) / ROUNDING;
+	r->rows[r->n++] = (struct roc_row){sum, v->probability, j->at->spam};
 	if (j->wanted->rows != NULL) {
 		struct slice line = line_of(j, mode, v);
 		fwrite(line.p, 1, line.n, j->wanted->rows);
@@ -127,7 +129,10 @@ read_one(struct judge *j, const struct trial_mail *m)
 	arena_reset(j->arena);
 	spam_view_of_mail(j->mail.bytes, j->wanted->hostname, j->arena, &j->view);
 	spam_features_of(&j->view, j->arena, &j->features);
+	if (j->wanted->nothing_shipped)
+		j->features.shipped = 0;
 	spam_evidence_gather(&j->view, &world, j->arena, &j->found);
+	spam_features_know(&j->features, &j->found, j->wanted->weights);
 	spam_features_know(&j->features, &j->found, j->wanted->weights);
 	return true;
 }
@@ -161,16 +166,18 @@ static void
 judge_parts(struct judge *j)
 {
 	const bool *modes = j->wanted->modes;
-	if (modes[TRIAL_EVIDENCE]) { /* the shipped model is not asked about a bounce */
-		bool bounce = j->view.bounce;
-		j->view.bounce = true;
+	if (modes[TRIAL_EVIDENCE]) {
+		int32_t shipped = j->features.shipped;
+		j->features.shipped = 0;
 		struct spam_judgement v = by(j, NULL);
-		j->view.bounce = bounce;
+		j->features.shipped = shipped;
 		judged(j, TRIAL_EVIDENCE, &v);
 	}
 	if (modes[TRIAL_SHIPPED]) {
+		size_t n = j->found.n;
 		j->found.n = 0;
 		struct spam_judgement v = by(j, NULL);
+		j->found.n = n;
 		judged(j, TRIAL_SHIPPED, &v);
 	}
 	if (j->online != NULL) {

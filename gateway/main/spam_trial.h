@@ -35,6 +35,7 @@ struct trial_wanted {
 	const struct spam_weights *site; /* for TRIAL_SITE, TRIAL_SITE */
 	FILE *rows;                      /* a line for each mail and mode; NULL: none */
 	FILE *err;                       /* what is passed over is told here */
+	bool nothing_shipped;            /* as if no model were shipped */
 	unsigned worst;                  /* of each side and mode, so many are kept */
 };
 

@@ -18,7 +18,7 @@
 enum { WORST_MOST = 10000, FILE_ARENA = SPAM_FILE_MOST + (1 << 20) };
 
 static const char usage[] =
-	"spam test [--mode MODE ...] [--parts] [--dates FILE] [--model FILE]\n"
+	"spam test [--mode MODE ...] [--parts] [--dates FILE] [--model FILE | none]\n"
 	"           [--rows FILE] [--worst N] [--json] CORPUS\n"
 	"       MODE: day-one, this-site, online, 60/40; folders";
 
@@ -107,7 +107,8 @@ static int
 load_shipped(struct spam_tool *s, struct err *err)
 {
 	struct slice file;
-	if (s->model == NULL)
+	s->wanted.nothing_shipped = s->model != NULL && strcmp(s->model, "none") == 0;
+	if (s->model == NULL || s->wanted.nothing_shipped)
 		return 0;
 	if (file_read(s->model, SPAM_FILE_MOST, s->arena, &file, err) < 0)
 		return -1;

@@ -68,7 +68,7 @@ def mails(kind, label, count):
 
 
 def arrive(dovecot, name, mail):
-    """Through the gate, which puts this on top, into a mailbox: what stands above does not count."""
+    """Through the gate, which puts this on top, into a mailbox: what is above does not count."""
     end = b"\r\n" if b"\r\n" in mail else b"\n"
     top = f"Received: from a.example ([192.0.2.9])\tby {HOSTNAME} with ESMTP id {name};\t" \
           "Mon, 2 Nov 2026 10:00:00 +0000".replace("\t", end.decode() + "\t")

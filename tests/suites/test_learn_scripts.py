@@ -219,7 +219,8 @@ def test_imap_options(words, complaint, capsys):
 # --- learn-forwarded
 
 SPAM = (b"Received: from x by y; Mon, 2 Nov 2026 10:00:00 +0000\r\nFrom: crook@far.example\r\n"
-    with pytest.raises(learning.Failed, match="status 1: the keeper does not answer"):
+        b"Subject:  odd   blanks\r\n\tand folds, " + b"a" * 200 +
+        b"\r\n\r\nBuy!\r\n\r\n--b\xe9\r\n")
 PASS = f"Authentication-Results: {GATE}; dmarc=pass header.from=example.org"
 
 
