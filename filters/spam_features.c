@@ -4,6 +4,8 @@
  * changes what each weight means: SPAM_FEATURES_VERSION goes up, the shipped model is trained
  * anew, and models of sites begin anew.
  */
+#include <string.h>
+
 #include "filters/spam_features_priv.h"
 #include "filters/spam_score.h"
 
@@ -146,6 +148,8 @@ identify(struct spam_features *f)
 	for (size_t i = 0; i < SPAM_ID_BYTES; i++)
 		f->id[i] = (uint8_t)(h[i / 8] >> i % 8 * 8);
 }
+
+_Static_assert((int)SPAM_RAW_MOST <= (int)SPAM_FEATURES_MOST, "each byte of raw has its place");
 
 void
 spam_features_of(const struct spam_view *v, struct arena *a, struct spam_features *f_out)
