@@ -229,9 +229,9 @@ spam_is_own(const struct spam_world *w, struct slice host)
 }
 
 double
-spam_alike(struct slice host, const struct slice *own, size_t n_own, struct slice *which_out)
+spam_alike_below(struct slice host, struct slice org, const struct slice *own, size_t n_own,
+	struct slice *which_out)
 {
-	struct slice org = n_own > 0 ? psl_registrable(host) : SLICE_NONE;
 	double most = 0;
 	for (size_t i = 0; i < n_own && i < OWN_MOST && org.n != 0; i++) {
 		struct slice own_org = own_registered(own[i]);
@@ -244,4 +244,11 @@ spam_alike(struct slice host, const struct slice *own, size_t n_own, struct slic
 		}
 	}
 	return most;
+}
+
+double
+spam_alike(struct slice host, const struct slice *own, size_t n_own, struct slice *which_out)
+{
+	struct slice org = n_own > 0 ? psl_registrable(host) : SLICE_NONE;
+	return spam_alike_below(host, org, own, n_own, which_out);
 }

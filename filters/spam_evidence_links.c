@@ -9,6 +9,7 @@ enum { HOSTS_MOST = 24, MANY_LEAST = 10, LONG_LABEL = 20 };
 
 struct host {
 	struct slice name, org;
+	bool registered; /* org is a registrable domain, not the name for want of one */
 };
 
 static bool
@@ -119,7 +120,8 @@ by_host(struct spam_gather *g, const struct host *h)
 	if (spam_brand_in_host(h->name, h->org).n != 0 && !spam_is_own(g->w, h->name))
 		spam_find(g, SPAM_URL_BRAND, h->name);
 	struct slice which;
-	double alike = spam_alike(h->name, g->w->own_domains, g->w->n_own_domains, &which);
+	double alike = spam_alike_below(h->name, h->registered ? h->org : SLICE_NONE,
+		g->w->own_domains, g->w->n_own_domains, &which);
 	if (alike > 0)
 		spam_find_part(g, SPAM_URL_LOOKALIKE, alike, h->name);
 }
@@ -135,7 +137,7 @@ note(struct host *hosts, size_t *n, struct slice name, bool *new_out)
 	if (*n == HOSTS_MOST)
 		return NULL;
 	struct slice org = psl_registrable(name);
-	hosts[*n] = (struct host){name, org.n != 0 ? org : name};
+	hosts[*n] = (struct host){name, org.n != 0 ? org : name, org.n != 0};
 	*new_out = true;
 	return &hosts[(*n)++];
 }

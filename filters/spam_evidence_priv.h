@@ -107,6 +107,9 @@ struct slice spam_brand_in_host(struct slice host, struct slice org);
  */
 double
 spam_alike(struct slice host, const struct slice *own, size_t n_own, struct slice *which_out);
+/* The same where the registrable domain of host is known; empty: it has none. */
+double spam_alike_below(struct slice host, struct slice org, const struct slice *own,
+	size_t n_own, struct slice *which_out);
 /* host is one of ours or below it. */
 bool spam_is_own(const struct spam_world *w, struct slice host);
 

@@ -7,7 +7,6 @@
 #include <err.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -22,7 +21,7 @@
 enum {
 	MAIL_BYTES = 4096,
 	OF_EACH = 40,
-	ROUNDS = 7,
+	ROUNDS = 25,
 	WORDS = 4000,
 	ARENA_BYTES = 16 * 1024 * 1024,
 	SMALL_BYTES = 100 * 1024,
@@ -389,18 +388,23 @@ tell_huge(void)
 		of_small, name, of_huge, worst);
 }
 
-static long
-status_kb(const char *key)
+static double
+status_mb(const char *key)
 {
 	char line[256];
-	long kb = -1;
+	uint64_t kb = 0;
 	FILE *f = fopen("/proc/self/status", "r");
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, key, strlen(key)) == 0)
-			kb = atol(line + strlen(key));
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		struct slice value, rest = slice_of(line);
+		if (!slice_starts(rest, slice_of(key)))
+			continue;
+		slice_cut(slice_trim(slice_from(rest, strlen(key))), ' ', &value, &rest);
+		if (!slice_u64(value, &kb))
+			errx(1, "no number: %s", line);
+	}
 	if (f != NULL)
 		fclose(f);
-	return kb;
+	return (double)kb / 1024;
 }
 
 /* What a process grows by that judges all mails with the site's model mapped. */
@@ -412,15 +416,14 @@ tell_memory(void)
 	if (child < 0)
 		err(1, "fork");
 	if (child == 0) {
-		long before = status_kb("VmRSS:");
+		double before = status_mb("VmRSS:");
 		time_stage(0, SHAPES - 1, JUDGE);
-		long after = status_kb("VmRSS:");
+		double after = status_mb("VmRSS:");
 		printf("spam memory\t%.1f MB\twhat judging adds to a process, the site's model "
-		       "(shared "
-		       "by all) with it\n",
-			(double)(after - before) / 1024);
+		       "(shared by all) with it\n",
+			after - before);
 		fflush(stdout);
-		_exit(before < 0 || after < 0);
+		_exit(before == 0);
 	}
 	int status;
 	if (waitpid(child, &status, 0) != child || status != 0)
