@@ -18,7 +18,8 @@ const struct spam_group_bound spam_group_bounds[SPAM_GROUPS] = {
 #include "filters/spam_evidence.def"
 };
 
-enum { DETAIL_MOST = 60 };
+/* Bytes: of a detail; of a field and of the subject that are looked at. */
+enum { DETAIL_MOST = 60, FIELD_MOST = 8 * 1024, SUBJECT_MOST = 1000 };
 
 enum spam_evidence_id
 spam_evidence_find(struct slice name)
@@ -110,13 +111,15 @@ find_fields(struct spam_gather *g)
 				!slice_eq_nocase(name, field_names[f]))
 				continue;
 			g->there[f] = true;
-			g->field[f] = message_unfold(g->v->fields[i].value, g->a);
+			g->field[f] = slice_first(
+				message_unfold(g->v->fields[i].value, g->a), FIELD_MOST);
 			break;
 		}
 	}
 	g->list = g->there[SPAM_F_LIST_ID] || g->there[SPAM_F_LIST_POST] ||
 		  slice_eq_nocase(g->field[SPAM_F_PRECEDENCE], SLICE("list"));
-	g->subject = message_decode_words(g->field[SPAM_F_SUBJECT], g->a);
+	g->subject =
+		slice_first(message_decode_words(g->field[SPAM_F_SUBJECT], g->a), SUBJECT_MOST);
 	g->subject_lower = arena_lower(g->a, g->subject);
 	spam_person_read(g, g->field[SPAM_F_FROM], &g->from);
 	spam_person_read(g, g->field[SPAM_F_REPLY_TO], &g->reply);

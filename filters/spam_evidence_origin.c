@@ -42,12 +42,9 @@ author(struct spam_gather *g)
 {
 	const struct spam_world *w = g->w;
 	struct slice policy = w->dmarc_policy;
-	if (is(w->dmarc, "fail"))
-		spam_find_part(g, SPAM_DMARC_FAIL,
-			is(policy, "reject")       ? 1
-			: is(policy, "quarantine") ? 0.7
-						   : 0.3,
-			g->from.host);
+	double asked = is(policy, "reject") ? 1 : is(policy, "quarantine") ? 0.7 : 0.3;
+	if (is(w->dmarc, "fail")) /* lists change mails, and break signatures */
+		spam_find_part(g, SPAM_DMARC_FAIL, g->list ? asked / 2 : asked, g->from.host);
 	else if (is(w->dmarc, "pass"))
 		spam_find(g, SPAM_DMARC_PASS, g->from.host);
 	else if (w->aligned_known && w->aligned)

@@ -8,9 +8,10 @@
 #include "filters/spam_evidence_priv.h"
 
 enum {
-	SHORT_TEXT = 60,  /* bytes: next to none */
-	SCANT_TEXT = 200, /* and beside pictures */
-	HIDDEN_LEAST = 8, /* a newsletter's preview line takes one or two */
+	SHORT_TEXT = 60,    /* bytes: next to none */
+	SCANT_TEXT = 200,   /* and beside pictures */
+	HIDDEN_BYTES = 400, /* more than what is seen: words for filters */
+	HIDDEN_LEAST = 8,   /* a newsletter's preview line takes one or two */
 	LETTERS_LEAST = 200,
 	MIXED_LEAST = 2, /* words */
 };
@@ -27,14 +28,18 @@ html(struct spam_gather *g)
 	const struct spam_html *h = &g->v->html;
 	if (g->v->html_only)
 		spam_find(g, SPAM_HTML_ONLY, SLICE_NONE);
-	if (h->images > 0 && h->links > 0 && g->v->text.n < SCANT_TEXT)
-		spam_find_part(
-			g, SPAM_HTML_IMAGE, g->v->text.n < SHORT_TEXT ? 1 : 0.6, SLICE_NONE);
+	if (h->images > 0 && g->v->text.n < (h->links > 0 ? SCANT_TEXT : SHORT_TEXT))
+		spam_find_part(g, SPAM_HTML_IMAGE,
+			h->links == 0               ? 0.4
+			: g->v->text.n < SHORT_TEXT ? 1
+						    : 0.6,
+			SLICE_NONE);
 	if (h->forms > 0)
 		spam_find(g, SPAM_HTML_FORM, SLICE_NONE);
 	if (h->scripts > 0)
 		spam_find(g, SPAM_HTML_SCRIPT, SLICE_NONE);
-	if (h->hidden >= HIDDEN_LEAST)
+	if (h->hidden >= HIDDEN_LEAST ||
+		(h->hidden_bytes >= HIDDEN_BYTES && h->hidden_bytes > h->text_bytes))
 		spam_find(g, SPAM_HTML_HIDDEN, SLICE_NONE);
 	if (h->broken >= 3)
 		spam_find(g, SPAM_HTML_BROKEN, SLICE_NONE);

@@ -29,7 +29,12 @@ static const struct phrase {
 #undef SPAM_PHRASE
 #undef SPAM_HINT
 };
-enum { PHRASES = sizeof(phrases) / sizeof(phrases[0]), SLOTS = 8192, NONE = 0xffff };
+enum {
+	PHRASES = sizeof(phrases) / sizeof(phrases[0]),
+	SLOTS = 8192,
+	NONE = 0xffff,
+	FILTER = 1 << 16
+};
 _Static_assert(PHRASES < NONE, "a phrase's number has 16 bits");
 
 struct word {
@@ -41,6 +46,7 @@ struct word {
 /* Made once in a process, out of the table alone. */
 static struct {
 	bool made;
+	uint64_t filter[FILTER / 64]; /* a bit for each hash there is: it stays in the cache */
 	uint16_t first[SLOTS];
 	uint16_t next[PHRASES];
 	uint32_t hash[PHRASES];
@@ -99,6 +105,20 @@ slot(uint32_t hash)
 	return (hash ^ hash >> 13) % SLOTS;
 }
 
+static size_t
+filter_bit(uint32_t hash)
+{
+	return (hash ^ hash >> 16) % FILTER;
+}
+
+/* What most words of a text are not: the beginning of a phrase. */
+static bool
+may_be_there(uint32_t hash)
+{
+	size_t bit = filter_bit(hash);
+	return (index_of.filter[bit / 64] >> bit % 64 & 1) != 0;
+}
+
 static struct slice
 without_star(struct slice text)
 {
@@ -135,7 +155,8 @@ hang_up(uint16_t i)
 		}
 		before = word;
 	}
-	size_t to = slot(index_of.hash[i]);
+	size_t bit = filter_bit(index_of.hash[i]), to = slot(index_of.hash[i]);
+	index_of.filter[bit / 64] |= 1ULL << bit % 64;
 	index_of.next[i] = index_of.first[to];
 	index_of.first[to] = i;
 }
@@ -173,6 +194,8 @@ stands_at(struct slice text, size_t at, struct slice phrase)
 static void
 look_up(struct hits *h, struct slice text, size_t at, uint32_t hash)
 {
+	if (!may_be_there(hash))
+		return;
 	for (uint16_t i = index_of.first[slot(hash)]; i != NONE; i = index_of.next[i]) {
 		if (index_of.hash[i] != hash || (h->seen[i / 64] >> i % 64 & 1) != 0 ||
 			at < index_of.at[i] ||
@@ -255,7 +278,7 @@ telephone(struct slice text)
 			(i > 0 && ascii_digit(text.p[i - 1]) && text.p[i - 1] != '1'))
 			continue;
 		size_t digits = 0, k = i;
-		for (size_t other = 0; k < text.n && other <= 3; k++) {
+		for (size_t other = 0; k < text.n && other <= 3 && digits <= 10; k++) {
 			bool digit = ascii_digit(text.p[k]);
 			if (!digit && strchr("()-. ", text.p[k]) == NULL)
 				break;

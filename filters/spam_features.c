@@ -4,22 +4,46 @@
  * changes what each weight means: SPAM_FEATURES_VERSION goes up, the shipped model is trained
  * anew, and models of sites begin anew.
  */
+#include <string.h>
+
 #include "filters/spam_features_priv.h"
 #include "filters/spam_score.h"
 
 enum {
-	TEXT_MOST = 2000, /* bytes of text that are looked at: more helps no corpus of ours */
-	PAIR_REACH = 2,   /* a word makes a pair with each of the next two */
+	TEXT_MOST = 2000,   /* bytes of text that are looked at: more helps no corpus of ours */
+	PAIR_REACH = 2,     /* a word makes a pair with each of the next two */
+	TOKENS_MOST = 2048, /* of the header, the parts and the links */
 };
 
 static const uint64_t mix_a = 0x9e3779b97f4a7c15, mix_b = 0xd6e8feb86659fd93;
 
-void
-feature_set_init(struct feature_set *s, struct arena *a)
+static size_t
+bounded(size_t room)
 {
-	s->places = arena_array(a, SPAM_FEATURES_MOST, sizeof(*s->places));
+	return room < SPAM_FEATURES_MOST ? room : SPAM_FEATURES_MOST;
+}
+
+void
+feature_set_init(struct feature_set *s, size_t room, struct arena *a)
+{
+	s->room = bounded(room);
+	s->places = arena_array(a, s->room, sizeof(*s->places));
 	s->n = 0;
 	s->seen = arena_array(a, SPAM_WEIGHTS / 64, sizeof(*s->seen));
+}
+
+/* A second set, with the bits of the first, which is done: fewer pages to touch for each mail.
+ */
+static void
+feature_set_follow(
+	struct feature_set *s, const struct feature_set *done, size_t room, struct arena *a)
+{
+	for (size_t i = 0; i < done->n; i++)
+		done->seen[done->places[i] >> 6] = 0;
+	s->room = bounded(room);
+	s->places = arena_array(a, s->room, sizeof(*s->places));
+	s->n = 0;
+	s->seen = done->seen;
 }
 
 uint64_t
@@ -48,7 +72,7 @@ fourgrams(struct feature_set *s, struct slice bytes)
 	uint32_t gram = 0, *places = s->places;
 	uint64_t *seen = s->seen;
 	size_t n = s->n;
-	for (size_t i = 0; i < bytes.n && n < SPAM_FEATURES_MOST; i++) {
+	for (size_t i = 0; i < bytes.n && n < s->room; i++) {
 		gram = gram << 8 | (unsigned char)bytes.p[i];
 		if (i < 3)
 			continue;
@@ -125,15 +149,17 @@ identify(struct spam_features *f)
 		f->id[i] = (uint8_t)(h[i / 8] >> i % 8 * 8);
 }
 
+_Static_assert((int)SPAM_RAW_MOST <= (int)SPAM_FEATURES_MOST, "each byte of raw has its place");
+
 void
 spam_features_of(const struct spam_view *v, struct arena *a, struct spam_features *f_out)
 {
 	struct feature_set raw, text;
-	feature_set_init(&raw, a);
-	feature_set_init(&text, a);
-	fourgrams(&raw, v->raw);
-	spam_features_header(v, a, &text);
 	struct slice first = slice_first(v->text, TEXT_MOST);
+	feature_set_init(&raw, v->raw.n, a);
+	fourgrams(&raw, v->raw);
+	feature_set_follow(&text, &raw, 3 * first.n + TOKENS_MOST, a);
+	spam_features_header(v, a, &text);
 	fourgrams(&text, first);
 	pairs(&text, first);
 	*f_out = (struct spam_features){

@@ -10,17 +10,18 @@
 
 struct feature_set {
 	uint32_t *places;
-	size_t n;
+	size_t n, room;
 	uint64_t *seen; /* a bit for each weight there could be */
 };
 
-void feature_set_init(struct feature_set *s, struct arena *a);
+/* room: how many there may be; no more than SPAM_FEATURES_MOST. */
+void feature_set_init(struct feature_set *s, size_t room, struct arena *a);
 
 static inline void
 feature_add(struct feature_set *s, uint32_t place)
 {
 	uint64_t bit = (uint64_t)1 << (place & 63), *word = &s->seen[place >> 6];
-	if ((*word & bit) != 0 || s->n == SPAM_FEATURES_MOST)
+	if ((*word & bit) != 0 || s->n == s->room)
 		return;
 	*word |= bit;
 	s->places[s->n++] = place;

@@ -83,69 +83,125 @@ static const struct brand {
 	const char *name, *also; /* also: words between blanks */
 } brands[] = {
 	{"adac", ""},
+	{"adobe sign", "adobe adobesign echosign"},
+	{"aldi", "aldi-"},
 	{"aliexpress", "alibaba"},
 	{"amazon", "amzn amazonaws amazonses awsapps"},
 	{"american express", "americanexpress amex aexp"},
 	{"apple id", "apple icloud"},
 	{"apple pay", "apple"},
 	{"apple support", "apple"},
+	{"auspost", ""},
+	{"australia post", "auspost"},
+	{"banco do brasil", "bb"},
 	{"bank of america", "bankofamerica bofa"},
+	{"bbva", ""},
 	{"binance", "binance bnb"},
+	{"bnp paribas", "bnpparibas mabanque"},
+	{"bpost", ""},
 	{"bradesco", ""},
 	{"caixa", "caixa"},
+	{"caixabank", ""},
+	{"capital one", "capitalone"},
+	{"cash app", "cashapp square squareup"},
+	{"chronopost", ""},
 	{"citibank", "citi"},
 	{"coinbase", ""},
+	{"commbank", "cba"},
 	{"commerzbank", ""},
+	{"correios", ""},
 	{"costco", ""},
 	{"credit agricole", "credit-agricole ca-"},
+	{"decathlon", ""},
 	{"deutsche bank", "db deutsche-bank"},
+	{"deutsche post", "deutschepost dhl"},
 	{"dhl", "deutschepost dpdhl"},
 	{"docusign", ""},
+	{"dpd", "dpdgroup dpdlocal"},
 	{"dropbox", "dropboxmail"},
 	{"ebay", ""},
+	{"edeka", ""},
+	{"evri", ""},
 	{"facebook", "facebookmail meta fb"},
 	{"fedex", ""},
+	{"fressnapf", ""},
 	{"geek squad", "geeksquad bestbuy"},
+	{"geico", ""},
+	{"harbor freight", "harborfreight"},
+	{"hilton", ""},
+	{"home depot", "homedepot"},
 	{"hsbc", ""},
 	{"icloud", "apple"},
+	{"ikea", ""},
 	{"instagram", "facebookmail meta"},
+	{"intuit", "quickbooks"},
+	{"ionos", ""},
 	{"itau", ""},
-	{"ledger live", "ledger"},
+	{"kraken", ""},
+	{"la poste", "laposte"},
+	{"ledger", ""},
+	{"lidl", "lidl-"},
 	{"linkedin", ""},
+	{"livelo", ""},
 	{"lufthansa", "miles-and-more"},
 	{"mastercard", ""},
 	{"mcafee", ""},
+	{"mediamarkt", "mediamarktsaturn"},
 	{"mercado livre", "mercadolivre mercadolibre mercadopago"},
 	{"mercado pago", "mercadolivre mercadolibre mercadopago"},
 	{"metamask", "consensys"},
 	{"microsoft", "microsoftonline onmicrosoft office office365 outlook windows live xbox "
 		      "sharepoint"},
 	{"netflix", ""},
-	{"norton lifelock", "norton nortonlifelock gendigital"},
 	{"norton antivirus", "norton nortonlifelock gendigital"},
+	{"norton lifelock", "norton nortonlifelock gendigital"},
 	{"nubank", ""},
 	{"office 365", "microsoft microsoftonline office office365"},
+	{"omaha steaks", "omahasteaks"},
 	{"onedrive", "microsoft sharepoint live"},
 	{"opensea", ""},
 	{"outlook web", "microsoft microsoftonline live hotmail outlook"},
 	{"paypal", ""},
 	{"postbank", ""},
+	{"postfinance", ""},
+	{"postnl", ""},
+	{"quickbooks", "intuit"},
+	{"rabobank", ""},
+	{"rakuten", "rakuten-"},
+	{"rewe", ""},
+	{"rossmann", ""},
 	{"royal mail", "royalmail"},
+	{"sams club", "samsclub"},
 	{"santander", ""},
+	{"serasa", "serasaexperian"},
 	{"sharepoint", "sharepointonline microsoft"},
+	{"smbc", "smbc-"},
 	{"sparkasse", "sparkassen sparkasse-"},
 	{"spotify", ""},
+	{"state farm", "statefarm"},
+	{"strato", ""},
+	{"swisscom", ""},
+	{"t-mobile", ""},
+	{"deutsche telekom", "telekom t-online"},
 	{"temu", "temuemail"},
+	{"trezor", "satoshilabs"},
 	{"trust wallet", "trustwallet"},
 	{"trustwallet", ""},
+	{"uniswap", ""},
 	{"ups", "upsemail"},
 	{"usps", ""},
+	{"venmo", ""},
+	{"verizon", "verizonwireless verizonconnect"},
 	{"volksbank", "vr vr- volksbank-"},
+	{"walgreens", ""},
 	{"walmart", ""},
 	{"wells fargo", "wellsfargo"},
 	{"western union", "westernunion"},
+	{"wetransfer", ""},
 	{"whatsapp", "facebookmail meta"},
+	{"xfinity", "comcast"},
 	{"yahoo", "yahooinc aol ymail"},
+	{"zelle", "zellepay"},
 };
 enum { BRANDS = sizeof(brands) / sizeof(brands[0]) };
 
@@ -256,8 +312,10 @@ owns(const struct brand *b, struct slice org)
 	for (const char *p = b->name; *p != '\0' && n < sizeof(joined); p++)
 		if (*p != ' ')
 			joined[n++] = *p;
-	/* "dhl-news.com" is anybody's; "dhl.de" and "dhl.com" are not. */
-	return slice_eq(label, (struct slice){joined, n}) ||
+	/* "dhl-news.com" is anybody's; "dhl.de", "dhl.com" and the top-level domain are not. */
+	struct slice name = {joined, n};
+	return slice_eq(label, name) ||
+	       slice_eq(slice_from(org, slice_find_last(org, '.') + 1), name) ||
 	       starts_with_word(label, slice_of(b->also));
 }
 
@@ -311,27 +369,17 @@ spam_brand_named(struct slice text, struct slice org)
 	return SLICE_NONE;
 }
 
-/* Which small letters there are, a bit each. */
-static uint32_t
-letters_of(struct slice s)
-{
-	uint32_t letters = 0;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] >= 'a' && s.p[i] <= 'z')
-			letters |= 1U << (s.p[i] - 'a');
-	return letters;
-}
-
 struct slice
 spam_brand_in_host(struct slice host, struct slice org)
 {
-	uint32_t there = letters_of(host);
+	struct pairs have;
+	if (spam_storage(host)) /* its keeper may be such a company */
+		return SLICE_NONE;
+	note_pairs(host, &have);
 	for (size_t i = 0; i < BRANDS; i++) {
-		/* most hosts lack a letter of most names: two are asked for before all */
-		const char *text = brands[i].name;
-		if ((there >> (text[0] - 'a') & there >> (text[1] - 'a') & 1) == 0)
+		if (!may_have(&have, brands[i].name))
 			continue;
-		struct slice name = slice_of(text);
+		struct slice name = slice_of(brands[i].name);
 		if (name.n < 4 || slice_has(name, ' '))
 			continue;
 		size_t at = slice_find_slice(host, name);

@@ -54,8 +54,9 @@ struct spam_link {
 
 struct spam_html { /* counts over all HTML parts; 0: there is none */
 	unsigned tags, images, links, forms, scripts, styles, fonts, tables, comments;
-	unsigned hidden; /* elements whose text cannot be seen: display, size, colour */
-	unsigned broken; /* tags or words cut by comments or unknown tags */
+	unsigned hidden;       /* elements whose text cannot be seen: display, size, colour */
+	unsigned hidden_bytes; /* of that text */
+	unsigned broken;       /* tags or words cut by comments or unknown tags */
 	unsigned entities;
 	unsigned text_bytes; /* what is left for the eye */
 };
@@ -67,8 +68,9 @@ struct spam_view {
 	/*
 	 * Fields that were put on after the mail came to our gate are not looked at, so that a
 	 * mail out of a mailbox is what it was at the gate: all down to the last Received of
-	 * ours (by hostname), and wherever they stand the verdicts and marks of mailboxes and
-	 * filters (Authentication-Results, X-Spam-*, Delivered-To, Status, ...).
+	 * ours (by hostname) that stands above From, To and Date; and wherever they stand the
+	 * verdicts and marks of mailboxes and filters (Authentication-Results, X-Spam-*,
+	 * Delivered-To, Status, ...).
 	 */
 	bool own;         /* a Received of ours was found, and cut with all above it */
 	struct slice raw; /* the first SPAM_RAW_MOST bytes of what is left, with LF, none at its

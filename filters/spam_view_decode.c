@@ -133,6 +133,56 @@ has_shifts(struct slice s)
 	return (all & upper_bits) != 0 || memchr(s.p, 0x1b, s.n) != NULL;
 }
 
+/* What spam_char reads without being told. */
+static bool
+is_ours(struct slice charset)
+{
+	return charset.n == 0 || slice_starts(charset, SLICE("utf")) ||
+	       slice_eq(charset, SLICE("us-ascii")) || slice_eq(charset, SLICE("iso-8859-1")) ||
+	       slice_eq(charset, SLICE("windows-1252"));
+}
+
+/* Other names of charsets that message_to_utf8 knows. */
+static struct slice
+usual_name(struct slice charset)
+{
+	static const struct slice names[][2] = {{SLICE("cp1250"), SLICE("windows-1250")},
+		{SLICE("cp1251"), SLICE("windows-1251")},
+		{SLICE("win-1251"), SLICE("windows-1251")},
+		{SLICE("cp1254"), SLICE("windows-1254")},
+		{SLICE("iso8859-2"), SLICE("iso-8859-2")},
+		{SLICE("iso-8859-8-i"), SLICE("iso-8859-8")}, {SLICE("x-gbk"), SLICE("gbk")},
+		{SLICE("cp936"), SLICE("gbk")}, {SLICE("big5-hkscs"), SLICE("big5")},
+		{SLICE("shift-jis"), SLICE("shift_jis")}, {SLICE("x-sjis"), SLICE("shift_jis")},
+		{SLICE("sjis"), SLICE("shift_jis")}, {SLICE("cp932"), SLICE("shift_jis")},
+		{SLICE("cp949"), SLICE("ks_c_5601-1987")},
+		{SLICE("windows-949"), SLICE("ks_c_5601-1987")},
+		{SLICE("windows-874"), SLICE("tis-620")}};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (slice_eq(charset, names[i][0]))
+			return names[i][1];
+	return charset;
+}
+
+/* Two bytes a character; pairs of surrogates are let go. */
+static struct slice
+from_utf16(struct slice in, bool big, struct arena *a)
+{
+	char *to = arena_alloc(a, in.n / 2 * 3);
+	size_t n = 0;
+	if (slice_starts(in, SLICE("\xfe\xff")))
+		big = true;
+	else if (slice_starts(in, SLICE("\xff\xfe")))
+		big = false;
+	for (size_t i = 0; i + 1 < in.n; i += 2) {
+		uint32_t high = (unsigned char)in.p[big ? i : i + 1];
+		uint32_t low = (unsigned char)in.p[big ? i + 1 : i];
+		if (high < 0xd8 || high > 0xdf)
+			n += spam_char_put(high << 8 | low, to + n);
+	}
+	return (struct slice){to, n};
+}
+
 struct slice
 spam_decode(const struct spam_part *part, struct slice raw, struct arena *a)
 {
@@ -145,15 +195,15 @@ spam_decode(const struct spam_part *part, struct slice raw, struct arena *a)
 		out = (struct slice){
 			to, base64 ? decode_base64(raw, to) : decode_quoted(raw, to)};
 	}
-	if (part->charset.n == 0 || slice_starts(part->charset, SLICE("utf")) ||
-		slice_eq(part->charset, SLICE("us-ascii")) ||
-		slice_eq(part->charset, SLICE("iso-8859-1")) ||
-		slice_eq(part->charset, SLICE("windows-1252")) || out.n == 0 ||
-		!has_shifts(out))
+	if (slice_starts(part->charset, SLICE("utf-16")))
+		return from_utf16(out, slice_ends(part->charset, SLICE("be")), a);
+	if (is_ours(part->charset) || out.n == 0 || !has_shifts(out))
 		return out;
 	size_t room = out.n * 3, n;
 	char *to = arena_alloc(a, room);
-	return message_to_utf8(part->charset, out, to, room, &n) ? (struct slice){to, n} : out;
+	return message_to_utf8(usual_name(part->charset), out, to, room, &n)
+		       ? (struct slice){to, n}
+		       : out;
 }
 
 uint32_t
@@ -182,7 +232,7 @@ spam_char(struct slice in, size_t *n_out)
 }
 
 size_t
-spam_char_put(uint32_t u, char to[4])
+spam_char_put(uint32_t u, char *to)
 {
 	if (u < 0x80) {
 		to[0] = (char)u;

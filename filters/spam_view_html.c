@@ -188,11 +188,12 @@ cannot_be_seen(const struct html *h, const struct element *e)
 	return spam_look_hides(&e->look, h->painted_by_style);
 }
 
-/* Text stands here that is hidden: its element counts once. */
+/* So many bytes of text stand here that are hidden: their element counts once. */
 static void
-count_hidden(struct html *h)
+count_hidden(struct html *h, size_t bytes)
 {
 	struct element *e = innermost(h);
+	h->r->v->html.hidden_bytes += (unsigned)bytes;
 	if (e->counted)
 		return;
 	h->r->v->html.hidden++;
@@ -267,12 +268,21 @@ close_anchor(struct html *h)
 	h->scanned = s->n;
 }
 
+/* A link in there is for filters to find, not for people to click. */
+static bool
+cannot_be_reached(const struct html *h)
+{
+	return (h->open[h->n_open - 1].look.hide & SPAM_HIDES) != 0;
+}
+
 static void
 open_anchor(struct html *h, const struct attributes *at)
 {
 	struct spam_sink *s = &h->r->text;
 	close_anchor(h);
 	if (at->href.n == 0)
+		return;
+	if (cannot_be_reached(h))
 		return;
 	h->r->v->html.links++;
 	spam_links_of_text(h->r, (struct slice){s->p + h->scanned, s->n - h->scanned});
@@ -303,8 +313,10 @@ take_special(struct html *h, enum tag t, const struct attributes *at)
 	switch ((int)t) {
 	case TAG_A: open_anchor(h, at); break;
 	case TAG_AREA:
-		counts->links += at->href.n != 0;
-		spam_link_add(h->r, at->href, 0, true);
+		if (!cannot_be_reached(h)) {
+			counts->links += at->href.n != 0;
+			spam_link_add(h->r, at->href, 0, true);
+		}
 		break;
 	case TAG_IMG:
 		counts->images++;
@@ -467,7 +479,7 @@ add_character(struct html *h, struct slice in, bool hidden)
 	if (!hidden)
 		spam_sink_char(&h->r->text, u);
 	else if (u > 0xa0 && u < 0x2000)
-		count_hidden(h);
+		count_hidden(h, n);
 	return n;
 }
 
@@ -491,7 +503,7 @@ add_run(struct html *h, struct slice in, bool hidden)
 			while (++i < in.n && spam_classes[(unsigned char)in.p[i]] == SPAM_PLAIN)
 				;
 			if (hidden)
-				count_hidden(h);
+				count_hidden(h, i - from);
 			else
 				spam_sink_run(s, in.p + from, i - from);
 		} else {

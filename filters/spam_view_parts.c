@@ -270,6 +270,33 @@ is_html_file(const struct spam_part *part)
 	       slice_ends_nocase(part->name, SLICE(".xhtml"));
 }
 
+static bool
+is_html(const struct spam_part *part)
+{
+	return slice_eq(part->type, SLICE("text/html")) ||
+	       slice_eq(part->type, SLICE("application/xhtml+xml")) || is_html_file(part);
+}
+
+/* Fields of a mail that is not there; what no mail program of today shows. */
+static bool
+is_text(const struct spam_part *part)
+{
+	if (part->depth == 0 && slice_starts(part->type, SLICE("multipart/")))
+		return true; /* without a boundary */
+	return slice_starts(part->type, SLICE("text/")) &&
+	       !slice_eq(part->type, SLICE("text/rfc822-headers")) &&
+	       !slice_eq(part->type, SLICE("text/x-amp-html"));
+}
+
+/* An invitation beside the words that tell of it: only its links are of interest. */
+static bool
+is_for_programs(const struct walk *w, const struct spam_part *part)
+{
+	const struct open *o = w->n_open > 0 ? &w->open[w->n_open - 1] : NULL;
+	return o != NULL && o->alternative && o->child > o->best &&
+	       !slice_eq(part->type, SLICE("text/plain")) && !is_html(part);
+}
+
 static void
 read_leaf(struct walk *w, size_t end)
 {
@@ -279,15 +306,14 @@ read_leaf(struct walk *w, size_t end)
 		return;
 	struct slice raw = slice_first(slice_from(w->body, w->leaf_at), end - w->leaf_at);
 	struct spam_sink *to = &w->r->text;
-	if (slice_eq(part->type, SLICE("text/html")) ||
-		slice_eq(part->type, SLICE("application/xhtml+xml")) || is_html_file(part)) {
+	size_t from = to->n;
+	if (is_html(part)) {
 		spam_read_html(w->r, spam_decode(part, raw, w->r->a));
-	} else if ((slice_starts(part->type, SLICE("text/")) &&
-			   !slice_eq(part->type, SLICE("text/rfc822-headers"))) ||
-		   (part->depth == 0 && slice_starts(part->type, SLICE("multipart/")))) {
-		size_t from = to->n;
+	} else if (is_text(part)) {
 		spam_sink_text(to, spam_decode(part, raw, w->r->a));
 		spam_links_of_text(w->r, (struct slice){to->p + from, to->n - from});
+		if (is_for_programs(w, part))
+			to->n = from;
 	}
 }
 

@@ -52,8 +52,8 @@ void spam_sink_char(struct spam_sink *s, uint32_t u);
 void spam_sink_run(struct spam_sink *s, const char *p, size_t n);
 /* The character at the front of in (not empty): UTF-8, or else one byte of windows-1252. */
 uint32_t spam_char(struct slice in, size_t *n_out);
-/* The bytes of a character. */
-size_t spam_char_put(uint32_t u, char to[4]);
+/* The bytes of a character, at most four. */
+size_t spam_char_put(uint32_t u, char *to);
 /* Compatibility forms folded; 0: it is not to be seen. ' ' for every blank. */
 uint32_t spam_char_fold(uint32_t u);
 /* What is no HTML. */

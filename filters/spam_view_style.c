@@ -136,6 +136,8 @@ take_declaration(struct spam_look *l, struct slice name, struct slice value)
 		if (slice_eq_nocase(name, SLICE("mso-hide")) &&
 			slice_starts_nocase(value, SLICE("all")))
 			l->hide |= SPAM_HIDES;
+		if (slice_eq_nocase(name, SLICE("max-height")) && is_tiny(value))
+			l->hide |= SPAM_HIDES;
 		break;
 	case 'f':
 		if (!slice_eq_nocase(name, SLICE("font-size")))

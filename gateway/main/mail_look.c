@@ -111,15 +111,16 @@ mail_look_at(struct mail_look *l, struct slice mail)
 	arena_reset(l->arena);
 	spam_view_of_mail(mail, l->hostname, l->arena, &l->view);
 	spam_features_of(&l->view, l->arena, &l->features);
+	static const struct spam_world nothing;
+	spam_evidence_gather(&l->view, &nothing, l->arena, &l->found);
+	spam_features_know(&l->features, &l->found, l->weights);
 	return &l->features;
 }
 
 double
 mail_look_judge(struct mail_look *l)
 {
-	static const struct spam_world nothing;
 	struct spam_judgement judgement;
-	spam_evidence_gather(&l->view, &nothing, l->arena, &l->found);
 	spam_judge(&(struct spam_input){.view = &l->view,
 			   .features = &l->features,
 			   .found = &l->found,

@@ -11,7 +11,7 @@
 enum {
 	NUMBER_BYTES = 3,
 	SET_MOST = SPAM_FEATURES_MOST * NUMBER_BYTES,
-	LESSON_LEAST = 1 + SPAM_ID_BYTES + 4 + 4,
+	LESSON_LEAST = 1 + SPAM_ID_BYTES + 4 + 4 + 4 + 4,
 	END = HAND_TEACHES, /* where a lesson would begin */
 	MODEL_LEAST = 4 + 4 + 4 + 8 + 8 + 1,
 };
@@ -56,6 +56,8 @@ hand_lessons_add(const struct hand_lesson *lesson, struct ipc_out *out)
 		ipc_put_u8(out, f->id[i]);
 	put_set(out, f->raw, f->n_raw);
 	put_set(out, f->text, f->n_text);
+	ipc_put_u32(out, (uint32_t)f->shipped);
+	ipc_put_u32(out, (uint32_t)f->evidence);
 	return true;
 }
 
@@ -96,6 +98,8 @@ get_lesson(struct ipc_in *in, struct arena *a, struct hand_lesson *lesson)
 		f->id[i] = ipc_get_u8(in);
 	f->raw = get_set(in, a, &f->n_raw);
 	f->text = get_set(in, a, &f->n_text);
+	f->shipped = (int32_t)ipc_get_u32(in);
+	f->evidence = (int32_t)ipc_get_u32(in);
 }
 
 bool

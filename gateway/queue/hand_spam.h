@@ -6,7 +6,8 @@
  *   SPAM_STATUS   nothing                                   SPAM_MODELS   what has been learned
  *
  * or HAND_MSG_ERROR. The keeper never sees a mail: who teaches sends numbers
- * (filters/spam_features.h), 24 bits each. Neither side trusts what it unpacks.
+ * (filters/spam_features.h), 24 bits each, and what is known of the mail besides. Neither side
+ * trusts what it unpacks.
  */
 #ifndef QUEUE_HAND_SPAM_H
 #define QUEUE_HAND_SPAM_H

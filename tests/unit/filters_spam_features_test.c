@@ -114,7 +114,7 @@ static bool
 has(const struct spam_features *f, const char *kind, const char *token, struct arena *a)
 {
 	struct feature_set one;
-	feature_set_init(&one, a);
+	feature_set_init(&one, 1, a);
 	feature_token(&one, kind, slice_of(token));
 	for (size_t i = 0; i < f->n_text; i++)
 		if (f->text[i] == one.places[0])

@@ -143,6 +143,7 @@ brands(void **state)
 		{"volksbank", "volksbank-nord.de", ""},
 		{"ann from ups", "a.test", "ups"},
 		{"upside", "a.test", ""},
+		{"bradesco", "banco.bradesco", ""},
 		{"", "a.test", ""},
 		{"ann", "", ""},
 	};

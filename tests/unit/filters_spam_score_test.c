@@ -219,8 +219,8 @@ test_taught_one_kind(void **state)
 		double logit, least, most;
 	} rows[] = {{0, 500, 10, 1.9, 2.001}, {500, 0, -10, -2.001, -1.9},
 		{0, 500, -1, -1.01, -0.9}, {0, 500, 1, 0.85, 1}, {50, 500, 10, 6, 7.5},
-		{5000, 5000, 10, 7.5, 10}, {5000, 5000, -10, -10, -7.5},
-		{5000, 5000, 1, 0.99, 1.001}};
+		{5000, 5000, 10, 9, 11}, {5000, 5000, -10, -11, -9},
+		{5000, 5000, 1, 1.25, 1.28}};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		publish(s, SLICE_NONE, rows[i].logit, rows[i].ham, rows[i].spam);
 		struct spam_judgement v = judged(NULL, s, SLICE_NONE);
@@ -246,7 +246,9 @@ test_shipped_fades(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		publish(s, SLICE_NONE, 0.5, rows[i].ham, rows[i].spam);
 		struct spam_judgement v = judged(NULL, s, SLICE_NONE);
-		assert_true(fabs(piece(&v, "model.shipped") - rows[i].heard) < 1e-9);
+		double rarer = rows[i].ham < rows[i].spam ? rows[i].ham : rows[i].spam;
+		double surer = 1 + 0.3 * rarer / (rarer + 500);
+		assert_true(fabs(piece(&v, "model.shipped") - rows[i].heard * surer) < 1e-9);
 	}
 	mem_free(s);
 }

@@ -106,6 +106,7 @@ static const struct {
 	{"<p style='color:transparent'>s", "", 1, 0},
 	{"<p hidden>s<p>t", "t", 1, 0},
 	{"<b style='mso-hide:all'>s", "", 1, 0},
+	{"<p style='max-height:0px'>s<p style='max-height: 90px'>t", "t", 1, 0},
 	{"<div style='display:none'>&nbsp; &zwnj;</div>t", "t", 0, 0},
 	{"<div style='display:none'><img alt=s></div>t", "t", 1, 0},
 	{"<div style='display:none'><br><div>s</div>s</div>t", "t", 1, 0},
@@ -148,6 +149,16 @@ test_counts(void **state)
 	assert_int_equal(h.comments, 1);
 	assert_int_equal(h.entities, 2);
 	assert_int_equal(h.text_bytes, strlen("xz <A&no;"));
+}
+
+static void
+test_hidden_bytes(void **state)
+{
+	(void)state;
+	struct spam_html h = view("text/html", "ab<p hidden>cd &eacute; ef<p>gh").html;
+	assert_int_equal(h.hidden, 1);
+	assert_int_equal(h.hidden_bytes, strlen("cd&eacute;ef"));
+	assert_int_equal(h.text_bytes, strlen("ab gh"));
 }
 
 /* More open elements than there are places: the rest hides nothing and closes right. */
@@ -221,6 +232,13 @@ static const struct {
 		"a.example / 0, f.example / 0"},
 	{"text/html", "<meta http-equiv=refresh content='0; URL=http://r.example/'>",
 		"r.example / 0"},
+	/* what nobody can click is no link */
+	{"text/html",
+		"<div style='display:none'>" A(
+			"http://good.example/") "<area href=//b.example>"
+						"</div>" A("http://evil.example/"),
+		"evil.example / 0"},
+	{"text/html", "<td style='font-size:0'>" A("http://a.example/"), "a.example / 0"},
 	/* redirects */
 	{"text/html", A("http://g.example/url?q=http://evil.example/x&y=1"),
 		"g.example /url?q=http://evil.example/x&y=1 0, evil.example /x&y=1 0"},
@@ -326,6 +344,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_texts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_counts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hidden_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_deep, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_links, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut_anywhere, set_up, tear_down),

@@ -217,6 +217,12 @@ static const struct {
 		"and more text"},
 	{MULTI("alternative", "q") "\n--q\n\nplain text\n--q\n\nless\n--q\n\nlesser\n--q--\n",
 		"0:multipart/alternative 1:text/plain 1:text/plain 1:text/plain", "plain text"},
+	/* an invitation beside its words, and alone */
+	{MULTI("alternative", "q") "\n--q\n\nMeet us\n--q\nContent-Type: text/calendar\n\n"
+				   "BEGIN:VCALENDAR " LONG_TEXT "\n--q--\n",
+		"0:multipart/alternative 1:text/plain 1:text/calendar", "Meet us"},
+	{"Content-Type: text/calendar\n\nBEGIN:VCALENDAR\n", "0:text/calendar",
+		"BEGIN:VCALENDAR"},
 	/* a forwarded mail, a digest */
 	{MULTI("mixed", "q") "\n--q\nContent-Type: message/rfc822\n\nSubject: in\n"
 			     "Content-Type: text/html\n\n<i>inner</i>\n--q--\n",
@@ -284,6 +290,10 @@ static const struct {
 	{"text/plain; charset=gb2312", "8bit", "\xc4\xe3\xff\xba\xc3",
 		"\xe4\xbd\xa0 \xe5\xa5\xbd"},
 	{"text/plain; charset=iso-2022-jp", "7bit", "\x1b$B$\"\x1b(B", "\xe3\x81\x82"},
+	{"text/plain; charset=cp1251", "8bit", "\xef\xf0\xe8", "\xd0\xbf\xd1\x80\xd0\xb8"},
+	{"text/plain; charset=utf-16le", "base64", "SABpABkg", "Hi\xe2\x80\x99"},
+	{"text/plain; charset=UTF-16", "base64", "/v8ASABp2AA", "Hi"},
+	{"text/plain; charset=utf-16", "base64", "//5IAGk", "H"},
 	/* no half, overlong or surrogate characters pass */
 	{"text/plain", "8bit", "\xc3", "\xc3\x83"},
 	{"text/plain", "8bit", "\xc0\xaf", "\xc3\x80\xc2\xaf"},

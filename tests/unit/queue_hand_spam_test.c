@@ -75,6 +75,8 @@ lesson_of(enum hand_teach teach, size_t n_raw, size_t n_text, uint8_t id)
 	struct hand_lesson l = {.teach = teach,
 		.features = {.raw = many, .text = many + 1, .n_raw = n_raw, .n_text = n_text}};
 	memset(l.features.id, id, sizeof(l.features.id));
+	l.features.shipped = -3 * SPAM_ONE + 1;
+	l.features.evidence = INT32_MIN;
 	return l;
 }
 
@@ -101,6 +103,8 @@ test_lessons(void **state)
 	assert_memory_equal(got.list[0].features.raw, many, 3 * sizeof(*many));
 	assert_memory_equal(got.list[0].features.text, many + 1, 2 * sizeof(*many));
 	assert_memory_equal(got.list[0].features.id, a.features.id, SPAM_ID_BYTES);
+	assert_int_equal(got.list[0].features.shipped, -3 * SPAM_ONE + 1);
+	assert_int_equal(got.list[0].features.evidence, INT32_MIN);
 	assert_int_equal(got.list[1].teach, HAND_TEACH_UNLEARN);
 	assert_int_equal(got.list[1].features.n_raw + got.list[1].features.n_text, 0);
 	payload_check_cuts(payload, takes_lessons);
@@ -149,6 +153,8 @@ put_lesson(struct ipc_out *out, size_t domain, unsigned teach, struct slice raw)
 		ipc_put_u8(out, 0);
 	ipc_put_slice(out, raw);
 	ipc_put_text(out, "");
+	ipc_put_u32(out, 0); /* shipped, evidence */
+	ipc_put_u32(out, 0);
 	ipc_put_u8(out, HAND_TEACHES);
 }
 
