@@ -1,5 +1,6 @@
 # What is installed beside the programs: manual pages, a first configuration and the sample, the
-# rules of failures, the systemd unit with its account and folders.
+# rules of failures, the scripts that teach the spam filter, the systemd unit with its account and
+# folders.
 
 # Pages are printed by the program whose tables they show.
 add_custom_command(OUTPUT postern.conf.5 VERBATIM DEPENDS postern
@@ -13,6 +14,9 @@ install(FILES "${CMAKE_BINARY_DIR}/postern.conf.5" DESTINATION "${CMAKE_INSTALL_
 install(FILES "${CMAKE_BINARY_DIR}/posternd.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
 install(FILES gateway/delivery/failure.rules DESTINATION "${CMAKE_INSTALL_DATADIR}/postern")
 install(FILES conf/sample.conf contrib/first.conf DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(PROGRAMS contrib/learn-imap contrib/learn-forwarded
+	DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/postern")
+install(FILES contrib/learning.py DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/postern")
 install(DIRECTORY conf/samples DESTINATION "${CMAKE_INSTALL_DOCDIR}" FILES_MATCHING PATTERN "*.conf")
 
 # systemd looks below /usr/local/lib as below /usr/lib; the unit names posternd by its full path.

@@ -1,8 +1,8 @@
 /*
  * `postern doctor` in files: tool_doctor.c runs the checks and prints them, doctor_dns.c looks
  * at names and addresses, doctor_auth.c at SPF, DKIM and DMARC, doctor_machine.c at the clock,
- * the spool, certificates and listeners, doctor_keeper.c asks the keeper. Nobody else includes
- * it.
+ * the spool, certificates and listeners, doctor_neighbours.c asks scanners beside us,
+ * doctor_keeper.c the keeper. Nobody else includes it.
  */
 #ifndef MAIN_DOCTOR_PRIV_H
 #define MAIN_DOCTOR_PRIV_H
@@ -63,5 +63,6 @@ void doctor_spool(struct doctor *d);
 void doctor_certificates(struct doctor *d);
 void doctor_listeners(struct doctor *d);
 void doctor_keeper(struct doctor *d);
+void doctor_neighbours(struct doctor *d);
 
 #endif

@@ -110,9 +110,12 @@ print_worst(FILE *f, enum trial_mode mode, const struct trial_result *r)
 void
 spam_table(FILE *f, const struct trial_wanted *w, const struct trial *t)
 {
-	fprintf(f, "%zu mails, %zu passed over, %zu without a date; %.1f s, %.0f mails/s\n",
+	fprintf(f,
+		"%zu mails, %zu passed over, %zu without a date; %.1f s, %.0f mails/s; %.1f s "
+		"of "
+		"CPU\n",
 		t->mails, t->passed_over, t->undated, t->seconds,
-		t->seconds > 0 ? (double)t->mails / t->seconds : 0);
+		t->seconds > 0 ? (double)t->mails / t->seconds : 0, t->cpu_seconds);
 	fprintf(f,
 		"bounces: %zu ham, %zu spam; the shipped model had a say in %zu of their "
 		"judgements; day one\n    has %zu, %zu, %zu of the ham above 0.5, 0.9, 0.99\n",
@@ -224,6 +227,7 @@ spam_table_json(FILE *f, const struct trial_wanted *w, const struct trial *t)
 	json_number(&j, "passed_over", t->passed_over);
 	json_number(&j, "undated", t->undated);
 	json_real(&j, "seconds", t->seconds);
+	json_real(&j, "cpu_seconds", t->cpu_seconds);
 	json_number(&j, "bounces_ham", t->bounces[0]);
 	json_number(&j, "bounces_spam", t->bounces[1]);
 	json_number(&j, "bounces_by_shipped", t->bounces_shipped);

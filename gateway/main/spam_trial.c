@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -280,6 +281,7 @@ trial_run(const struct trial_wanted *w, struct trial *t_out, struct err *err)
 {
 	struct judge *j = MEM_NEW(struct judge);
 	uint64_t begun = clock_ms();
+	clock_t cpu = clock();
 	*t_out = (struct trial){0};
 	j->wanted = w;
 	j->trial = t_out;
@@ -303,6 +305,7 @@ trial_run(const struct trial_wanted *w, struct trial *t_out, struct err *err)
 			judge_later(j);
 	}
 	t_out->seconds = (double)(clock_ms() - begun) / 1000;
+	t_out->cpu_seconds = (double)(clock() - cpu) / CLOCKS_PER_SEC;
 	spam_model_free(&j->online);
 	spam_model_free(&j->early);
 	spam_model_free(&j->folders);

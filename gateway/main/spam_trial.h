@@ -56,7 +56,7 @@ struct trial {
 	size_t bounces[2];               /* of ham, of spam */
 	size_t bounces_shipped;          /* that the shipped model had a say in */
 	size_t bounces_over[ROC_LEVELS]; /* of ham, day one */
-	double seconds;
+	double seconds, cpu_seconds;
 	struct trial_result results[TRIAL_MODES];
 };
 

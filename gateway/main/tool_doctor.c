@@ -1,7 +1,8 @@
 /*
  * `postern doctor`: looks at the gateway as the world sees it and says, for each thing, whether
- * it is well, by what evidence, and what to do. Nothing is changed and no mail is sent. The
- * exit status is the worst that was found.
+ * it is well, by what evidence, and what to do. Nothing is changed and no mail is sent; the
+ * scanners beside us are shown one that is made for it. The exit status is the worst that was
+ * found.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static void (*const checks[])(struct doctor *d) = {
 	doctor_dmarc,
 	doctor_certificates,
 	doctor_listeners,
+	doctor_neighbours,
 	doctor_spool,
 	doctor_keeper,
 };

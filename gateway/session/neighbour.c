@@ -40,6 +40,7 @@ TAILQ_HEAD(ask_list, neighbour_ask);
 struct group {
 	struct loop *loop;
 	enum neighbour which;
+	bool quiet;
 	struct server servers[CONF_SERVERS_MOST];
 	size_t n;
 	uint32_t timeout_ms;
@@ -82,6 +83,8 @@ static void
 log_server(const struct group *g, const struct server *s, enum log_event ev, const char *error)
 {
 	struct log_line l;
+	if (g->quiet)
+		return;
 	log_begin(&l, ev, NULL);
 	log_text(&l, "filter", neighbour_text(g->which));
 	log_slice(&l, "server", s->text);
@@ -421,12 +424,14 @@ group_init(struct group *g, struct loop *l, enum neighbour which, const struct c
 }
 
 struct neighbours *
-neighbours_new(struct loop *l, const struct conf *conf)
+neighbours_new(struct loop *l, const struct conf *conf, bool quiet)
 {
 	struct neighbours *n = MEM_NEW(struct neighbours);
-	for (int i = 0; i < NEIGHBOURS; i++)
+	for (int i = 0; i < NEIGHBOURS; i++) {
 		group_init(&n->groups[i], l, (enum neighbour)i,
 			conf_filter_find(conf, neighbour_text((enum neighbour)i)));
+		n->groups[i].quiet = quiet;
+	}
 	return n;
 }
 

@@ -24,7 +24,8 @@ enum {
 /* v lives for the call. */
 typedef void neighbour_fn(void *arg, const struct neighbour_verdict *v);
 
-struct neighbours *neighbours_new(struct loop *l, const struct conf *conf);
+/* quiet: no event in the log; a tool says itself what it has found. */
+struct neighbours *neighbours_new(struct loop *l, const struct conf *conf, bool quiet);
 void neighbours_free(struct neighbours **n); /* no ask may be left; takes NULL */
 /*
  * fn is called once, from the loop, never from inside; then the ask is gone. envelope and mail

@@ -21,7 +21,8 @@ enum {
 	DNS_CACHE = 20000,
 	BEHIND_FIRST_MS = 1000,
 	BEHIND_MS = 60 * 1000,
-	ASK_STATE_MS = 5 * 1000
+	ASK_STATE_MS = 5 * 1000,
+	KEPT_BYTES = 2 * 1024 * 1024, /* the spam filter takes and frees 300 KB for any mail */
 };
 
 void
@@ -263,7 +264,7 @@ process_open(struct process *p, struct err *err)
 	loop_timer_init(&p->behind_timer, p->loop, learn_behind, p);
 	open_peers(p);
 	p->state = state_asker_new(p->loop, p->peers[PROCESS_KEEPER][0], ASK_STATE_MS);
-	p->neighbours = neighbours_new(p->loop, p->conf);
+	p->neighbours = neighbours_new(p->loop, p->conf, false);
 	p->control = control_new(p->loop, p->start->control_fd, &calls, p);
 	if (open_dns(p, err) < 0 || open_pool(p, err) < 0)
 		return -1;
@@ -323,6 +324,7 @@ session_main(void *arg)
 	TAILQ_INIT(&p->connections);
 	TAILQ_INIT(&p->mtas);
 	account_clear(p->start->account, p->start->self);
+	mem_keep_freed(KEPT_BYTES);
 	message_load_charsets(); /* before the sandbox closes the file system */
 	tzset();                 /* likewise: `hold until` is told in local time */
 	int result = process_open(p, &err);

@@ -204,7 +204,7 @@ class Stream:
     def report(self):
         found, told, name = self.found, self.told, self.name
         print(f"\n== {name}, {self.with_what()}: {told['mails']} mails in {told['seconds']:.1f} s, "
-              f"{told['mails'] / max(told['seconds'], 0.001):.0f} mails/s in all modes; bounces: "
+              f"{told['cpu_seconds']:.1f} s of CPU, in all modes; bounces: "
               f"{told['bounces_ham']} ham, {told['bounces_spam']} spam, the shipped model was "
               f"asked about {told['bounces_by_shipped']}")
         for what, theirs, more in (("online", self.online, ("raw view", "text view")),

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from lab import postern, proc, smtp
+from lab import postern, proc, smtp, terminal
 from lab.hand import Hand
 
 GATE, SERVER, CLIENT = "192.0.2.184", "198.51.100.184", "192.0.2.119"
@@ -112,12 +112,10 @@ def totals(hand, domain=""):
     return model["ham"], model["spam"]
 
 
-def teach_both(hand, tmp_path, n=60):
+def teach_both(hand, tmp_path, *words, n=60):
     ham, spam = box(tmp_path / "ham", "ham", range(n)), box(tmp_path / "spam", "spam", range(n))
-    for _ in range(2):
-        learned(hand, "ham", ham)
-        last = learned(hand, "spam", spam)
-    return last
+    learned(hand, "ham", *words, ham)
+    return learned(hand, "spam", *words, spam)
 
 
 def test_judges_the_next_mail(start, server, tmp_path):
@@ -132,9 +130,9 @@ def test_judges_the_next_mail(start, server, tmp_path):
     for i in range(12):  # more connections than processes: each of them has taken some
         send(text("spam", 1000, f"after {i}"))
         after, fields = spam_of(server, f"after {i}")
-        assert float(fields["model.site"]) > 1 and after > before + 0.02, (i, before, after, fields)
+        assert float(fields["model.site"]) > 0.5 and after > before, (i, before, after, fields)
     send(text("ham", 1000, "friendly"))
-    assert float(spam_of(server, "friendly")[1]["model.site"]) < -1
+    assert float(spam_of(server, "friendly")[1]["model.site"]) < 0
 
     def still(subject):
         send(text("spam", 1000, subject))
@@ -166,19 +164,38 @@ def running(hand):
 def test_domain(start, server, tmp_path):
     """A domain's own model is heard for its recipients; a domain without one is refused by name."""
     hand = start()
-    spam = box(tmp_path / "spam", "spam", range(40))
+    spam = box(tmp_path / "spam", "spam", range(60))
     assert hand.run("spam", "--domain", "own.example", spam, status=1) == b""
     assert "own.example has no model of its own" in hand.said
     for to in ("bob@two.example", "ann@own.example"):
         send(text("spam", 2000, f"before {to}"), to=to)
-    learned(hand, "spam", "--domain", "two.example", spam)
-    assert totals(hand, "two.example") == (0, 40) and totals(hand) == (0, 0)
+    teach_both(hand, tmp_path, "--domain", "two.example")
+    assert totals(hand, "two.example") == (60, 60) and totals(hand) == (0, 0)
     for to in ("bob@two.example", "ann@own.example"):
         send(text("spam", 2000, f"after {to}"), to=to)
     marked = {m.subject: m.is_marked for m in map(Seen, server.mails) if "@" in m.subject}
     assert marked == {"before bob@two.example": False, "before ann@own.example": False,
                       "after bob@two.example": True, "after ann@own.example": False}
     assert "model.domain" not in spam_of(server, "after ann@own.example")[1]
+    # a reload that names the other one; what the first has learned stays for when it is named again
+    hand.gate.write(CONFIG.format(spool=hand.spool, filter=FILTER.replace("two.example", "own.example")))
+    hand.gate.reload()
+    hand.gate.wait_event("reload")
+    teach_both(hand, tmp_path, "--domain", "own.example")
+    assert totals(hand, "own.example") == (60, 60)
+    hand.run("spam", "--domain", "two.example", spam, status=1)
+    send(text("spam", 2000, "reloaded ann@own.example"), to="ann@own.example")
+    assert Seen(server.mails[-1]).is_marked
+
+
+def test_bar(start, tmp_path):
+    """Somebody who looks on sees how far it is; nobody else does."""
+    hand = start()
+    path = box(tmp_path / "box", "ham", range(4000))
+    status, seen = terminal.answer(hand.command("learn", "ham", path), b"never asked", b"")
+    assert status == 0 and re.search(r"\r\[#*\.+\] teaching: \d+ mails, \d+ a second", seen), seen
+    assert re.search(r"taught as ham: 4000 new", seen), seen
+    assert b"[" not in hand.run("ham", path) and "[" not in hand.said
 
 
 def test_quarantine_teaches(start, server, tmp_path):

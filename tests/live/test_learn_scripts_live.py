@@ -2,12 +2,15 @@
 running gateway: what is moved into Junk is learned as spam, taken back out of it as ham."""
 import imaplib
 import json
+import re
+import shutil
 import smtplib
 
 import pytest
 
 from lab import postern, proc, smtp
 from lab.dovecot import Dovecot
+from lab.postfix import Postfix
 
 GATE, STORE, SERVER = "192.0.2.186", "192.0.2.187", "198.51.100.186"
 SENDER = "192.0.2.70"  # what the SPF record of sender.example allows
@@ -22,7 +25,7 @@ filter spam {{{{
     model for {{{{ "ours.example" }}}}
 }}}}
 inbound {{{{
-    tag "X-Spam: yes" if spam > 0.99
+    tag "X-Spam: yes" if spam > 0.5
     try reject if dmarc is fail
     accept
 }}}}
@@ -65,6 +68,10 @@ def dovecot(authority):
 
 def mails(kind, label, count):
     return [p.read_bytes() for p in sorted((MAILS / kind / label).iterdir())][:count]
+
+
+def crlf(mail):
+    return mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def arrive(dovecot, name, mail):
@@ -166,6 +173,26 @@ def test_moved_mails_teach(gate, dovecot, authority, names, tmp_path):
     bo.close()
 
 
+def test_no_lesson_of_its_own(gate, dovecot, authority, names, tmp_path):
+    """What the gate has tagged, and a filing rule put into Junk, is the filter's own word."""
+    dee, teacher = User(dovecot, "dee"), Teacher(gate, authority, tmp_path)
+    watches = crlf((MAILS / "newsletter/spam/replica-watches.eml").read_bytes())
+    with smtp.Server(SERVER) as server:
+        with smtplib.SMTP(GATE, timeout=20, source_address=(SENDER, 0)) as client:
+            client.sendmail("a@sender.example", ["dee@ours.example"], watches)
+        tagged, = (m.message for m in server.mails)
+    assert b"X-Spam: yes\r\n" in tagged
+    dovecot.deliver("dee", tagged, eightbit=True)
+    dee.move(1, "INBOX", "Junk")
+    said = teacher.run("--user", "dee")
+    assert "dee: Junk: 0 taught as spam, 1 left out that the gate had marked itself" in said
+    assert gate.status() == (0, 0)
+    dee.move(1, "Junk", "NotJunk")
+    assert "dee: NotJunk: 1 taught as ham" in teacher.run("--user", "dee")
+    assert gate.status() == (1, 0)
+    dee.close()
+
+
 def test_what_can_go_wrong(gate, dovecot, authority, names, tmp_path):
     """Each is told in one line, and teaches nothing."""
     User(dovecot, "cy").close()
@@ -194,7 +221,7 @@ def forwarded(author, attached):
             "MIME-Version: 1.0\r\n").encode()
     return head + b'Content-Type: multipart/mixed; boundary="%s"\r\n\r\n' % boundary + b"".join(
         b"--%s\r\nContent-Type: message/rfc822\r\n\r\n%s\r\n" %
-        (boundary, mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")) for mail in attached) + \
+        (boundary, crlf(mail)) for mail in attached) + \
         b"--%s--\r\n" % boundary
 
 
@@ -217,3 +244,51 @@ def test_forwarded_through_the_gate(gate, tmp_path):
     assert gate.status() == (0, 3)
     script("learn-forwarded", *words, input=true)
     assert gate.status() == (0, 3)
+
+
+def pipe_of_the_readme(gate, home):
+    """The lines for master.cf of contrib/README.md, with this place's names in them."""
+    text = (proc.REPOSITORY / "contrib/README.md").read_text()
+    lines = re.search(r"^    learn  unix .*\n(?:      .*\n)+", text, re.M).group()
+    for theirs, ours in {
+            "user=postern": "user=nobody:nogroup",
+            "/usr/local/libexec/postern": f"{proc.REPOSITORY}/contrib", "mx.example.com": HOSTNAME,
+            "--domain example.com": "--domain sender.example --spam spam@ours.example"
+                                    f" --learn {home}/learn",
+            "/var/lib/postern": str(home), "${recipient}": "${{recipient}}"}.items():
+        assert theirs in lines
+        lines = lines.replace(theirs, ours)
+    learn = home / "learn"
+    learn.write_text(f'#!/bin/sh\nexec {gate.learn} "$@"\n')
+    learn.chmod(0o755)
+    return re.sub(r"^    ", "", lines, flags=re.M)
+
+
+def test_postfix_pipes(gate):
+    """Postfix behind the gate hands on what comes to spam@, and tries again while nobody learns."""
+    home = proc.LAB / "learn-pipe"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    server = Postfix("learn", SERVER, domains=["ours.example"], main={
+        "transport_maps": "inline:{ { spam@ours.example = learn: } }",
+        "learn_destination_recipient_limit": "1"}, services=pipe_of_the_readme(gate, home))
+    server.start()
+    try:
+        spam = mails("receipt", "spam", 3)
+
+        def send(source):
+            with smtplib.SMTP(GATE, timeout=20, source_address=(source, 0)) as client:
+                client.sendmail("ann@sender.example", ["spam@ours.example"],
+                                forwarded("ann@sender.example", spam))
+        send("192.0.2.71")
+        proc.wait_until(lambda: "status=sent (delivered via learn service" in server.log(),
+                        "the forged mail", 30)
+        assert gate.status() == (0, 0) and "status=bounced" not in server.log()
+        (home / "learn").rename(home / "away")
+        send(SENDER)
+        proc.wait_until(lambda: "status=deferred (temporary failure. Command output: "
+                        "learn-forwarded: cannot run" in server.log(), "the deferral", 30)
+        (home / "away").rename(home / "learn")
+        proc.wait_until(lambda: gate.status() == (0, 3), "three mails learned", 30)
+    finally:
+        server.stop()

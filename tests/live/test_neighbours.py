@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lab import milter_client, proc, smtp
+from lab import milter_client, postern, proc, smtp
 from lab.rspamd import Rspamd
 from lab.spamassassin import SpamAssassin
 
@@ -327,9 +327,11 @@ def test_what_cannot_be_known(gateway, server, fact, act, words):
         if act is None:
             between.away()
 
+        limit = "1s" if act is silent else "20s"
+
         def start(failure):
             return gateway(f"""{BASE}
-                filter {fact} {{ server "127.0.0.1:{between.port}" timeout 1s {failure} }}
+                filter {fact} {{ server "127.0.0.1:{between.port}" timeout {limit} {failure} }}
                 inbound {{
                     reject if recipient is "asks@example.com" and {fact}.score > 5
                     accept
@@ -338,7 +340,7 @@ def test_what_cannot_be_known(gateway, server, fact, act, words):
         before = time.monotonic()
         said = send(smtp.message("x"), ["asks@example.com"])
         assert said.last.code == 451 and f"{fact}.score" in str(said.last), said
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 15
         event = gate.wait_event("fact-failed", fact=f"{fact}.score")
         assert words in event["error"] and f"127.0.0.1:{between.port}" in event["error"], event
         assert bool(gate.events("neighbour-down", filter=fact)) == (act in (silent, None))
@@ -354,7 +356,7 @@ def test_the_other_one(gateway, server, rspamd):
     with Between(act=silent) as between:
         gate = gateway(f"""{BASE}
             filter rspamd {{ server "127.0.0.1:{between.port}" then "127.0.0.1:{rspamd.port}"
-                timeout 4s }}
+                timeout 10s }}
             inbound {{ reject if rspamd.action is "reject"
             accept }}""")
         for body, code in ((GTUBE, 550), ("Hello.\r\n", 250)):
@@ -366,7 +368,7 @@ def test_the_other_one(gateway, server, rspamd):
         for _ in range(4):  # by all session processes, each of which finds out by itself
             assert send(smtp.message("x", body=GTUBE)).last.code == 550
         assert len(between.requests) - asked < session_processes()
-        assert time.monotonic() - before < 4 + 2 * session_processes()
+        assert time.monotonic() - before < 10 + 5 * session_processes()
 
 
 def test_a_client_that_goes(gateway, server):
@@ -391,3 +393,21 @@ def test_a_client_that_goes(gateway, server):
         client.reset()
         assert gone.wait(10)
     assert not any(b"Subject: never\r\n" in mail.message for mail in server.mails)
+
+
+def test_doctor(gateway, rspamd, spamassassin):
+    """What postern doctor says of servers that answer, one that is silent, one that is away."""
+    with Between(act=silent) as between:
+        gate = gateway(f"""{BASE}
+            filter rspamd {{ server "127.0.0.1:{rspamd.port}" then "127.0.0.1:{between.port}"
+                timeout 5s }}
+            filter spamassassin {{ server "unix:{spamassassin.unix_path()}" then "127.0.0.1:1" }}
+            inbound {{ accept }}""")
+        said = proc.run(postern.binary("postern"), "-f", gate.config, "doctor", check=False,
+                        env={**os.environ, **postern.sanitizer_environment()}).stdout
+    for line in (rf"ok    rspamd 127\.0\.0\.1:{rspamd.port}: answers: -?[0-9.]+ of 15\.00, "
+                 "[a-z ]+ for a mail of ours",
+                 rf"fail  rspamd 127\.0\.0\.1:{between.port}: .*it did not answer in time",
+                 r"ok    spamassassin unix:\S+: answers: -?[0-9.]+ of 5\.00 for a mail of ours",
+                 r"fail  spamassassin 127\.0\.0\.1:1: .*Connection refused"):
+        assert re.search(rf"(?m)^{line}$", said), said

@@ -39,6 +39,15 @@ test_plain(void **state)
 		"X-Spam-Evidence: mx.example.com; spam=0.973; model.site=+3.20;\r\n"
 		"\tdmarc.fail=+1.20 (p=reject); list.client=-0.50 (192.0.2.1 on\r\n"
 		"\tgood.example)\r\n");
+	static const struct {
+		double weight;
+		const char *text;
+	} weights[] = {{0, "x +0.00"}, {-0.001, "x +0.00"}, {0.005, "x +0.01"},
+		{-0.05, "x -0.05"}, {9.999, "x +10.00"}, {-30, "x -30.00"},
+		{123.456, "x +123.46"}};
+	for (size_t i = 0; i < sizeof(weights) / sizeof(weights[0]); i++)
+		is(spam_piece_text(&(struct spam_piece){"x", weights[i].weight, {NULL, 0}}, a),
+			weights[i].text);
 	struct spam_judgement nothing = {.probability = 0.5};
 	is(spam_why_text(&nothing, a), "");
 	is(spam_field(SLICE("mx.example.com"), &nothing, a),

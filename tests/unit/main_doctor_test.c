@@ -232,6 +232,31 @@ test_json(void **state)
 	free(text);
 }
 
+/* Each server by itself, though a session would ask the next one. */
+static void
+test_scanners_beside_us(void **state)
+{
+	(void)state;
+	char text[1024];
+	snprintf(text, sizeof(text),
+		"%sfilter rspamd { server \"127.0.0.1:1\" then \"unix:/nowhere/r.sock\" }\n"
+		"filter spamassassin { server \"127.0.0.1:1\" on failure skip }\n",
+		conf);
+	write_file("test.conf", text);
+	write_file("dns.txt", well);
+	struct run r = tool_run(tool_doctor, ADDRESSES, "");
+	check_has(&r,
+		"fail  rspamd 127.0.0.1:1: 127.0.0.1:1: connect to 127.0.0.1:1: Connection "
+		"refused\n      -> see that it runs and listens there");
+	check_has(&r, "fail  rspamd unix:/nowhere/r.sock: unix:/nowhere/r.sock: connect to "
+		      "/nowhere/r.sock: No such file or directory\n");
+	check_has(&r, "fail  spamassassin 127.0.0.1:1: ");
+	check_has(&r, "as \"on failure\" of filter spamassassin says\n");
+	assert_int_equal(r.status, 2);
+	assert_string_equal(r.err, "");
+	tool_run_free(&r);
+}
+
 int
 main(void)
 {
@@ -241,6 +266,7 @@ main(void)
 		cmocka_unit_test(test_nothing_sent_direct),
 		cmocka_unit_test(test_silent_dns),
 		cmocka_unit_test(test_hostile_records),
+		cmocka_unit_test(test_scanners_beside_us),
 		cmocka_unit_test(test_called_wrongly),
 		cmocka_unit_test(test_private_addresses),
 		cmocka_unit_test(test_json),

@@ -23,6 +23,7 @@
 #include "queue/spam_desk.h"
 #include "queue/spam_files.h"
 #include "tooling.h"
+#include "tree.h"
 
 enum { MAILS = 40 };
 
@@ -416,7 +417,7 @@ test_interrupted(void **state)
 int
 main(void)
 {
-	char folder[] = "/tmp/main-learn-XXXXXX", command[64];
+	char folder[] = "/tmp/main-learn-XXXXXX";
 	const struct CMUnitTest of_words[] = {cmocka_unit_test(test_words)};
 	const struct CMUnitTest served[] = {
 		cmocka_unit_test(test_taught),
@@ -439,6 +440,5 @@ main(void)
 	failed += cmocka_run_group_tests(served, NULL, NULL);
 	kill_keeper();
 	tool_run_free(&r);
-	snprintf(command, sizeof(command), "rm -r '%s'", folder);
-	return failed + system(command);
+	return failed + (tree_remove(folder) != 0);
 }

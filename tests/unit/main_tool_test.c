@@ -22,10 +22,7 @@
 #include "conf/passwd.h"
 #include "filters/dkim_key.h"
 #include "filters/facts.h"
-#include "filters/spam_evidence.h"
-#include "filters/spam_model.h"
 #include "main/answers_file.h"
-#include "queue/spam_files.h"
 #include "tooling.h"
 
 enum { TEXT_MOST = 1 << 20 };
@@ -116,48 +113,6 @@ test_facts(void **state)
 	for (int ev = 0; ev < LOG_EVENT_COUNT; ev++)
 		assert_non_null(strstr(events.out, log_event_text((enum log_event)ev)));
 	tool_run_free(&events);
-}
-
-/* All evidence, weighed as the configuration says; without one, as shipped. */
-static void
-test_facts_spam(void **state)
-{
-	(void)state;
-	unlink("test.conf");
-	struct run r = tool_run(tool_facts, "spam", "");
-	assert_int_equal(r.status, 0);
-	for (size_t i = 0; i < SPAM_EVIDENCES; i++) {
-		char line[100];
-		snprintf(line, sizeof(line), "\n%-26s %+7.2f %+7.2f ",
-			spam_evidence_table[i].name, spam_evidence_table[i].weight,
-			spam_evidence_table[i].weight);
-		assert_non_null(strstr(r.out, line));
-		assert_non_null(strstr(r.out, spam_evidence_table[i].text));
-	}
-	tool_run_free(&r);
-	write_config(
-		RIGHT "filter spam { weight \"list.client\" -2.5 }\ninbound {\n\taccept\n}\n");
-	r = tool_run(tool_facts, "spam", "");
-	assert_int_equal(r.status, 0);
-	assert_non_null(strstr(r.out, "\nlist.client                  -2.50   +1.00 "));
-	assert_non_null(strstr(r.out, "\nlist.link                    +1.00   +1.00 "));
-	tool_run_free(&r);
-	write_config(
-		RIGHT "filter spam {\n\tweight \"list.cleint\" 1\n}\ninbound {\n\taccept\n}\n");
-	r = tool_run(tool_facts, "spam", "");
-	assert_int_equal(r.status, 1);
-	assert_string_equal(r.err,
-		"test.conf:5:9: error: there is no evidence \"list.cleint\" (did "
-		"you mean \"list.client\"?)\n");
-	assert_string_equal(r.out, "");
-	tool_run_free(&r);
-	r = tool_run(tool_check, "", "");
-	assert_int_equal(r.status, 1);
-	assert_non_null(strstr(r.err, "there is no evidence \"list.cleint\""));
-	tool_run_free(&r);
-	r = tool_run(tool_facts, "spma", "");
-	assert_int_equal(r.status, 2);
-	tool_run_free(&r);
 }
 
 /* The strings of the record put together again. */
@@ -390,125 +345,6 @@ test_explain(void **state)
 	unlink("m.eml");
 }
 
-/* What speaks for spam stands behind the fact. */
-static void
-test_explain_spam(void **state)
-{
-	(void)state;
-	write_config(RIGHT "filter spam { client list \"zen.example\" weight 3 }\ninbound {\n"
-			   "\treject if spam.why contains \"nothing of the kind\"\n"
-			   "\ttag \"X-Spam: yes\" if spam > 0.001\n\taccept\n}\n");
-	write_file("dns", "1.2.0.192.zen.example A 127.0.0.2\nsilent.example FAIL\n");
-	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
-			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
-	for (int silent = 0; silent < 2; silent++) {
-		struct run r = tool_run(tool_explain,
-			silent ? WHO "--dns nobody m.eml" : WHO "--dns dns m.eml", "");
-		assert_string_equal(r.err, "");
-		assert_int_equal(r.status, 0);
-		const char *spam = strstr(r.out, "\n\tspam=0.");
-		assert_non_null(spam);
-		const char *listed =
-			strstr(spam, "list.client +3.00 (192.0.2.1 on zen.example)");
-		assert_int_equal(listed != NULL, silent == 0);
-		assert_non_null(strstr(r.out, "true        tag \"X-Spam: yes\""));
-		assert_non_null(strstr(r.out, "decision: accept by test.conf:8\n"));
-		tool_run_free(&r);
-		write_file("nobody", "1.2.0.192.zen.example FAIL\nsender.example FAIL\n");
-	}
-	unlink("nobody");
-	unlink("dns");
-	unlink("m.eml");
-}
-
-static void
-teach(struct spam_model *m, int i, bool spam)
-{
-	struct arena *a = arena_new(64 << 20);
-	struct spam_view view;
-	struct spam_features features;
-	struct slice mail = arena_printf(a,
-		"From: a%d@sender.example\nTo: c@example.com\nSubject: %s number %d\n\n%s %d\n",
-		i, spam ? "cheap watches" : "minutes of the meeting", i,
-		spam ? "buy cheap watches" : "the minutes of our meeting are below", i);
-	spam_view_of_mail(mail, SLICE("mx.example.com"), a, &view);
-	spam_features_of(&view, a, &features);
-	assert_int_equal(spam_model_learn(m, &features, spam), SPAM_LEARNED);
-	arena_free(&a);
-}
-
-static void
-store_model(int dir, const char *name, const struct spam_model *m)
-{
-	struct err err;
-	size_t n = spam_model_file_bytes(m);
-	uint8_t *bytes = mem_new(n);
-	spam_model_pack(m, bytes);
-	assert_int_equal(
-		spam_files_write(dir, name, (struct slice){(char *)bytes, n}, &err), 0);
-	mem_free(bytes);
-}
-
-/* What the site has taught counts, and what a domain has taught for its recipients. */
-static void
-test_explain_models(void **state)
-{
-	char cwd[2000], text[4000];
-	struct err err;
-	(void)state;
-	assert_non_null(getcwd(cwd, sizeof(cwd)));
-	snprintf(text, sizeof(text),
-		"spool \"%s/spool\"\n" RIGHT
-		"domain \"example.org\" deliver to \"127.0.0.1:26\"\n"
-		"filter spam { model for { \"example.org\" } }\n"
-		"inbound {\n\ttag \"X-A: b\" if spam > 2 or spam.domain > 2\n\taccept\n}\n",
-		cwd);
-	write_config(text);
-	write_file("dns", "");
-	write_file("m.eml",
-		"From: z@sender.example\nTo: c@example.com\nSubject: cheap watches\n"
-		"Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbuy cheap watches\n");
-	static const char words[] = "--client 192.0.2.1 --from a@sender.example --to "
-				    "c@example.com --to c@example.org --dns dns m.eml";
-	struct run r = tool_run(tool_explain, words, ""); /* nothing was taught */
-	assert_int_equal(r.status, 0);
-	assert_null(strstr(r.out, "model.site"));
-	assert_null(strstr(r.out, "left out"));
-	tool_run_free(&r);
-	struct spam_model *m = spam_model_new();
-	for (int i = 0; i < 60; i++)
-		teach(m, i, i % 2 != 0);
-	assert_int_equal(mkdir("spool", 0700), 0);
-	int spool = open("spool", O_RDONLY | O_DIRECTORY), dir = spam_files_open(spool, &err);
-	assert_true(dir >= 0);
-	store_model(dir, "site.model", m);
-	store_model(dir, "domain/example.org.model", m);
-	r = tool_run(tool_explain, words, "");
-	assert_int_equal(r.status, 0);
-	assert_non_null(strstr(r.out, "spam=0."));
-	assert_non_null(strstr(r.out, "model.site +"));
-	const char *second = strstr(r.out, "recipient c@example.org");
-	assert_non_null(second);
-	assert_non_null(strstr(second, "model.domain +"));
-	assert_true(strstr(r.out, "model.domain") > second);
-	tool_run_free(&r);
-	assert_int_equal(spam_files_write(dir, "site.model", SLICE("nonsense"), &err), 0);
-	r = tool_run(tool_explain, words, "");
-	assert_int_equal(r.status, 0);
-	assert_non_null(strstr(r.out, "what was taught is left out: "));
-	tool_run_free(&r);
-	close(dir);
-	close(spool);
-	spam_model_free(&m);
-	unlink("spool/spam/site.model");
-	unlink("spool/spam/domain/example.org.model");
-	rmdir("spool/spam/domain");
-	rmdir("spool/spam");
-	rmdir("spool");
-	unlink("dns");
-	unlink("m.eml");
-}
-
 static void
 test_explain_wrong(void **state)
 {
@@ -660,58 +496,6 @@ test_explain_lookups(void **state)
 	unlink("m.eml");
 }
 
-/* Nor are scanners beside us: their scores are told, or have failed. */
-static void
-test_explain_neighbours(void **state)
-{
-	static const struct {
-		const char *words, *out;
-	} cases[] = {
-		{"m.eml", "rspamd.score=failed (Rspamd: nobody was asked; say --rspamd SCORE "
-			  "ACTION)"},
-		{"--rspamd 1 greylist m.eml",
-			"spamassassin.score=failed (SpamAssassin: nobody was asked; say "
-			"--spamassassin SCORE)"},
-		{"m.eml", "decision: defer"},
-		{"--rspamd 15.5 greylist m.eml", "decision: reject by test.conf:7"},
-		{"--rspamd 15.5 reject m.eml",
-			"rspamd.score=15.5 (15.50, reject, says --rspamd)"},
-		{"--rspamd -3 reject m.eml", "decision: reject by test.conf:8"},
-		{"--spamassassin 5.1 --rspamd 1 greylist m.eml",
-			"decision: reject by test.conf:9"},
-		{"--spamassassin 4.9 m.eml --rspamd 1 greylist",
-			"decision: accept by test.conf:10"},
-	};
-	(void)state;
-	write_config(RIGHT "filter rspamd { server \"127.0.0.1\" }\n"
-			   "filter spamassassin { server \"127.0.0.1\" }\n"
-			   "inbound {\n\treject if rspamd.score > 15\n"
-			   "\treject if rspamd.action is \"reject\"\n"
-			   "\treject if spamassassin.score > 5\n\taccept\n}\n");
-	write_file("dns", "silent.example FAIL\n");
-	write_file("m.eml", "From: a@sender.example\nTo: c@example.com\n"
-			    "Date: Sun, 22 Nov 2026 03:00:00 +0000\n\nbody\n");
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char words[300];
-		snprintf(words, sizeof(words), WHO "--dns dns %s", cases[i].words);
-		struct run r = tool_run(tool_explain, words, "");
-		if (strstr(r.out, cases[i].out) == NULL)
-			fail_msg("%s: %s%s", cases[i].words, r.out, r.err);
-		tool_run_free(&r);
-	}
-	static const char *const wrong[] = {WHO "m.eml --rspamd 15",
-		WHO "--rspamd high reject m.eml", WHO "--spamassassin 1e9 m.eml",
-		WHO "m.eml --spamassassin"};
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		struct run r = tool_run(tool_explain, wrong[i], "");
-		assert_int_equal(r.status, 2);
-		assert_non_null(strstr(r.err, "usage"));
-		tool_run_free(&r);
-	}
-	unlink("dns");
-	unlink("m.eml");
-}
-
 /* The file of DNS answers: each type, case, final dots, what is not there, what is wrong. */
 static void
 test_dns_file(void **state)
@@ -819,17 +603,13 @@ main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_check_modes),
 		cmocka_unit_test(test_facts),
-		cmocka_unit_test(test_facts_spam),
 		cmocka_unit_test(test_keygen),
 		cmocka_unit_test(test_passwd),
 		cmocka_unit_test(test_explain),
-		cmocka_unit_test(test_explain_spam),
-		cmocka_unit_test(test_explain_models),
 		cmocka_unit_test(test_explain_wrong),
 		cmocka_unit_test(test_explain_modes),
 		cmocka_unit_test(test_explain_state),
 		cmocka_unit_test(test_explain_lookups),
-		cmocka_unit_test(test_explain_neighbours),
 		cmocka_unit_test(test_explain_second_engines),
 		cmocka_unit_test(test_dns_file),
 	};

@@ -181,6 +181,8 @@ settings_travel(void **state)
 		.n_sites = 1,
 		.keys = keys,
 		.n_keys = 1,
+		.models = domains,
+		.n_models = 1,
 		.deliveries = 7};
 	struct queue_settings t;
 	int fd = queue_settings_send(&s, &err);
@@ -197,6 +199,8 @@ settings_travel(void **state)
 	assert_int_equal(t.queue.attempts, 5);
 	assert_int_equal(t.queue.quarantine_ms, 6);
 	assert_int_equal(t.queue.quarantine_bytes, 8);
+	assert_int_equal(t.n_models, 1);
+	assert_true(slice_eq(t.models[0], domains[0]));
 	assert_true(t.virus && !t.delivers[0] && t.delivers[1]);
 	assert_true(slice_eq(t.queue.failure_rules, SLICE("rules")));
 	assert_int_equal(t.n_domains, 2);
