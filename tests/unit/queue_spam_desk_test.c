@@ -669,7 +669,7 @@ test_each_call_fails(void **state)
 	uint32_t ham, spam, n = 1;
 	teach(HAND_TEACH_SPAM, 1);
 	assert_true(commit().stored);
-	disk.write_most = 700 * 1000;
+	disk.write_most = 900 * 1000;
 	disk.seen = 0;
 	teach(HAND_TEACH_SPAM, ++n);
 	assert_true(commit().stored);
@@ -711,7 +711,7 @@ test_killed_at_each_call(void **state)
 			t.loop = loop_new(&err);
 			loop_timer_init(&t.late, t.loop, on_late, NULL);
 			open_desk();
-			disk.write_most = 700 * 1000;
+			disk.write_most = 900 * 1000;
 			disk.seen = 0;
 			disk.die_at = at;
 			teach(HAND_TEACH_SPAM, n + 1);
