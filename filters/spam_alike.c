@@ -185,37 +185,65 @@ own_registered(struct slice ours)
 	return org.n != 0 ? org : ours;
 }
 
-static double
-one(struct slice host, struct slice org, struct slice own_org)
+/* A registered label in the forms that are compared. */
+struct registered {
+	struct slice org, label;
+	struct label plain, bones;
+	uint32_t letters; /* which there are, a bit each: a bound on how near two can be */
+	bool strange;     /* it has letters that look like none of ASCII's */
+};
+
+static void
+look_at(struct slice org, struct registered *out)
 {
-	struct slice name, own;
-	/* "example.com.login.test" */
-	size_t at = slice_find_slice(host, own_org);
-	if (at < host.n && (at == 0 || host.p[at - 1] == '.' || host.p[at - 1] == '-') &&
-		at + own_org.n < host.n &&
-		(host.p[at + own_org.n] == '.' || host.p[at + own_org.n] == '-'))
+	out->org = org;
+	slice_cut(org, '.', &out->label, &(struct slice){0});
+	out->label = slice_first(out->label, LABEL_MOST);
+	plain(out->label, &out->plain);
+	skeleton(&out->plain, &out->bones);
+	out->letters = 0;
+	for (size_t i = 0; i < out->plain.n; i++)
+		out->letters |= 1U << (unsigned char)out->plain.p[i] % 32;
+	out->strange = memchr(out->plain.p, '?', out->plain.n) != NULL;
+}
+
+/* Whole among the labels of another name: "example.com.login.test". */
+static bool
+stands_in(struct slice host, struct slice own_org)
+{
+	size_t at = slice_find_slice(host, own_org), end = at + own_org.n;
+	return at < host.n && (at == 0 || host.p[at - 1] == '.' || host.p[at - 1] == '-') &&
+	       end < host.n && (host.p[end] == '.' || host.p[end] == '-');
+}
+
+/* By so many letters, put in, left out, changed or swapped, is it another name. */
+static bool
+is_near(const struct registered *a, const struct registered *own)
+{
+	unsigned near = own->label.n >= FAR_LEAST ? 2 : own->label.n >= NEAR_LEAST ? 1 : 0;
+	size_t n = a->plain.n, n_own = own->plain.n;
+	if (near == 0 || (n > n_own ? n - n_own : n_own - n) > near ||
+		__builtin_popcount(a->letters ^ own->letters) > 2 * (int)near)
+		return false;
+	return words_distance(slice_of_label(&a->plain), slice_of_label(&own->plain)) <= near;
+}
+
+static double
+one(struct slice host, const struct registered *a, const struct registered *own)
+{
+	if (stands_in(host, own->org))
 		return 1;
-	slice_cut(org, '.', &name, &(struct slice){0});
-	slice_cut(own_org, '.', &own, &(struct slice){0});
-	if (own.n < OWN_LEAST || own.n > LABEL_MOST || name.n > LABEL_MOST)
+	size_t n = own->label.n;
+	if (n < OWN_LEAST || own->strange)
 		return 0;
-	if (slice_eq(name,
-		    own)) /* the same under another suffix: mostly somebody else's right */
-		return own.n >= HUNG_LEAST ? 0.3 : 0;
-	struct label a, b, bones_a, bones_b;
-	plain(name, &a);
-	plain(own, &b);
-	skeleton(&a, &bones_a);
-	skeleton(&b, &bones_b);
-	if (slice_eq(slice_of_label(&bones_a), slice_of_label(&bones_b)))
+	/* under another suffix it is mostly somebody else's right */
+	if (slice_eq(a->label, own->label))
+		return n >= HUNG_LEAST ? 0.3 : 0;
+	if (slice_eq(slice_of_label(&a->bones), slice_of_label(&own->bones)))
 		return 1;
-	if (own.n >= HUNG_LEAST && hung_on(slice_of_label(&a), own))
+	if (n >= HUNG_LEAST && hung_on(slice_of_label(&a->plain), own->label))
 		return 0.6;
-	unsigned near = own.n >= FAR_LEAST ? 2 : own.n >= NEAR_LEAST ? 1 : 0;
-	size_t apart = name.n > own.n ? name.n - own.n : own.n - name.n;
-	if (near == 0 || apart > near)
-		return 0;
-	return words_distance(slice_of_label(&a), slice_of_label(&b)) <= near ? 0.8 : 0;
+	return is_near(a, own) ? 0.8 : 0;
 }
 
 bool
@@ -233,11 +261,16 @@ spam_alike_below(struct slice host, struct slice org, const struct slice *own, s
 	struct slice *which_out)
 {
 	double most = 0;
-	for (size_t i = 0; i < n_own && i < OWN_MOST && org.n != 0; i++) {
+	struct registered a, b;
+	if (org.n == 0)
+		return 0;
+	look_at(org, &a);
+	for (size_t i = 0; i < n_own && i < OWN_MOST; i++) {
 		struct slice own_org = own_registered(own[i]);
 		if (slice_eq_nocase(own_org, org))
 			return 0;
-		double alike = one(host, org, own_org);
+		look_at(own_org, &b);
+		double alike = one(host, &a, &b);
 		if (alike > most) {
 			most = alike;
 			*which_out = own[i];

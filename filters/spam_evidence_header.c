@@ -25,10 +25,7 @@ message_id(struct spam_gather *g)
 		spam_find(g, SPAM_ID_BAD, id);
 		return;
 	}
-	if (!slice_has(host, '.') || slice_starts_nocase(host, SLICE("localhost")))
-		spam_find(g, SPAM_ID_BARE, host);
-	else if (spam_is_own(g->w, host) && g->from.host.n != 0 &&
-		 !spam_is_own(g->w, g->from.host))
+	if (spam_is_own(g->w, host) && g->from.host.n != 0 && !spam_is_own(g->w, g->from.host))
 		spam_find(g, SPAM_ID_OURS, host);
 }
 

@@ -5,7 +5,7 @@
 #include "filters/psl.h"
 #include "filters/spam_evidence_priv.h"
 
-enum { HOSTS_MOST = 24, MANY_LEAST = 10, LONG_LABEL = 20 };
+enum { HOSTS_MOST = 24, LONG_LABEL = 20 };
 
 struct host {
 	struct slice name, org;
@@ -146,12 +146,13 @@ void
 spam_gather_links(struct spam_gather *g)
 {
 	struct host hosts[HOSTS_MOST];
-	size_t n = 0, orgs = 0;
+	struct slice image = SLICE_NONE;
+	size_t n = 0;
 	for (size_t i = 0; i < g->v->n_links; i++) {
 		const struct spam_link *l = &g->v->links[i];
 		if ((l->flags & SPAM_LINK_IMAGE) != 0) {
 			if ((l->flags & SPAM_LINK_IP) != 0)
-				spam_find_part(g, SPAM_URL_IP, 0.6, l->host);
+				image = l->host;
 			continue;
 		}
 		by_flags(g, l);
@@ -162,14 +163,9 @@ spam_gather_links(struct spam_gather *g)
 		if (h == NULL)
 			continue;
 		by_path(g, l, h->org);
-		if (!new)
-			continue;
-		by_host(g, h);
-		bool other = true;
-		for (size_t k = 0; k + 1 < n; k++)
-			other = other && !slice_eq(hosts[k].org, h->org);
-		orgs += other;
+		if (new)
+			by_host(g, h);
 	}
-	if (orgs >= MANY_LEAST && !g->list)
-		spam_find(g, SPAM_URL_MANY, SLICE_NONE);
+	if (image.n != 0) /* less than a link that is to be clicked, where there is none */
+		spam_find_part(g, SPAM_URL_IP, 0.6, image);
 }

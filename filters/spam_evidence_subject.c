@@ -110,6 +110,8 @@ spam_gather_subject(struct spam_gather *g)
 	}
 	letters(g);
 
+	if (slice_starts(lower, SLICE("=?")) && spam_where(lower, SLICE("?=")) < lower.n)
+		spam_find(g, SPAM_MIME_CHARSET, lower);
 	if (money(lower))
 		spam_find(g, SPAM_SUBJECT_MONEY, SLICE_NONE);
 	if (spaced(g->subject))

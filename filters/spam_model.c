@@ -1,33 +1,35 @@
 /*
- * The site's model: two tables of whole numbers, and a ring of what was learned with the step
+ * The site's model: two tables of whole numbers, and a ring of what was learned with the steps
  * that each mail made, so that it can be taken back to the bit whatever came after it.
  *
  * The file, all numbers little-endian:
- *     "POSTSPAM"  u32 version (1)  u32 version of features  u32 bits
+ *     "POSTSPAM"  u32 version (2)  u32 version of features  u32 bits
  *     u32 ham  u32 spam  u32 mails remembered
  *     i32[2^bits] raw  i32[2^bits] text
- *     of each mail, the oldest first: 16 bytes of id, i32 step of raw, i32 of text, u8 1 ham
- *     or 2 spam; u32 CRC-32C of all before it
+ *     of each mail, the oldest first: 16 bytes of id, i32 steps of raw, i32 of text, u8 1 ham
+ *     or 2 spam; the mails to go over again (spam_rehearsal.c); u32 CRC-32C of all before it
  */
 #include "filters/spam_model.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/must.h"
+#include "filters/spam_rehearsal.h"
 #include "filters/spam_weigh.h"
 
 enum {
-	FILE_VERSION = 1,
+	FILE_VERSION = 2,
 	HEAD_BYTES = 8 + 6 * 4,
 	ENTRY_BYTES = SPAM_ID_BYTES + 4 + 4 + 1,
 	INDEX_BITS = 19, /* at most 0.4 full */
 	INDEX_SIZE = 1 << INDEX_BITS,
 	RING_LEAST = 1024,
-	LOOK_BACK = 2000,
 	WEIGHT_MOST = 1 << 30, /* a view learns nothing more where a weight would pass it */
+	STEPS_MOST = 1 << 30,  /* of one mail together: no more of it then */
 };
 
 /* A step, and the error that is too small to be worth one: measured, contrib/spam/README.md. */
@@ -47,6 +49,7 @@ struct spam_model {
 	size_t room, first, used; /* used: from first on, gone ones too */
 	size_t n;                 /* of them remembered */
 	uint32_t *index;          /* INDEX_SIZE; place in the ring + 1; 0: free */
+	struct spam_rehearsal *rehearsal;
 };
 
 struct spam_model *
@@ -56,6 +59,7 @@ spam_model_new(void)
 	m->room = RING_LEAST;
 	m->ring = mem_array(m->room, sizeof(*m->ring));
 	m->index = mem_array(INDEX_SIZE, sizeof(*m->index));
+	m->rehearsal = spam_rehearsal_new();
 	return m;
 }
 
@@ -66,6 +70,7 @@ spam_model_free(struct spam_model **m)
 		return;
 	mem_free((*m)->ring);
 	mem_free((*m)->index);
+	spam_rehearsal_free(&(*m)->rehearsal);
 	mem_free(*m);
 	*m = NULL;
 }
@@ -210,25 +215,47 @@ count(struct spam_model *m, uint8_t label, bool more)
 	*n += more ? 1 : -1u;
 }
 
-/* From the newest back; those taken back leave gaps, of which there may be many. */
-static void
-count_lately(struct spam_model *m)
-{
-	uint32_t n[3] = {0};
-	for (size_t i = 1; i <= m->used && i <= LOOK_BACK && n[HAM] + n[SPAM] < SPAM_LATELY;
-		i++)
-		n[m->ring[(m->first + m->used - i) % m->room].label]++;
-	m->weights.lately_ham = n[HAM];
-	m->weights.lately_spam = n[SPAM];
-}
-
 static void
 take_back(struct spam_model *m, struct entry *e, const struct spam_features *f)
 {
 	add(m->weights.raw, f->raw, f->n_raw, -e->raw);
 	add(m->weights.text, f->text, f->n_text, -e->text);
 	count(m, e->label, false);
+	spam_rehearsal_drop(m->rehearsal, f->id);
 	forget(m, e);
+}
+
+/* A step, or none, towards what the mail is; e: where it is remembered, or NULL. */
+static void
+step(struct spam_model *m, const struct spam_features *f, bool spam, struct entry *e)
+{
+	double wrong = wrong_of(m, f, spam);
+	int32_t raw = step_of(m->weights.raw, f->raw, f->n_raw, wrong);
+	int32_t text = step_of(m->weights.text, f->text, f->n_text, wrong);
+	if (e != NULL) {
+		if (abs(e->raw) > STEPS_MOST - abs(raw) ||
+			abs(e->text) > STEPS_MOST - abs(text))
+			return;
+		e->raw += raw;
+		e->text += text;
+	}
+	add(m->weights.raw, f->raw, f->n_raw, raw);
+	add(m->weights.text, f->text, f->n_text, text);
+}
+
+/*
+ * One of the other kind again, so that a long run of one kind does not take all with it. Its
+ * steps are its own: unlearning it takes back all of them, and unlearning what came before
+ * them none.
+ */
+static void
+rehearse(struct spam_model *m, const struct spam_features *after, bool spam)
+{
+	struct spam_features again;
+	uint32_t salt;
+	memcpy(&salt, after->id + 4, sizeof(salt));
+	if (spam_rehearsal_take(m->rehearsal, !spam, salt, &again))
+		step(m, &again, !spam, find(m, again.id));
 }
 
 enum spam_learn
@@ -240,16 +267,13 @@ spam_model_learn(struct spam_model *m, const struct spam_features *f, bool spam)
 		return SPAM_KNOWN;
 	if (known != NULL)
 		take_back(m, known, f);
-	double wrong = wrong_of(m, f, spam);
 	struct entry e = {.label = label};
 	memcpy(e.id, f->id, sizeof(e.id));
-	e.raw = step_of(m->weights.raw, f->raw, f->n_raw, wrong);
-	e.text = step_of(m->weights.text, f->text, f->n_text, wrong);
-	add(m->weights.raw, f->raw, f->n_raw, e.raw);
-	add(m->weights.text, f->text, f->n_text, e.text);
+	step(m, f, spam, &e);
 	count(m, label, true);
 	remember(m, &e);
-	count_lately(m);
+	rehearse(m, f, spam);
+	spam_rehearsal_keep(m->rehearsal, f, spam);
 	return known != NULL ? SPAM_CHANGED : SPAM_LEARNED;
 }
 
@@ -260,7 +284,6 @@ spam_model_unlearn(struct spam_model *m, const struct spam_features *f)
 	if (known == NULL)
 		return SPAM_UNKNOWN;
 	take_back(m, known, f);
-	count_lately(m);
 	return SPAM_LEARNED;
 }
 
@@ -271,7 +294,8 @@ static const char magic[] = "POSTSPAM";
 size_t
 spam_model_file_bytes(const struct spam_model *m)
 {
-	return HEAD_BYTES + (size_t)SPAM_WEIGHTS * 2 * 4 + m->n * ENTRY_BYTES + 4;
+	return HEAD_BYTES + (size_t)SPAM_WEIGHTS * 2 * 4 + m->n * ENTRY_BYTES +
+	       spam_rehearsal_bytes(m->rehearsal) + 4;
 }
 
 static uint8_t *
@@ -314,6 +338,8 @@ spam_model_pack(const struct spam_model *m, uint8_t *bytes)
 		p = put32(p, (uint32_t)e->text);
 		*p++ = e->label;
 	}
+	spam_rehearsal_pack(m->rehearsal, p);
+	p += spam_rehearsal_bytes(m->rehearsal);
 	p = put32(p, crc32c(0, bytes, (size_t)(p - bytes)));
 	must((size_t)(p - bytes) == spam_model_file_bytes(m));
 }
@@ -334,8 +360,8 @@ check_file(struct slice file, uint32_t head_out[static 6], struct err *err)
 			head_out[0], head_out[1], head_out[2], FILE_VERSION,
 			SPAM_FEATURES_VERSION, SPAM_BITS);
 	if (head_out[5] > SPAM_LEARNED_MOST ||
-		file.n != HEAD_BYTES + (size_t)SPAM_WEIGHTS * 2 * 4 +
-				  (size_t)head_out[5] * ENTRY_BYTES + 4)
+		file.n < HEAD_BYTES + (size_t)SPAM_WEIGHTS * 2 * 4 +
+				 (size_t)head_out[5] * ENTRY_BYTES + 4)
 		return err_set(err, "the model is cut");
 	if (get32(&end) != crc32c(0, p, file.n - 4))
 		return err_set(err, "the model is damaged: its check does not fit");
@@ -377,9 +403,12 @@ spam_model_unpack(struct slice file, struct err *err)
 		m->weights.raw[i] = (int32_t)get32(&p);
 	for (size_t i = 0; i < SPAM_WEIGHTS; i++)
 		m->weights.text[i] = (int32_t)get32(&p);
-	if (read_entries(m, p, head[5], err) < 0)
+	const uint8_t *end = (const uint8_t *)file.p + file.n - 4;
+	int rc = read_entries(m, p, head[5], err);
+	p += (size_t)head[5] * ENTRY_BYTES;
+	if (rc == 0 && !spam_rehearsal_unpack(m->rehearsal, p, (size_t)(end - p)))
+		rc = err_set(err, "the mails that the model goes over again are damaged");
+	if (rc < 0)
 		spam_model_free(&m);
-	else
-		count_lately(m);
 	return m;
 }

@@ -18,14 +18,12 @@ enum {
 	SPAM_ONE = 1 << 20,
 	SPAM_LEARNED_MOST =
 		200000, /* mails remembered for once-only and unlearn; older ones go */
-	SPAM_LATELY = 200,
-	SPAM_FILE_MOST = 16 * 1024 * 1024,
+	SPAM_FILE_MOST = 24 * 1024 * 1024,
 };
 
 /* What scoring needs. */
 struct spam_weights {
-	uint32_t ham, spam;               /* mails that it has learned */
-	uint32_t lately_ham, lately_spam; /* of the last SPAM_LATELY of them */
+	uint32_t ham, spam; /* mails that it has learned */
 	int32_t raw[SPAM_WEIGHTS], text[SPAM_WEIGHTS];
 };
 
@@ -41,7 +39,11 @@ enum spam_learn {
 	SPAM_CHANGED, /* it had learned it as the other: taken back, learned anew */
 	SPAM_UNKNOWN, /* unlearn: it does not know that mail */
 };
-/* Once for each id. */
+/*
+ * Once for each id. After each, one mail of the other kind is learned again (spam_rehearsal.h):
+ * in whatever order both kinds are taught, neither takes what all mails share. Unlearning takes
+ * back every step of that mail, to the bit, and no step of another.
+ */
 enum spam_learn
 spam_model_learn(struct spam_model *m, const struct spam_features *f, bool spam);
 enum spam_learn spam_model_unlearn(struct spam_model *m, const struct spam_features *f);

@@ -63,15 +63,15 @@ count_evidence(struct sum *s, const struct spam_found *found, const double *weig
 }
 
 /*
- * What a model says counts for one kind by how much of the other kind it was taught lately:
- * whoever has just taught a box full of spam has a model that finds it everywhere. The bound is
+ * What a model says counts for one kind by how much of the other kind it was taught:
+ * whoever has taught nothing but spam has a model that finds it everywhere. The bound is
  * approached, so that stronger stays stronger.
  */
 static double
 bounded(const struct spam_opinion *o)
 {
 	double logit = o->logits.raw + o->logits.text;
-	double others = logit > 0 ? o->lately_ham : o->lately_spam;
+	double others = logit > 0 ? o->ham : o->spam;
 	double most = BOUND_LEAST + BOUND_MORE * others / (others + BOUND_MAILS);
 	return most * tanh(logit / most);
 }
@@ -84,9 +84,7 @@ ask_site(const struct spam_input *in, struct spam_opinion *out)
 		return spam_shared_ask(in->shared, SLICE_NONE, in->features, out);
 	*out = (struct spam_opinion){.logits = spam_weigh(in->own, in->features),
 		.ham = in->own->ham,
-		.spam = in->own->spam,
-		.lately_ham = in->own->lately_ham,
-		.lately_spam = in->own->lately_spam};
+		.spam = in->own->spam};
 	return out->ham != 0 || out->spam != 0;
 }
 

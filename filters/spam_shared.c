@@ -16,7 +16,7 @@
 enum { NAME_BYTES = 256, TRIES = 1000 };
 
 struct place {
-	atomic_uint ham, spam, lately_ham, lately_spam;
+	atomic_uint ham, spam;
 	atomic_int raw[SPAM_WEIGHTS], text[SPAM_WEIGHTS];
 };
 
@@ -84,8 +84,6 @@ spam_shared_publish(struct spam_shared *s, struct slice domain, const struct spa
 	atomic_store_explicit(&m->begun, next, memory_order_release);
 	atomic_store_explicit(&p->ham, w->ham, memory_order_release);
 	atomic_store_explicit(&p->spam, w->spam, memory_order_release);
-	atomic_store_explicit(&p->lately_ham, w->lately_ham, memory_order_release);
-	atomic_store_explicit(&p->lately_spam, w->lately_spam, memory_order_release);
 	store(p->raw, w->raw);
 	store(p->text, w->text);
 	atomic_store_explicit(&m->done, next, memory_order_release);
@@ -109,8 +107,6 @@ read_place(const struct shared_model *m, unsigned done, const struct spam_featur
 	const struct place *p = &m->places[done & 1];
 	out->ham = atomic_load_explicit(&p->ham, memory_order_acquire);
 	out->spam = atomic_load_explicit(&p->spam, memory_order_acquire);
-	out->lately_ham = atomic_load_explicit(&p->lately_ham, memory_order_acquire);
-	out->lately_spam = atomic_load_explicit(&p->lately_spam, memory_order_acquire);
 	out->logits.raw = weigh(p->raw, f->raw, f->n_raw);
 	out->logits.text = weigh(p->text, f->text, f->n_text);
 	return atomic_load_explicit(&m->begun, memory_order_acquire) - done < 2;

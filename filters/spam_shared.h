@@ -26,7 +26,7 @@ spam_shared_publish(struct spam_shared *s, struct slice domain, const struct spa
  */
 struct spam_opinion {
 	struct spam_logits logits;
-	uint32_t ham, spam, lately_ham, lately_spam; /* as in struct spam_weights */
+	uint32_t ham, spam;
 };
 bool spam_shared_ask(const struct spam_shared *s, struct slice domain,
 	const struct spam_features *f, struct spam_opinion *out);

@@ -153,23 +153,6 @@ next(struct corpus *c, const struct interrupts *i, struct corpus_mail *m)
 }
 
 static int
-each(struct learn *l, struct bar *b, const struct interrupts *i, each_fn *fn, struct err *err)
-{
-	struct corpus_mail m;
-	struct corpus *c = corpus_open(l->paths[b->path], l->tool->in, err);
-	int result = 0;
-	if (c == NULL)
-		return -1;
-	while (result == 0 && next(c, i, &m)) {
-		b->mails++;
-		result = fn(l, &m, err);
-		bar_draw(b, c);
-	}
-	corpus_free(&c);
-	return result;
-}
-
-static int
 teach_one(struct learn *l, const struct corpus_mail *m, struct err *err)
 {
 	if (m->wrong != NULL) {
@@ -194,17 +177,25 @@ judge_one(struct learn *l, const struct corpus_mail *m, struct err *err)
 	return 0;
 }
 
-/* A path that is none is told, and the others are gone on with. */
-static bool
-is_there(struct learn *l, size_t at)
+/* A path that is none is told the first time, and the others are gone on with. */
+static int
+each(struct learn *l, struct bar *b, const struct interrupts *i, each_fn *fn, struct err *err)
 {
-	if (strcmp(l->paths[at], "-") == 0 || access(l->paths[at], R_OK) == 0)
-		return true;
-	struct err err;
-	err_sys(&err, "%s", l->paths[at]);
-	fprintf(l->tool->err, "postern: %s\n", err.text);
-	l->unopened++;
-	return false;
+	struct corpus_mail m;
+	struct err why;
+	struct corpus *c = corpus_open(l->paths[b->path], l->tool->in, &why);
+	int result = 0;
+	if (c == NULL && fn == teach_one) {
+		fprintf(l->tool->err, "postern: %s\n", why.text);
+		l->unopened++;
+	}
+	while (c != NULL && result == 0 && next(c, i, &m)) {
+		b->mails++;
+		result = fn(l, &m, err);
+		bar_draw(b, c);
+	}
+	corpus_free(&c);
+	return result;
 }
 
 int
@@ -216,8 +207,7 @@ learn_teach_all(struct learn *l, struct err *err)
 	bar_begin(&b, l, l->teach == HAND_TEACH_UNLEARN ? "taking back" : "teaching");
 	interrupts_begin(&i);
 	for (; result == 0 && !interrupted && b.path < l->n_paths; b.path++)
-		if (is_there(l, b.path))
-			result = each(l, &b, &i, teach_one, err);
+		result = each(l, &b, &i, teach_one, err);
 	if (result == 0) /* whatever stopped it */
 		result = teacher_commit(l->teacher, &l->done, err);
 	if (result == 0 && !l->done.stored)
@@ -238,8 +228,7 @@ learn_judge_again(struct learn *l, struct err *err)
 	bar_begin(&b, l, "judging again");
 	interrupts_begin(&i);
 	for (; result == 0 && !interrupted && b.path < l->n_paths; b.path++)
-		if (access(l->paths[b.path], R_OK) == 0)
-			result = each(l, &b, &i, judge_one, err);
+		result = each(l, &b, &i, judge_one, err);
 	l->stopped = interrupted;
 	interrupts_end(&i);
 	bar_end(&b);

@@ -21,7 +21,6 @@ struct quarantine_lessons {
 	struct mail_look *look;
 	struct arena *arena; /* of an envelope */
 	uint64_t fresh, known, changed;
-	uint64_t others; /* of no rule about spam: nothing is said of them */
 	uint64_t unread;
 	struct err why_unread, why_lost; /* of the first one; text empty: there is none */
 };
@@ -92,10 +91,8 @@ teach_one(struct queue_tool *q, struct teacher *t, const struct custody_id *id, 
 	struct buf bytes;
 	struct err why;
 	int result = 0;
-	if (!l->all && !is_about_spam(q, id)) {
-		l->others++;
+	if (!l->all && !is_about_spam(q, id))
 		return 0;
-	}
 	buf_init(&bytes, CORPUS_MAIL_MOST);
 	if (read_first(q, id, &bytes, &why) == 0)
 		result = teacher_teach(
@@ -165,6 +162,9 @@ quarantine_tell(const struct quarantine_lessons *l, const struct tool *t)
 void
 quarantine_tell_json(const struct quarantine_lessons *l, struct json *j)
 {
+	bool lost = l->why_lost.text[0] != '\0';
+	if (!l->all && l->fresh + l->known + l->changed + l->unread == 0 && !lost)
+		return; /* a release that has nothing to do with spam */
 	json_begin(j, "learned", '{');
 	json_text(j, "as", slice_of(l->teach == HAND_TEACH_SPAM ? "spam" : "ham"));
 	json_number(j, "new", l->fresh);
@@ -173,7 +173,7 @@ quarantine_tell_json(const struct quarantine_lessons *l, struct json *j)
 	json_number(j, "unread", l->unread);
 	if (l->unread != 0)
 		json_text(j, "why_unread", slice_of(l->why_unread.text));
-	if (l->why_lost.text[0] != '\0')
+	if (lost)
 		json_text(j, "error", slice_of(l->why_lost.text));
 	json_end(j, '}');
 }

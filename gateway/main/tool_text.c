@@ -25,16 +25,25 @@ print_words(FILE *f, const struct fact_decl *d)
 	fputs(".", f);
 }
 
+/* Group by group: what all of one counts at most stands behind each. */
 static void
 print_evidence(FILE *f, const struct conf_filter *set)
 {
 	const double *weights = set != NULL ? set->made : NULL;
-	fprintf(f, "%-26s %7s %7s %s\n", "EVIDENCE", "WEIGHT", "SHIPPED", "WHAT IT IS");
+	fprintf(f, "%-26s %7s %7s %7s %s\n", "EVIDENCE", "WEIGHT", "SHIPPED", "GROUP",
+		"WHAT IT IS");
 	for (size_t i = 0; i < SPAM_EVIDENCES; i++) {
 		const struct spam_evidence *e = &spam_evidence_table[i];
-		fprintf(f, "%-26s %+7.2f %+7.2f %s\n", e->name,
-			weights != NULL ? weights[i] : e->weight, e->weight, e->text);
+		const struct spam_group_bound *group = &spam_group_bounds[e->group];
+		if (i != 0 && e->group != e[-1].group)
+			fputc('\n', f);
+		fprintf(f, "%-26s %+7.2f %+7.2f %+7.2f %s\n", e->name,
+			weights != NULL ? weights[i] : e->weight, e->weight,
+			e->weight < 0 ? group->least : group->most, e->text);
 	}
+	fputs("\nGROUP: what is found of a group counts together at most, by the shipped "
+	      "weights.\n",
+		f);
 }
 
 /* What speaks for spam and against it, as the configuration weighs it, if there is one. */

@@ -63,9 +63,7 @@ class Between:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock):
-        with self.lock:
-            self.open += 1
-            self.most_open = max(self.most_open, self.open)
+        self._count(1)
         try:
             with sock:
                 sock.settimeout(30)
@@ -75,18 +73,24 @@ class Between:
                 if self.act is not None:
                     self.act(sock, request)
                 else:
-                    self._forward(sock, request)
+                    reply = self._forward(request)
+                    self._count(-1)  # before the gateway can know that it may come again
+                    sock.sendall(reply)
         except OSError:
             pass
-        finally:
-            with self.lock:
-                self.open -= 1
 
-    def _forward(self, sock, request):
+    def _count(self, n):
+        with self.lock:
+            self.open += n
+            self.most_open = max(self.most_open, self.open)
+
+    def _forward(self, request):
+        reply = b""
         with socket.create_connection(self.target, timeout=30) as far:
             far.sendall(request)
             while more := far.recv(65536):
-                sock.sendall(more)
+                reply += more
+        return reply
 
     @staticmethod
     def _request(sock):
@@ -246,7 +250,7 @@ def test_many_sessions(gateway, server, rspamd, spamassassin):
             assert all(len(t) == 1 for t in tokens), tokens
         # spamd too has seen the 16 that Rspamd does not refuse; both are asked at once
         assert len(to_rspamd.requests) == 24 and 16 <= len(to_spamd.requests) <= 24
-        assert to_rspamd.most_open <= 2 * session_processes()
+        assert 2 <= to_rspamd.most_open <= 2 * session_processes()
 
 
 def session_processes():

@@ -31,10 +31,6 @@ enum { ARENA_MOST = 8 << 20, MAIL_MOST = 256 * 1024 };
 	"This Is Written By Somebody Who Has Found The Key That Makes Letters Small Again "
 #define CAPITALS240 CAPITALS80 CAPITALS80 CAPITALS80 CAPITALS80
 #define SMALL240    SMALL80 SMALL80 SMALL80 SMALL80
-#define LINKS9                                                                        \
-	"http://a1.test http://a2.test http://a3.test http://a4.test http://a5.test " \
-	"http://a6.test http://a7.test http://a8.test http://a9.test http://b.a9.test"
-#define LINKS10 LINKS9 " http://a10.test"
 #define FILE_OF(type, name, body)                                                             \
 	"Content-Type: multipart/mixed; boundary=\"=-=x\"\n\n--=-=x\n\nHere it is.\n--=-=x\n" \
 	"Content-Type: " type "\nContent-Disposition: attachment; filename=\"" name           \

@@ -12,7 +12,9 @@
 #include "filters/spam_evidence_priv.h"
 
 static const struct slice own[] = {SLICE("example.org"), SLICE("northwind.test"),
-	SLICE("mail.bluefin.co.uk"), SLICE("ab.test")};
+	SLICE("mail.bluefin.co.uk"), SLICE("ab.test"),
+	/* Cyrillic throughout; with one mark */
+	SLICE("xn--b1agh1afp.test"), SLICE("xn--bcher-kva.test")};
 enum { OWN = sizeof(own) / sizeof(own[0]) };
 
 static void
@@ -66,6 +68,9 @@ alike(void **state)
 		{"example.org.login.test", 1, 1},
 		{"login.example.org-secure.test", 1, 1},
 		{"notexample.org.test", 0, 0},
+		{"xn--80aahjj1e.test", 0, 0},
+		{"bucher.test", 1, 1},
+		{"xn--bcher-kva.test", 0, 0},
 		{"bluefin.co.uk.evil.test", 1, 1},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

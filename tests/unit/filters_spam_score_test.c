@@ -73,8 +73,6 @@ publish(struct spam_shared *s, struct slice domain, double logit, uint32_t ham, 
 	memset(&weights, 0, sizeof(weights));
 	weights.ham = ham;
 	weights.spam = spam;
-	weights.lately_ham = ham + spam > 0 ? SPAM_LATELY * ham / (ham + spam) : 0;
-	weights.lately_spam = ham + spam > 0 ? SPAM_LATELY * spam / (ham + spam) : 0;
 	for (size_t i = 0; i < PLACES;
 		i++) /* 64 of them, each counted an eighth, in each view */
 		weights.raw[places[i]] = weights.text[places[i]] =

@@ -40,10 +40,11 @@ test_facts_spam(void **state)
 	struct run r = tool_run(tool_facts, "spam", "");
 	assert_int_equal(r.status, 0);
 	for (size_t i = 0; i < SPAM_EVIDENCES; i++) {
+		const struct spam_evidence *e = &spam_evidence_table[i];
+		const struct spam_group_bound *group = &spam_group_bounds[e->group];
 		char line[100];
-		snprintf(line, sizeof(line), "\n%-26s %+7.2f %+7.2f ",
-			spam_evidence_table[i].name, spam_evidence_table[i].weight,
-			spam_evidence_table[i].weight);
+		snprintf(line, sizeof(line), "\n%-26s %+7.2f %+7.2f %+7.2f ", e->name,
+			e->weight, e->weight, e->weight < 0 ? group->least : group->most);
 		assert_non_null(strstr(r.out, line));
 		assert_non_null(strstr(r.out, spam_evidence_table[i].text));
 	}
@@ -52,8 +53,8 @@ test_facts_spam(void **state)
 		RIGHT "filter spam { weight \"list.client\" -2.5 }\ninbound {\n\taccept\n}\n");
 	r = tool_run(tool_facts, "spam", "");
 	assert_int_equal(r.status, 0);
-	assert_non_null(strstr(r.out, "\nlist.client                  -2.50   +1.00 "));
-	assert_non_null(strstr(r.out, "\nlist.link                    +1.00   +1.00 "));
+	assert_non_null(strstr(r.out, "\nlist.client                  -2.50   +1.00  +20.00 "));
+	assert_non_null(strstr(r.out, "\nlist.link                    +1.00   +1.00  +20.00 "));
 	tool_run_free(&r);
 	write_config(
 		RIGHT "filter spam {\n\tweight \"list.cleint\" 1\n}\ninbound {\n\taccept\n}\n");

@@ -295,7 +295,8 @@ static void
 test_nothing(void **state)
 {
 	(void)state;
-	learn("spam nowhere one");
+	assert_int_equal(mkdir("nothing", 0700), 0);
+	learn("spam nowhere nothing one");
 	assert_int_equal(r.status, 1);
 	has("nowhere: No such file");
 	has("1 new"); /* the other one is taught all the same */
