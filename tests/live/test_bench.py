@@ -30,10 +30,11 @@ def laboratory(nsd, posternd, monkeypatch):
 
 @pytest.mark.parametrize("what, says", [
     ("passthrough", "Postern: CPU s/1000"), ("inbound", "where it goes, Postern"),
+    ("inbound --spam", "the spam filter takes"),
     ("milter", "the milters' part of Postfix+Postern"), ("idle", "idle, tls: 20 connections")])
 def test_in_small(laboratory, capsys, what, says):
     bench, nsd, key = laboratory
-    bench.run(bench.options([what, *SMALL]), nsd, key)
+    bench.run(bench.options([*what.split(), *SMALL]), nsd, key)
     assert says in capsys.readouterr().out
 
 
