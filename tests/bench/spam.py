@@ -225,7 +225,7 @@ class Stream:
             just = self.slow[0].scores.__contains__
             rows = (found["60/40"], self.split, found["day one"])
             measure.table(f"{name}, a sample of the 40 %, after the 60 %",
-                          [one.only(just) for one in rows] + self.slow)
+                          [one.only(just) for one in rows if one is not None] + self.slow)
 
 
 # --- the first day
