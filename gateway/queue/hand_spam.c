@@ -12,6 +12,7 @@ enum {
 	NUMBER_BYTES = 3,
 	SET_MOST = SPAM_FEATURES_MOST * NUMBER_BYTES,
 	LESSON_LEAST = 1 + SPAM_ID_BYTES + 4 + 4 + 4 + 4,
+	WORD_BITS = 64,
 	END = HAND_TEACHES, /* where a lesson would begin */
 	MODEL_LEAST = 4 + 4 + 4 + 8 + 8 + 1,
 };
@@ -67,8 +68,24 @@ hand_lessons_end(struct ipc_out *out)
 	ipc_put_u8(out, END);
 }
 
+/* A number that stands twice would count twice, and not be taken back as it was learned. */
+static bool
+is_set(const uint32_t *list, size_t n, uint64_t *seen)
+{
+	bool twice = false;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t bit = UINT64_C(1) << list[i] % WORD_BITS;
+		twice = twice || (seen[list[i] / WORD_BITS] & bit) != 0;
+		seen[list[i] / WORD_BITS] |= bit;
+	}
+	for (size_t i = 0; i < n; i++)
+		seen[list[i] / WORD_BITS] = 0;
+	return !twice;
+}
+
+/* seen: a bit for each number there is, all 0. */
 static const uint32_t *
-get_set(struct ipc_in *in, struct arena *a, size_t *n_out)
+get_set(struct ipc_in *in, struct arena *a, uint64_t *seen, size_t *n_out)
 {
 	struct slice bytes = ipc_get_slice(in);
 	size_t n = bytes.n / NUMBER_BYTES;
@@ -84,20 +101,20 @@ get_set(struct ipc_in *in, struct arena *a, size_t *n_out)
 		list[i] = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
 		worst |= list[i];
 	}
-	if (worst >= SPAM_WEIGHTS) /* a power of two */
+	if (worst >= SPAM_WEIGHTS /* a power of two */ || !is_set(list, n, seen))
 		in->bad = true;
 	*n_out = n;
 	return list;
 }
 
 static void
-get_lesson(struct ipc_in *in, struct arena *a, struct hand_lesson *lesson)
+get_lesson(struct ipc_in *in, struct arena *a, uint64_t *seen, struct hand_lesson *lesson)
 {
 	struct spam_features *f = &lesson->features;
 	for (size_t i = 0; i < SPAM_ID_BYTES; i++)
 		f->id[i] = ipc_get_u8(in);
-	f->raw = get_set(in, a, &f->n_raw);
-	f->text = get_set(in, a, &f->n_text);
+	f->raw = get_set(in, a, seen, &f->n_raw);
+	f->text = get_set(in, a, seen, &f->n_text);
 	f->shipped = (int32_t)ipc_get_u32(in);
 	f->evidence = (int32_t)ipc_get_u32(in);
 }
@@ -112,11 +129,12 @@ hand_lessons_unpack(struct slice payload, struct arena *a, struct hand_lessons *
 		.list = arena_array(a, HAND_LESSONS_MOST, sizeof(*l->list))};
 	if (l->domain.n > HAND_DOMAIN_MOST)
 		return false;
+	uint64_t *seen = arena_array(a, SPAM_WEIGHTS / WORD_BITS, sizeof(*seen));
 	while ((teach = ipc_get_enum(&in, END + 1)) != END && !in.bad) {
 		if (l->n == HAND_LESSONS_MOST)
 			return false;
 		l->list[l->n].teach = (enum hand_teach)teach;
-		get_lesson(&in, a, &l->list[l->n++]);
+		get_lesson(&in, a, seen, &l->list[l->n++]);
 	}
 	return ipc_in_done(&in) && l->n != 0;
 }

@@ -52,7 +52,7 @@ void hand_lessons_begin(struct slice domain, struct ipc_out *out);
 /* False: not beside what is there; nothing was added. The first one fits always. */
 bool hand_lessons_add(const struct hand_lesson *lesson, struct ipc_out *out);
 void hand_lessons_end(struct ipc_out *out);
-/* Features live in the arena: distinct they need not be, below SPAM_WEIGHTS they are. */
+/* Features live in the arena: distinct and below SPAM_WEIGHTS, in any order. */
 bool hand_lessons_unpack(struct slice payload, struct arena *a, struct hand_lessons *l_out);
 
 struct hand_learned {

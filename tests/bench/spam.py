@@ -5,8 +5,9 @@
 
 Streams: the whole pack; SpamAssassin's corpus alone; lists and phishing alone, of which a single
 header field tells one from the other, so that their figures say little. Of each, in the order of
-time: `online`, each mail judged, then taught; `60/40`, the first 60 % of ham and of spam taught, the
-rest judged; `day one`, nothing taught. What is slow is asked about a fixed sample of the rest.
+time: `online`, each mail judged, then taught; `60/40`, the first 60 % of ham and of spam taught,
+the rest judged, and `folders`, taught all that ham, then all that spam; `day one`, nothing taught.
+What is slow is asked about a fixed sample of the rest.
 
 The model that ships was made of SpamAssassin's corpus and the lists: it may not help where they are
 judged. SpamAssassin's corpus is judged with one that was made without it, the others with none.
@@ -34,7 +35,9 @@ SOURCES = {
     "lists and phishing": ("list_cbl", "list_hams", "list_openbmc", "phishing_pot"),
 }
 MODES = ("day one", "online", "60/40", "folders")
+SPAM_IN_LISTS = proc.REPOSITORY / "contrib/spam/spam-in-lists"
 TEST_S = 600
+TAUGHT_MOST = 1500  # of each kind, for those that learn slowly, evenly over time
 NONE = "none"
 
 
@@ -42,7 +45,8 @@ def options(words):
     parser = argparse.ArgumentParser(prog="spam")
     parser.add_argument("--pack", type=pathlib.Path, default=PACK)
     parser.add_argument("--dates", type=pathlib.Path, help="label, id, date of each mail, as TSV")
-    parser.add_argument("--sample", type=int, default=300, help="of each kind, for slow filters; 0: they are not asked")
+    parser.add_argument("--sample", type=int, default=300,
+                        help="of each kind, for slow filters; 0: they are not asked")
     parser.add_argument("--throwaway", type=pathlib.Path,
                         help="a model that was made without SpamAssassin's corpus; else one is")
     parser.add_argument("--alone", action="store_true", help="no other filter")
@@ -184,14 +188,15 @@ class Stream:
 
     def ask_slow(self, most):
         """SpamAssassin and Rspamd, on a sample of what comes later, untaught and taught."""
-        asked = sample(self.later, most)
+        asked, taught = sample(self.later, most), sample(self.taught, TAUGHT_MOST)
         for kind in (peers.Assassin, peers.Rspamds):
-            for told in ([], self.taught):
+            for told in ([], taught):
                 peer = kind(told)
                 self.slow.append(measure.Judged(peer.name, peers.timed(
                     f"{self.name}: {peer.name}", lambda one=peer: one.judge(asked)), peer.levels))
                 if peer.refused:
-                    print(f"  {peer.name}: {peer.refused} of {len(told)} mails were not learned")
+                    print(f"  {peer.name}: {peer.refused} of {len(told)} mails were not learned: "
+                          "stock settings learn none that are judged right already")
 
     def with_what(self):
         return "no shipped model" if self.model == NONE else "a model made without it"
@@ -226,11 +231,11 @@ class Stream:
 # --- the first day
 
 def make_throwaway(pack):
-    """The model that would ship had there been no SpamAssassin corpus: of all the other mails."""
+    """What would ship had there been no SpamAssassin corpus. Phishing stands in for its spam: what
+    ships may not be made of it, this does not ship."""
     model = proc.LAB / "throwaway.model"
-    print(proc.run(proc.build_dir() / "bin/spam-train", "--leave-out", "spamassassin", pack,
-                   proc.REPOSITORY / "contrib/spam/spam-in-lists", model,
-                   timeout=TEST_S).stdout.rstrip())
+    print(proc.run(proc.build_dir() / "bin/spam-train", "--leave-out", "spamassassin", "--also",
+                   "phishing_pot", pack, SPAM_IN_LISTS, model, timeout=TEST_S).stdout.rstrip())
     return model
 
 
@@ -253,13 +258,14 @@ def halves(stream):
 def as_it_ships(folder, chosen):
     """By source, since it was trained with most of them: of the others alone it is a figure."""
     found, _, told = run_ours(folder, chosen, "--mode", "day-one")
-    one = found["day one"]
+    wrong = SPAM_IN_LISTS.read_text(encoding="ascii").split()
+    one = found["day one"].only(lambda mail: mail.replace("/ham/", "/") not in wrong)
     measure.table("day one, as it ships: made of spamassassin and the lists, which it knows; of "
-                  "phishing_pot and sisimai_dsn it knows nothing", [
+                  "phishing_pot and sisimai_dsn it knows nothing; without the spam in lists", [
                       one.only(lambda mail, s=source: mail.startswith(s + "/"), f"  {source}")
                       for source in sorted({mail.split("/")[0] for mail in one.scores})])
-    print(f"bounces: {told['bounces_ham'] + told['bounces_spam']}, the shipped model was asked about "
-          f"{told['bounces_by_shipped']}")
+    print(f"bounces: {told['bounces_ham'] + told['bounces_spam']}, the shipped model was asked "
+          f"about {told['bounces_by_shipped']}")
 
 
 def run(chosen):

@@ -178,7 +178,7 @@ class Rspamds:
             link.close()
 
     def learn(self, mail):
-        """Too few words, or known already: it refuses some; how many is told."""
+        """By its stock settings it refuses what it judges right already; how many is told."""
         said = self.post(CONTROLLER, "/learnspam" if mail.spam else "/learnham", read(mail))
         self.refused += said.get("status") != 200 or not said.get("success")
 

@@ -30,10 +30,11 @@ def laboratory(nsd, posternd, monkeypatch):
 
 @pytest.mark.parametrize("what, says", [
     ("passthrough", "Postern: CPU s/1000"), ("inbound", "where it goes, Postern"),
+    ("inbound --spam", "the spam filter takes"),
     ("milter", "the milters' part of Postfix+Postern"), ("idle", "idle, tls: 20 connections")])
 def test_in_small(laboratory, capsys, what, says):
     bench, nsd, key = laboratory
-    bench.run(bench.options([what, *SMALL]), nsd, key)
+    bench.run(bench.options([*what.split(), *SMALL]), nsd, key)
     assert says in capsys.readouterr().out
 
 
@@ -96,7 +97,8 @@ def test_spam_in_small(tmp_path, capsys, monkeypatch):
                            str(tmp_path / "roc.png"),
                            "--throwaway", str(proc.REPOSITORY / "filters/spam.model")]))
     out = capsys.readouterr().out
-    for says in ("== all, no shipped model: 60 mails", "bogofilter, online", "all, 60/40", "calibration, Postern",
+    for says in ("== all, no shipped model: 60 mails", "bogofilter, online", "all, 60/40",
+                 "calibration, Postern",
                  "bogofilter's", "all, day one"):
         assert says in out, out
     for name in ("all", "spamassassin"):
@@ -109,7 +111,8 @@ def test_spam_measures():
     one = spam_measure.Judged("x", {"a": (1, False), "b": (2, False), "c": (5, False),
                                     "d": (0, False), "e": (5, True), "f": (4, True)}, {"3": 3})
     assert one.above() == (1 + 0.5) / 8
-    assert (one.caught(0), one.caught(0.25)) == (0, 1) and (one.lost(0), one.lost(0.5)) == (.25, .25)
+    assert (one.caught(0), one.caught(0.25)) == (0, 1)
+    assert (one.lost(0), one.lost(0.5)) == (0.25, 0.25)
     assert one.wrong(3) == (0.25, 0) and one.curve()[-1] == (1, 0)
 
 

@@ -1,5 +1,5 @@
-"""`postern spam test` on a small corpus made here: mails as they come in files, what is passed over,
-order, and figures held against every pair of a ham and a spam counted one by one.
+"""`postern spam test` on a small corpus made here: mails as they come in files, what is passed
+over, order, and figures held against every pair of a ham and a spam counted one by one.
 """
 import csv
 import json
@@ -29,7 +29,8 @@ def mail(number, text, day, end="\n"):
     words = text.split()
     random.Random(number).shuffle(words)
     return end.join((
-        f"Received: from a.example by mx.example.net; Tue, {day} Jan 2024 10:{number % 60:02}:00 +0000",
+        "Received: from a.example by mx.example.net;",
+        f"\tTue, {day} Jan 2024 10:{number % 60:02}:00 +0000",
         f"From: Someone <p{number}@a{number % 5}.example>", "To: ann@example.com",
         f"Subject: {' '.join(words[:3])}", f"Message-ID: <{number}@a.example>",
         f"Date: Tue, {day} Jan 2024 09:00:00 +0000", "", text, " ".join(words), f"number {number}",

@@ -173,6 +173,9 @@ test_wrong_lessons(void **state)
 		{0, HAND_TEACH_SPAM, {"\x00\x00\x04", 3}, false}, /* SPAM_WEIGHTS */
 		{0, HAND_TEACH_SPAM, {"\x01\x00\x00\xff\xff\xff", 6}, false},
 		{0, HAND_TEACH_SPAM, {"\x01\x00", 2}, false},
+		{0, HAND_TEACH_SPAM, {"\x02\x00\x00\x01\x00\x00", 6}, true},
+		{0, HAND_TEACH_SPAM, {"\x02\x00\x00\x01\x00\x00\x02\x00\x00", 9},
+			false}, /* twice */
 		{0, HAND_TEACHES, {"\x01\x00\x00", 3}, false},
 		{0, HAND_TEACHES + 1, {"\x01\x00\x00", 3}, false},
 		{HAND_DOMAIN_MOST, HAND_TEACH_HAM, {"\x01\x00\x00", 3}, true},
@@ -180,6 +183,10 @@ test_wrong_lessons(void **state)
 		{0, HAND_TEACH_HAM, {bytes, 3 * SPAM_FEATURES_MOST}, true},
 		{0, HAND_TEACH_HAM, {bytes, 3 * (SPAM_FEATURES_MOST + 1)}, false},
 	};
+	for (size_t i = 0; i < SPAM_FEATURES_MOST + 1; i++) {
+		bytes[3 * i] = (char)(i & 0xff);
+		bytes[3 * i + 1] = (char)(i >> 8);
+	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct ipc_out out;
 		ipc_out_init(&out);

@@ -13,13 +13,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -29,62 +27,10 @@
 #include "queue/hand_spam.h"
 #include "queue/spam_desk.h"
 #include "queue/spam_files.h"
+#include "spam_disk.h"
 #include "tree.h"
 
 enum { WAIT_MS = 10 * 1000 };
-
-/* ---- the disk ---- */
-
-static struct {
-	atomic_int seen; /* calls of all kinds */
-	int fail_at;     /* the number of the call that fails; 0: none; -1: all */
-	int fail_errno;
-	int die_at;
-	size_t write_most; /* of one call; 0: all */
-	int slow_ms;       /* a sync takes so long */
-	atomic_int syncs;
-} disk;
-
-static struct spam_files_calls real;
-
-static int
-disk_call(void)
-{
-	int n = atomic_fetch_add(&disk.seen, 1) + 1;
-	if (n == disk.die_at)
-		_exit(99);
-	if (disk.fail_at == -1 || n == disk.fail_at) {
-		errno = disk.fail_errno;
-		return -1;
-	}
-	return 0;
-}
-
-static ssize_t
-disk_write(int fd, const void *bytes, size_t n)
-{
-	if (disk_call() < 0)
-		return -1;
-	return real.write(
-		fd, bytes, disk.write_most != 0 && n > disk.write_most ? disk.write_most : n);
-}
-
-static int
-disk_sync(int fd)
-{
-	if (disk_call() < 0)
-		return -1;
-	atomic_fetch_add(&disk.syncs, 1);
-	if (disk.slow_ms != 0)
-		nanosleep(&(struct timespec){0, disk.slow_ms * 1000000L}, NULL);
-	return real.sync(fd);
-}
-
-static int
-disk_rename(int from_dir, const char *from, int to_dir, const char *to)
-{
-	return disk_call() < 0 ? -1 : real.rename(from_dir, from, to_dir, to);
-}
 
 /* ---- a desk ---- */
 
@@ -136,9 +82,7 @@ set_up(void **state)
 {
 	(void)state;
 	struct err err;
-	real = spam_files_calls;
-	memset(&disk, 0, sizeof(disk));
-	spam_files_calls = (struct spam_files_calls){disk_write, disk_sync, disk_rename};
+	spam_disk_begin();
 	snprintf(t.path, sizeof(t.path), "spam_desk.XXXXXX");
 	assert_non_null(mkdtemp(t.path));
 	t.spool = open(t.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -158,7 +102,7 @@ tear_down(void **state)
 	loop_timer_clear(&t.late);
 	loop_free(&t.loop);
 	close(t.spool);
-	spam_files_calls = real;
+	spam_disk_end();
 	return tree_remove(t.path);
 }
 
@@ -416,22 +360,22 @@ test_written_by_itself(void **state)
 	(void)state;
 	uint32_t ham, spam, lessons = 0;
 	uint64_t began = clock_ms();
-	disk.syncs = 0;
+	spam_disk.syncs = 0;
 	assert_false(file_totals("site.model", &ham, &spam));
 	while (clock_ms() - began < 2700) {
 		teach(HAND_TEACH_SPAM, ++lessons);
 		run_ms(20);
 	}
-	int files = disk.syncs / 2; /* the file and its folder */
+	int files = spam_disk.syncs / 2; /* the file and its folder */
 	assert_in_range(files, 1, 3);
 	assert_true(file_totals("site.model", &ham, &spam));
 	assert_true(spam > 0 && spam < lessons);
 	assert_int_equal(opinion("", 1).spam, spam);
 	run_ms(1500);
 	check_file("site.model", 0, lessons);
-	disk.syncs = 0;
+	spam_disk.syncs = 0;
 	run_ms(1500); /* and nothing where nothing was taught */
-	assert_int_equal(disk.syncs, 0);
+	assert_int_equal(spam_disk.syncs, 0);
 	teach(HAND_TEACH_SPAM, ++lessons); /* and at its end */
 	assert_false(status().models[0].stored);
 	spam_desk_free(&t.desk);
@@ -573,10 +517,10 @@ test_stuck(void **state)
 {
 	(void)state;
 	write_to("site.model", "damaged", 7);
-	disk.fail_at = -1;
-	disk.fail_errno = EROFS;
+	spam_disk.fail_at = -1;
+	spam_disk.fail_errno = EROFS;
 	open_again();
-	disk.fail_at = 0;
+	spam_disk.fail_at = 0;
 	assert_int_equal(teach(HAND_TEACH_SPAM, 1), SPAM_LEARNED);
 	struct answer a = commit();
 	assert_false(a.stored);
@@ -629,8 +573,8 @@ test_full_disk(void **state)
 	(void)state;
 	teach(HAND_TEACH_SPAM, 1);
 	assert_true(commit().stored);
-	disk.fail_at = -1;
-	disk.fail_errno = ENOSPC;
+	spam_disk.fail_at = -1;
+	spam_disk.fail_errno = ENOSPC;
 	teach(HAND_TEACH_SPAM, 2);
 	struct answer a = commit();
 	assert_false(a.stored);
@@ -640,7 +584,7 @@ test_full_disk(void **state)
 	assert_int_equal(opinion("", 2).spam, 2); /* learned it is */
 	assert_false(status().models[0].stored);
 	assert_false(commit().stored); /* asked again */
-	disk.fail_at = 0;
+	spam_disk.fail_at = 0;
 	assert_true(commit().stored);
 	check_file("site.model", 0, 2);
 	assert_true(status().models[0].stored);
@@ -651,13 +595,24 @@ static void
 test_tries_again(void **state)
 {
 	(void)state;
-	disk.fail_at = 1;
-	disk.fail_errno = EIO;
-	disk.seen = 0;
+	spam_disk.fail_at = 1;
+	spam_disk.fail_errno = EIO;
+	spam_disk.seen = 0;
 	teach(HAND_TEACH_SPAM, 2);
 	assert_false(commit().stored);
 	run_ms(SPAM_AGAIN_MS + 1000);
 	check_file("site.model", 0, 1);
+}
+
+/* So that the file, and with one lesson more, is written in three pieces. */
+static void
+write_in_three(void)
+{
+	char path[256];
+	struct stat st;
+	path_of("site.model", path);
+	assert_int_equal(stat(path, &st), 0);
+	spam_disk.write_most = (size_t)st.st_size / 3 + 100 * 1000;
 }
 
 /* Each call of a write fails once; short writes and EINTR are none. */
@@ -669,17 +624,18 @@ test_each_call_fails(void **state)
 	uint32_t ham, spam, n = 1;
 	teach(HAND_TEACH_SPAM, 1);
 	assert_true(commit().stored);
-	disk.write_most = 700 * 1000;
-	disk.seen = 0;
+	write_in_three();
+	spam_disk.seen = 0;
 	teach(HAND_TEACH_SPAM, ++n);
 	assert_true(commit().stored);
-	int calls = disk.seen;
+	int calls = spam_disk.seen;
 	assert_in_range(calls, 6, 20);
 	for (int at = 1; at <= calls; at++) {
 		for (size_t c = 0; c < 3; c++) {
-			disk.seen = 0;
-			disk.fail_at = at;
-			disk.fail_errno = codes[c];
+			write_in_three();
+			spam_disk.seen = 0;
+			spam_disk.fail_at = at;
+			spam_disk.fail_errno = codes[c];
 			teach(HAND_TEACH_SPAM, ++n);
 			bool stored = commit().stored;
 			if (at <= calls - 3) /* the writes */
@@ -688,7 +644,7 @@ test_each_call_fails(void **state)
 				assert_false(stored);
 			assert_true(file_totals("site.model", &ham, &spam));
 			assert_true(spam == n || (spam == n - 1 && !stored));
-			disk.fail_at = 0;
+			spam_disk.fail_at = 0;
 			assert_true(commit().stored);
 			check_file("site.model", 0, n);
 		}
@@ -711,9 +667,9 @@ test_killed_at_each_call(void **state)
 			t.loop = loop_new(&err);
 			loop_timer_init(&t.late, t.loop, on_late, NULL);
 			open_desk();
-			disk.write_most = 700 * 1000;
-			disk.seen = 0;
-			disk.die_at = at;
+			spam_disk.write_most = 900 * 1000;
+			spam_disk.seen = 0;
+			spam_disk.die_at = at;
 			teach(HAND_TEACH_SPAM, n + 1);
 			_exit(commit().stored ? 7 : 8);
 		}
@@ -742,7 +698,7 @@ test_slow_disk(void **state)
 	(void)state;
 	struct answer first, second, third;
 	uint64_t longest = 0;
-	disk.slow_ms = 150;
+	spam_disk.slow_ms = 150;
 	teach(HAND_TEACH_SPAM, 1);
 	commit_begin(&first);
 	commit_begin(&second);
