@@ -230,7 +230,8 @@ spam_rehearsal_unpack(struct spam_rehearsal *r, const uint8_t *bytes, size_t n)
 			return false;
 		struct packed one = {(uint8_t *)r->work, get32(bytes)};
 		memcpy(r->work, bytes + 4, one.n);
-		if (!unpack(r, &one, &spam, &f) || r->used[spam] == SPAM_REHEARSED)
+		if (!unpack(r, &one, &spam, &f) || r->used[spam] == SPAM_REHEARSED ||
+			(!spam && r->used[true] > 0)) /* ham stands first */
 			return false;
 		put(r, spam, one.bytes, one.n, 0);
 		bytes += 4 + one.n;

@@ -20,8 +20,10 @@ enum {
 
 struct hand_client {
 	int fd;
-	uint32_t id;
-	struct buf buf; /* the last answer */
+	uint32_t id;     /* of the last question */
+	uint32_t open;   /* questions of hand_client_send without their answers yet */
+	uint32_t behind; /* how many were sent behind the one whose answer is read */
+	struct buf buf;  /* the last answer */
 	struct arena *arena;
 };
 
@@ -88,7 +90,7 @@ receive(struct hand_client *c, enum hand_msg wanted, enum hand_msg or_else, stru
 		struct slice words = slice_first(m->payload, 200);
 		return err_set(err, "%.*s", SLICE_ARG(words));
 	}
-	if (m->id != c->id || (m->type != wanted && m->type != or_else))
+	if (m->id != c->id - c->behind || (m->type != wanted && m->type != or_else))
 		return err_set(err, "the keeper answers something else than was asked: is "
 				    "posternd of another version?");
 	return 0;
@@ -259,7 +261,10 @@ int
 hand_client_send(
 	struct hand_client *c, uint16_t type, const struct ipc_out *out, struct err *err)
 {
-	return ask(c, (enum hand_msg)type, out, err);
+	if (ask(c, (enum hand_msg)type, out, err) < 0)
+		return -1;
+	c->open++;
+	return 0;
 }
 
 int
@@ -267,10 +272,12 @@ hand_client_receive(
 	struct hand_client *c, uint16_t answer, struct slice *payload, struct err *err)
 {
 	struct ipc_msg m;
-	if (receive(c, (enum hand_msg)answer, (enum hand_msg)answer, &m, err) < 0)
-		return -1;
-	*payload = m.payload;
-	return 0;
+	c->behind = --c->open;
+	int result = receive(c, (enum hand_msg)answer, (enum hand_msg)answer, &m, err);
+	c->behind = 0;
+	if (result == 0)
+		*payload = m.payload;
+	return result;
 }
 
 int

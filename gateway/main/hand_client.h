@@ -42,7 +42,10 @@ int hand_client_state(struct hand_client *c, struct hand_state *s_out, struct er
  */
 int hand_client_ask(struct hand_client *c, uint16_t type, const struct ipc_out *out,
 	uint16_t answer, struct slice *payload_out, struct err *err);
-/* The same in two steps, for who has something to do meanwhile: no other question between. */
+/*
+ * The same in two steps, for who has something to do meanwhile: several may be sent before the
+ * first answer is read, of kinds that the keeper answers at once, and no other kind between.
+ */
 int hand_client_send(
 	struct hand_client *c, uint16_t type, const struct ipc_out *out, struct err *err);
 int hand_client_receive(

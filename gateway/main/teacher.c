@@ -1,10 +1,19 @@
 /*
- * Lessons on their way to the keeper; see teacher.h. One message is under way while the next is
- * filled: both processes work.
+ * Lessons on their way to the keeper; see teacher.h. Some messages are under way while the next
+ * is filled, so that both processes work, and neither waits for the other to be scheduled.
  */
 #include "main/teacher.h"
 
+#include <string.h>
+
 #include "base/mem.h"
+
+enum { UNDER_WAY_MOST = 8 };
+
+struct batch { /* what a message has */
+	enum hand_teach teach[HAND_LESSONS_MOST];
+	size_t n;
+};
 
 struct teacher {
 	struct hand_client *client;
@@ -12,8 +21,9 @@ struct teacher {
 	teacher_fn *fn;
 	void *arg;
 	struct ipc_out out;
-	enum hand_teach teach[2][HAND_LESSONS_MOST]; /* of `out`; of what is under way */
-	size_t n, under_way;
+	struct batch now;                       /* of `out` */
+	struct batch under_way[UNDER_WAY_MOST]; /* the oldest first */
+	size_t n_under_way;
 	struct teacher_counts counts;
 };
 
@@ -22,7 +32,7 @@ begin(struct teacher *t)
 {
 	ipc_out_init(&t->out);
 	hand_lessons_begin(t->domain, &t->out);
-	t->n = 0;
+	t->now.n = 0;
 }
 
 struct teacher *
@@ -73,38 +83,36 @@ count(struct teacher *t, enum hand_teach teach, const struct hand_learned *learn
 		t->fn(t->arg, learned);
 }
 
-/* The answer to what is under way. */
+/* The answer to the first that is under way. */
 static int
 hear(struct teacher *t, struct err *err)
 {
 	struct hand_learned list[HAND_LESSONS_MOST];
 	struct slice payload;
 	size_t n;
-	if (t->under_way == 0)
-		return 0;
 	if (hand_client_receive(t->client, HAND_MSG_SPAM_LEARNED, &payload, err) < 0)
 		return -1;
-	if (!hand_learned_unpack(payload, list, &n) || n != t->under_way)
+	if (!hand_learned_unpack(payload, list, &n) || n != t->under_way[0].n)
 		return wrong(err);
 	for (size_t i = 0; i < n; i++)
-		count(t, t->teach[1][i], &list[i]);
-	t->under_way = 0;
+		count(t, t->under_way[0].teach[i], &list[i]);
+	t->n_under_way--;
+	memmove(t->under_way, t->under_way + 1, t->n_under_way * sizeof(t->under_way[0]));
 	return 0;
 }
 
 static int
 send_lessons(struct teacher *t, struct err *err)
 {
-	if (t->n == 0)
+	if (t->now.n == 0)
 		return 0;
-	if (hear(t, err) < 0)
+	if (t->n_under_way == UNDER_WAY_MOST && hear(t, err) < 0)
 		return -1;
 	hand_lessons_end(&t->out);
 	int result = hand_client_send(t->client, HAND_MSG_SPAM_LEARN, &t->out, err);
 	ipc_out_fini(&t->out);
-	for (size_t i = 0; i < t->n; i++)
-		t->teach[1][i] = t->teach[0][i];
-	t->under_way = result == 0 ? t->n : 0;
+	if (result == 0)
+		t->under_way[t->n_under_way++] = t->now;
 	begin(t);
 	return result;
 }
@@ -114,21 +122,24 @@ teacher_teach(struct teacher *t, enum hand_teach teach, const struct spam_featur
 	struct err *err)
 {
 	struct hand_lesson lesson = {teach, *f};
-	if (t->n == HAND_LESSONS_MOST && send_lessons(t, err) < 0)
+	if (t->now.n == HAND_LESSONS_MOST && send_lessons(t, err) < 0)
 		return -1;
 	if (!hand_lessons_add(&lesson, &t->out)) {
 		if (send_lessons(t, err) < 0)
 			return -1;
 		(void)hand_lessons_add(&lesson, &t->out); /* the first one fits */
 	}
-	t->teach[0][t->n++] = teach;
+	t->now.teach[t->now.n++] = teach;
 	return 0;
 }
 
 int
 teacher_flush(struct teacher *t, struct err *err)
 {
-	return send_lessons(t, err) < 0 ? -1 : hear(t, err);
+	int result = send_lessons(t, err);
+	while (result == 0 && t->n_under_way != 0)
+		result = hear(t, err);
+	return result;
 }
 
 int

@@ -13,8 +13,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ENTRY_BYTES = 25 };
-
 static void
 put32(uint8_t *p, uint32_t value)
 {
@@ -37,12 +35,14 @@ site(struct slice file)
 	spam_model_free(&m);
 }
 
-/* A new model's file with the input as its list of mails. */
+/*
+ * A new model's file with the input behind its weights: the first byte says how many mails are
+ * listed, what follows them is what is gone over again.
+ */
 static void
-entries(const uint8_t *data, size_t size)
+mails(const uint8_t *data, size_t size)
 {
-	static uint8_t
-		*empty; /* packed once: two megabytes for each input would leave few inputs */
+	static uint8_t *empty; /* packed once: two megabytes for each input leave few inputs */
 	static size_t n_empty;
 	if (empty == NULL) {
 		struct spam_model *m = spam_model_new();
@@ -51,15 +51,15 @@ entries(const uint8_t *data, size_t size)
 		spam_model_pack(m, empty);
 		spam_model_free(&m);
 	}
-	size_t n = n_empty, mails = size / ENTRY_BYTES;
-	uint8_t *bytes = mem_new(n + mails * ENTRY_BYTES);
-	memcpy(bytes, empty, n);
+	if (size == 0)
+		return;
+	size_t n = n_empty + size - 1;
+	uint8_t *bytes = mem_new(n);
+	memcpy(bytes, empty, n_empty - 4);
 	put32(bytes + 20, 3); /* ham */
 	put32(bytes + 24, 3);
-	put32(bytes + 28, (uint32_t)mails);
-	if (mails > 0)
-		memcpy(bytes + n - 4, data, mails * ENTRY_BYTES);
-	n += mails * ENTRY_BYTES;
+	put32(bytes + 28, data[0]);
+	memcpy(bytes + n_empty - 4, data + 1, size - 1);
 	put32(bytes + n - 4, crc32c(0, bytes, n - 4));
 	site((struct slice){(const char *)bytes, n});
 	mem_free(bytes);
@@ -98,7 +98,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	site((struct slice){(const char *)data, size});
-	entries(data, size);
+	mails(data, size);
 	shipped(data, size);
 	return 0;
 }

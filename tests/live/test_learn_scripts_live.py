@@ -52,11 +52,22 @@ class Gate:
 
 
 @pytest.fixture
-def gate(gateway, nsd, tmp_path):
+def sink():
+    """The protected server. It is there before the gate, which else tries it again in a while."""
+    with smtp.Server(SERVER) as server:
+        yield server
+
+
+def start_gate(gateway, nsd, tmp_path):
     nsd.set({"sender.example": f'@ TXT "v=spf1 ip4:{SENDER} -all"\n'
                                '_dmarc TXT "v=DMARC1; p=reject"\n'})
     nsd.restart()
     return Gate(gateway(CONFIG.format(spool=proc.LAB / f"spool-{tmp_path.name}")))
+
+
+@pytest.fixture
+def gate(gateway, nsd, tmp_path):
+    return start_gate(gateway, nsd, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +184,13 @@ def test_moved_mails_teach(gate, dovecot, authority, names, tmp_path):
     bo.close()
 
 
-def test_no_lesson_of_its_own(gate, dovecot, authority, names, tmp_path):
+def test_no_lesson_of_its_own(sink, gate, dovecot, authority, names, tmp_path):
     """What the gate has tagged, and a filing rule put into Junk, is the filter's own word."""
     dee, teacher = User(dovecot, "dee"), Teacher(gate, authority, tmp_path)
     watches = crlf((MAILS / "newsletter/spam/replica-watches.eml").read_bytes())
-    with smtp.Server(SERVER) as server:
-        with smtplib.SMTP(GATE, timeout=20, source_address=(SENDER, 0)) as client:
-            client.sendmail("a@sender.example", ["dee@ours.example"], watches)
-        tagged, = (m.message for m in server.mails)
+    with smtplib.SMTP(GATE, timeout=20, source_address=(SENDER, 0)) as client:
+        client.sendmail("a@sender.example", ["dee@ours.example"], watches)
+    tagged, = (m.message for m in sink.mails)
     assert b"X-Spam: yes\r\n" in tagged
     dovecot.deliver("dee", tagged, eightbit=True)
     dee.move(1, "INBOX", "Junk")
@@ -225,17 +235,16 @@ def forwarded(author, attached):
         b"--%s--\r\n" % boundary
 
 
-def test_forwarded_through_the_gate(gate, tmp_path):
+def test_forwarded_through_the_gate(sink, gate, tmp_path):
     """From where the author's domain sends: learned. From elsewhere in his name: not."""
     words = ["--gateway", HOSTNAME, "--domain", "sender.example", "--spam", "spam@ours.example",
              "--state", str(tmp_path / "state.json"), "--learn", gate.learn]
     spam = mails("alert", "spam", 3)
-    with smtp.Server(SERVER) as server:
-        for source in SENDER, "192.0.2.71":
-            with smtplib.SMTP(GATE, timeout=20, source_address=(source, 0)) as client:
-                client.sendmail("ann@sender.example", ["spam@ours.example"],
-                                forwarded("ann@sender.example", spam))
-        true, forged = (m.message for m in server.mails)
+    for source in SENDER, "192.0.2.71":
+        with smtplib.SMTP(GATE, timeout=20, source_address=(source, 0)) as client:
+            client.sendmail("ann@sender.example", ["spam@ours.example"],
+                            forwarded("ann@sender.example", spam))
+    true, forged = (m.message for m in sink.mails)
     done = script("learn-forwarded", *words, input=forged)
     assert done.returncode == 0 and "has not found ann@sender.example" in done.stdout
     assert gate.status() == (0, 0)
@@ -246,7 +255,7 @@ def test_forwarded_through_the_gate(gate, tmp_path):
     assert gate.status() == (0, 3)
 
 
-def pipe_of_the_readme(gate, home):
+def pipe_of_the_readme(home):
     """The lines for master.cf of contrib/README.md, with this place's names in them."""
     text = (proc.REPOSITORY / "contrib/README.md").read_text()
     lines = re.search(r"^    learn  unix .*\n(?:      .*\n)+", text, re.M).group()
@@ -258,37 +267,43 @@ def pipe_of_the_readme(gate, home):
             "/var/lib/postern": str(home), "${recipient}": "${{recipient}}"}.items():
         assert theirs in lines
         lines = lines.replace(theirs, ours)
-    learn = home / "learn"
-    learn.write_text(f'#!/bin/sh\nexec {gate.learn} "$@"\n')
-    learn.chmod(0o755)
     return re.sub(r"^    ", "", lines, flags=re.M)
 
 
-def test_postfix_pipes(gate):
+def test_postfix_pipes(gateway, nsd, tmp_path):
     """Postfix behind the gate hands on what comes to spam@, and tries again while nobody learns."""
     home = proc.LAB / "learn-pipe"
     home.mkdir()
     shutil.chown(home, "nobody")
     server = Postfix("learn", SERVER, domains=["ours.example"], main={
         "transport_maps": "inline:{ { spam@ours.example = learn: } }",
-        "learn_destination_recipient_limit": "1"}, services=pipe_of_the_readme(gate, home))
+        "learn_destination_recipient_limit": "1"}, services=pipe_of_the_readme(home))
     server.start()
     try:
+        gate, learn = start_gate(gateway, nsd, tmp_path), home / "learn"
+        learn.write_text(f'#!/bin/sh\nexec {gate.learn} "$@"\n')
+        learn.chmod(0o755)
         spam = mails("receipt", "spam", 3)
 
         def send(source):
             with smtplib.SMTP(GATE, timeout=20, source_address=(source, 0)) as client:
                 client.sendmail("ann@sender.example", ["spam@ours.example"],
                                 forwarded("ann@sender.example", spam))
+
+        def until(question, what):
+            try:
+                proc.wait_until(question, what, 90, step=0.2)
+            except proc.LabError as e:
+                raise AssertionError(f"{e}\n{server.log()[-3000:]}") from None
+
         send("192.0.2.71")
-        proc.wait_until(lambda: "status=sent (delivered via learn service" in server.log(),
-                        "the forged mail", 30)
+        until(lambda: "status=sent (delivered via learn service" in server.log(), "a forged mail")
         assert gate.status() == (0, 0) and "status=bounced" not in server.log()
-        (home / "learn").rename(home / "away")
+        learn.rename(home / "away")
         send(SENDER)
-        proc.wait_until(lambda: "status=deferred (temporary failure. Command output: "
-                        "learn-forwarded: cannot run" in server.log(), "the deferral", 30)
-        (home / "away").rename(home / "learn")
-        proc.wait_until(lambda: gate.status() == (0, 3), "three mails learned", 30)
+        until(lambda: "status=deferred (temporary failure. Command output: learn-forwarded: "
+              "cannot run" in server.log(), "a deferral")
+        (home / "away").rename(learn)
+        until(lambda: gate.status() == (0, 3), "three mails learned")
     finally:
         server.stop()
