@@ -188,7 +188,9 @@ class Stream:
 
     def ask_slow(self, most):
         """SpamAssassin and Rspamd, on a sample of what comes later, untaught and taught."""
-        asked, taught = sample(self.later, most), sample(self.taught, TAUGHT_MOST)
+        asked = sample(self.later, most)
+        wanted = {mail.id for mail in sample(self.taught, TAUGHT_MOST)}
+        taught = [mail for mail in self.taught if mail.id in wanted]
         for kind in (peers.Assassin, peers.Rspamds):
             for told in ([], taught):
                 peer = kind(told)

@@ -54,6 +54,13 @@ def ask_all(mails, ask):
                 for mail, score in zip(mails, pool.map(lambda one: ask(read(one)), mails))}
 
 
+def forget(root, folder, *names):
+    """What an earlier stream has taught, and that it has: this one begins with nothing."""
+    for name in names:
+        for path in root.file(folder).glob(name):
+            path.unlink()
+
+
 class Bogofilter:
     name = "bogofilter"
     levels = {"0.99": 0.99}
@@ -106,8 +113,7 @@ class Assassin:
 
     def judge(self, mails):
         peer = SpamAssassin(children=2, bayes=bool(self.taught))
-        peer.root.remove("/var/lib/spamassassin/bayes_toks")
-        peer.root.remove("/var/lib/spamassassin/bayes_seen")
+        forget(peer.root, "/var/lib/spamassassin", "bayes_*")
         peer.start()
         try:
             for spam, kind in ((False, "ham"), (True, "spam")):
@@ -152,6 +158,7 @@ class Rspamds:
 
     def judge(self, mails):
         peer = Rspamd(workers=2, packages=("redis-server",), local=BAYES if self.taught else None)
+        forget(peer.root, "/var/lib/rspamd", "*.sqlite*", "*.db", "*.rrd")
         redis = None
         if self.taught:
             redis = peer.root.start("redis-server", "--port", REDIS, "--save", "", "--bind",
