@@ -321,10 +321,8 @@ test_kept_or_given_back(void **state)
 		run(&l, STEP_MS);
 		expect_log(&l, "take a;+count b;+seen c;");
 		arena_free(&s.arena);
-		run(&l, STEP_MS);
-		expect_log(&l, kept ? "" : "give b;give a;");
-		run(&l, 2 * STEP_MS); /* nobody waits for it */
-		expect_log(&l, kept ? "pass c;" : "");
+		run(&l, 3 * STEP_MS); /* nobody waits for a pass: it may take its time */
+		expect_log(&l, kept ? "pass c;" : "give b;give a;");
 	}
 	/* not known yet: it does not pass, whatever becomes of the mail */
 	l.over_limit = true;
