@@ -134,7 +134,6 @@ read_one(struct judge *j, const struct trial_mail *m)
 		j->features.shipped = 0;
 	spam_evidence_gather(&j->view, &world, j->arena, &j->found);
 	spam_features_know(&j->features, &j->found, j->wanted->weights);
-	spam_features_know(&j->features, &j->found, j->wanted->weights);
 	return true;
 }
 
