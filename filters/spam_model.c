@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "filters/spam_rehearsal.h"
@@ -298,21 +299,19 @@ spam_model_file_bytes(const struct spam_model *m)
 	       spam_rehearsal_bytes(m->rehearsal) + 4;
 }
 
+/* Each moves on behind the number. */
 static uint8_t *
 put32(uint8_t *p, uint32_t value)
 {
-	for (int i = 0; i < 4; i++)
-		*p++ = (uint8_t)(value >> 8 * i);
-	return p;
+	little_put_u32(p, value);
+	return p + 4;
 }
 
 static uint32_t
 get32(const uint8_t **p)
 {
-	uint32_t value = 0;
-	for (int i = 0; i < 4; i++)
-		value |= (uint32_t) * (*p)++ << 8 * i;
-	return value;
+	*p += 4;
+	return little_get_u32(*p - 4);
 }
 
 void

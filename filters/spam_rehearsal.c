@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/little.h"
 #include "base/mem.h"
 #include "base/must.h"
 
@@ -55,16 +56,8 @@ spam_rehearsal_free(struct spam_rehearsal **r)
 static uint8_t *
 put32(uint8_t *p, uint32_t value)
 {
-	for (int i = 0; i < 4; i++)
-		*p++ = (uint8_t)(value >> 8 * i);
-	return p;
-}
-
-static uint32_t
-get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-	       (uint32_t)p[3] << 24;
+	little_put_u32(p, value);
+	return p + 4;
 }
 
 /* --- one mail to bytes and back */
@@ -122,10 +115,10 @@ unpack(struct spam_rehearsal *r, const struct packed *one, bool *spam_out,
 	*f_out = (struct spam_features){.raw = r->raw, .text = r->text};
 	memcpy(f_out->id, p + 1, SPAM_ID_BYTES);
 	p += 1 + SPAM_ID_BYTES;
-	f_out->shipped = (int32_t)get32(p);
-	f_out->evidence = (int32_t)get32(p + 4);
-	f_out->n_raw = get32(p + 8);
-	f_out->n_text = get32(p + 12);
+	f_out->shipped = (int32_t)little_get_u32(p);
+	f_out->evidence = (int32_t)little_get_u32(p + 4);
+	f_out->n_raw = little_get_u32(p + 8);
+	f_out->n_text = little_get_u32(p + 12);
 	if (f_out->n_raw > SPAM_FEATURES_MOST || f_out->n_text > SPAM_FEATURES_MOST)
 		return false;
 	p = get_gaps(p + 16, end, r->raw, f_out->n_raw);
@@ -164,7 +157,7 @@ spam_rehearsal_keep(struct spam_rehearsal *r, const struct spam_features *f, boo
 	p = put32(p, (uint32_t)f->n_text);
 	p = put_gaps(r, f->raw, f->n_raw, p);
 	p = put_gaps(r, f->text, f->n_text, p);
-	put(r, spam, r->work, (size_t)(p - r->work), get32(f->id));
+	put(r, spam, r->work, (size_t)(p - r->work), little_get_u32(f->id));
 }
 
 void
@@ -226,9 +219,10 @@ spam_rehearsal_unpack(struct spam_rehearsal *r, const uint8_t *bytes, size_t n)
 	struct spam_features f;
 	bool spam;
 	while (n > 0) {
-		if (n < 4 || get32(bytes) > n - 4 || get32(bytes) > PACKED_MOST)
+		if (n < 4 || little_get_u32(bytes) > n - 4 ||
+			little_get_u32(bytes) > PACKED_MOST)
 			return false;
-		struct packed one = {(uint8_t *)r->work, get32(bytes)};
+		struct packed one = {(uint8_t *)r->work, little_get_u32(bytes)};
 		memcpy(r->work, bytes + 4, one.n);
 		if (!unpack(r, &one, &spam, &f) || r->used[spam] == SPAM_REHEARSED ||
 			(!spam && r->used[true] > 0)) /* ham stands first */

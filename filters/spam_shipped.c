@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/must.h"
 #include "filters/spam_score.h"
 #include "filters/spam_weigh.h"
@@ -28,13 +29,6 @@ static struct {
 	int8_t weights[SPAM_WEIGHTS];
 	uint32_t unit;
 } shipped;
-
-static uint32_t
-get32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-	       (uint32_t)p[3] << 24;
-}
 
 struct halves {
 	struct slice bytes;
@@ -86,12 +80,13 @@ load(struct slice file, struct err *err)
 	const uint8_t *p = (const uint8_t *)file.p;
 	if (file.n < HEAD_BYTES + 4 || memcmp(p, magic, 8) != 0)
 		return err_set(err, "not a model of spam to be shipped");
-	if (get32(p + file.n - 4) != crc32c(0, p, file.n - 4))
+	if (little_get_u32(p + file.n - 4) != crc32c(0, p, file.n - 4))
 		return err_set(err, "the model is damaged: its check does not fit");
-	if (get32(p + 8) != FILE_VERSION || get32(p + 12) != SPAM_FEATURES_VERSION ||
-		get32(p + 16) != SPAM_BITS)
+	if (little_get_u32(p + 8) != FILE_VERSION ||
+		little_get_u32(p + 12) != SPAM_FEATURES_VERSION ||
+		little_get_u32(p + 16) != SPAM_BITS)
 		return err_set(err, "a model of another version");
-	shipped.unit = get32(p + 20);
+	shipped.unit = little_get_u32(p + 20);
 	if (!read_weights(slice_from(slice_first(file, file.n - 4), HEAD_BYTES))) {
 		memset(&shipped, 0, sizeof(shipped));
 		return err_set(err, "the weights of the model do not parse");

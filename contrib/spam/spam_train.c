@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "filters/spam_features.h"
@@ -201,8 +202,7 @@ static void
 put32(FILE *f, uint32_t *crc, uint32_t value)
 {
 	uint8_t bytes[4];
-	for (int i = 0; i < 4; i++)
-		bytes[i] = (uint8_t)(value >> 8 * i);
+	little_put_u32(bytes, value);
 	*crc = crc32c(*crc, bytes, 4);
 	must(fwrite(bytes, 1, 4, f) == 4);
 }

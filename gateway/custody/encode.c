@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/must.h"
 #include "custody/files.h"
 #include "custody/store_priv.h"
@@ -86,7 +87,7 @@ add_body(struct writer *w, const struct relay_body *body, struct err *err)
 			add(w, piece.p, piece.n);
 			block -= piece.n;
 		}
-		put_u32(check, crc);
+		little_put_u32(check, crc);
 		add(w, check, sizeof(check));
 	}
 	return 0;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 #include "custody/files.h"
 #include "custody/store_priv.h"
@@ -64,7 +65,7 @@ read_blocks(struct reader *r, int fd, uint64_t body_at, struct job_body *b, stru
 		if (files_read(fd, r->block, n + RECORD_CHECK,
 			    body_at + number * (RECORD_BLOCK + RECORD_CHECK), err) < 0)
 			return -1;
-		if (crc32c(0, r->block, n) != get_u32(r->block + n))
+		if (crc32c(0, r->block, n) != little_get_u32(r->block + n))
 			return damaged(err);
 		size_t skip = (size_t)(at - first);
 		size_t part = n - skip < b->length - done ? n - skip : b->length - done;

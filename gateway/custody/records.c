@@ -7,41 +7,13 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 
 static const uint32_t record_magic = 0x64724370;  /* pCrd */
 static const uint32_t segment_magic = 0x67734370; /* pCsg */
 
 enum { SEGMENT_VERSION = 1, SEGMENT_COPY = SEGMENT_HEAD / 2, SEGMENT_PACKED = 40 };
-
-void
-put_u32(char *p, uint32_t n)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (char)(n >> 8 * i & 255);
-}
-
-void
-put_u64(char *p, uint64_t n)
-{
-	put_u32(p, (uint32_t)n);
-	put_u32(p + 4, (uint32_t)(n >> 32));
-}
-
-uint32_t
-get_u32(const char *p)
-{
-	uint32_t n = 0;
-	for (int i = 0; i < 4; i++)
-		n |= (uint32_t)(unsigned char)p[i] << 8 * i;
-	return n;
-}
-
-uint64_t
-get_u64(const char *p)
-{
-	return get_u32(p) | (uint64_t)get_u32(p + 4) << 32;
-}
 
 uint64_t
 record_body_stored(uint64_t body_bytes)
@@ -67,41 +39,41 @@ void
 record_pack(const struct record *r, uint64_t generation, char bytes[RECORD_HEAD])
 {
 	memset(bytes, 0, RECORD_HEAD);
-	put_u32(bytes, record_magic);
-	put_u64(bytes + 8, generation);
+	little_put_u32(bytes, record_magic);
+	little_put_u64(bytes + 8, generation);
 	memcpy(bytes + 16, r->id.bytes, CUSTODY_ID_BYTES);
 	bytes[32] = (char)r->op;
 	bytes[33] = (char)r->flags;
-	put_u32(bytes + 36, r->commit);
-	put_u32(bytes + 40, r->envelope_bytes);
-	put_u32(bytes + 44, r->note_bytes);
-	put_u64(bytes + 48, r->body_bytes);
-	put_u32(bytes + 56, r->envelope_crc);
-	put_u32(bytes + 60, r->note_crc);
-	put_u32(bytes + 64, r->until);
-	put_u64(bytes + 72, r->synced);
-	put_u32(bytes + 4, crc32c(0, bytes + 8, RECORD_HEAD - 8));
+	little_put_u32(bytes + 36, r->commit);
+	little_put_u32(bytes + 40, r->envelope_bytes);
+	little_put_u32(bytes + 44, r->note_bytes);
+	little_put_u64(bytes + 48, r->body_bytes);
+	little_put_u32(bytes + 56, r->envelope_crc);
+	little_put_u32(bytes + 60, r->note_crc);
+	little_put_u32(bytes + 64, r->until);
+	little_put_u64(bytes + 72, r->synced);
+	little_put_u32(bytes + 4, crc32c(0, bytes + 8, RECORD_HEAD - 8));
 }
 
 bool
 record_unpack(const char bytes[RECORD_HEAD], uint64_t generation, struct record *r_out)
 {
-	if (get_u32(bytes) != record_magic || get_u64(bytes + 8) != generation ||
-		get_u32(bytes + 4) != crc32c(0, bytes + 8, RECORD_HEAD - 8))
+	if (little_get_u32(bytes) != record_magic || little_get_u64(bytes + 8) != generation ||
+		little_get_u32(bytes + 4) != crc32c(0, bytes + 8, RECORD_HEAD - 8))
 		return false;
 	unsigned op = (unsigned char)bytes[32];
 	if (op < RECORD_PUT || op > RECORD_MARK)
 		return false;
 	*r_out = (struct record){.op = (enum record_op)op,
 		.flags = (unsigned char)bytes[33],
-		.commit = get_u32(bytes + 36),
-		.envelope_bytes = get_u32(bytes + 40),
-		.note_bytes = get_u32(bytes + 44),
-		.body_bytes = get_u64(bytes + 48),
-		.envelope_crc = get_u32(bytes + 56),
-		.note_crc = get_u32(bytes + 60),
-		.until = get_u32(bytes + 64),
-		.synced = get_u64(bytes + 72)};
+		.commit = little_get_u32(bytes + 36),
+		.envelope_bytes = little_get_u32(bytes + 40),
+		.note_bytes = little_get_u32(bytes + 44),
+		.body_bytes = little_get_u64(bytes + 48),
+		.envelope_crc = little_get_u32(bytes + 56),
+		.note_crc = little_get_u32(bytes + 60),
+		.until = little_get_u32(bytes + 64),
+		.synced = little_get_u64(bytes + 72)};
 	memcpy(r_out->id.bytes, bytes + 16, CUSTODY_ID_BYTES);
 	/* No sum of them may go round. */
 	return r_out->envelope_bytes <= CUSTODY_ENVELOPE_MOST &&
@@ -112,13 +84,13 @@ void
 segment_head_pack(const struct segment_head *h, char bytes[SEGMENT_HEAD])
 {
 	memset(bytes, 0, SEGMENT_HEAD);
-	put_u32(bytes, segment_magic);
-	put_u32(bytes + 8, SEGMENT_VERSION);
-	put_u32(bytes + 12, h->sequence);
-	put_u64(bytes + 16, h->generation);
-	put_u32(bytes + 24, h->prior);
-	put_u64(bytes + 32, h->prior_end);
-	put_u32(bytes + 4, crc32c(0, bytes + 8, SEGMENT_PACKED - 8));
+	little_put_u32(bytes, segment_magic);
+	little_put_u32(bytes + 8, SEGMENT_VERSION);
+	little_put_u32(bytes + 12, h->sequence);
+	little_put_u64(bytes + 16, h->generation);
+	little_put_u32(bytes + 24, h->prior);
+	little_put_u64(bytes + 32, h->prior_end);
+	little_put_u32(bytes + 4, crc32c(0, bytes + 8, SEGMENT_PACKED - 8));
 	memcpy(bytes + SEGMENT_COPY, bytes, SEGMENT_PACKED);
 }
 
@@ -127,13 +99,14 @@ segment_head_unpack(const char bytes[SEGMENT_HEAD], struct segment_head *h_out)
 {
 	for (int copy = 0; copy < 2; copy++) {
 		const char *p = bytes + copy * SEGMENT_COPY;
-		if (get_u32(p) != segment_magic || get_u32(p + 8) != SEGMENT_VERSION ||
-			get_u32(p + 4) != crc32c(0, p + 8, SEGMENT_PACKED - 8))
+		if (little_get_u32(p) != segment_magic ||
+			little_get_u32(p + 8) != SEGMENT_VERSION ||
+			little_get_u32(p + 4) != crc32c(0, p + 8, SEGMENT_PACKED - 8))
 			continue;
-		*h_out = (struct segment_head){.sequence = get_u32(p + 12),
-			.generation = get_u64(p + 16),
-			.prior = get_u32(p + 24),
-			.prior_end = get_u64(p + 32)};
+		*h_out = (struct segment_head){.sequence = little_get_u32(p + 12),
+			.generation = little_get_u64(p + 16),
+			.prior = little_get_u32(p + 24),
+			.prior_end = little_get_u64(p + 32)};
 		return true;
 	}
 	return false;

@@ -63,12 +63,6 @@ struct segment_head {
 void segment_head_pack(const struct segment_head *h, char bytes[SEGMENT_HEAD]);
 bool segment_head_unpack(const char bytes[SEGMENT_HEAD], struct segment_head *h_out);
 
-/* Little-endian numbers in bytes. */
-void put_u32(char *p, uint32_t n);
-void put_u64(char *p, uint64_t n);
-uint32_t get_u32(const char *p);
-uint64_t get_u64(const char *p);
-
 /* A record and its place, in units of RECORD_ALIGN; what recovery and collection go by. */
 struct placed {
 	struct custody_id id;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 #include "custody/files.h"
 
@@ -21,24 +22,24 @@ static void
 entry_pack(const struct placed *p, char *to)
 {
 	memcpy(to, p->id.bytes, CUSTODY_ID_BYTES);
-	put_u32(to + 16, p->at);
-	put_u32(to + 20, p->envelope_bytes);
-	put_u32(to + 24, p->note_bytes);
-	put_u32(to + 28, p->until);
-	put_u64(to + 32, p->body_bytes);
-	put_u64(to + 40, p->op);
+	little_put_u32(to + 16, p->at);
+	little_put_u32(to + 20, p->envelope_bytes);
+	little_put_u32(to + 24, p->note_bytes);
+	little_put_u32(to + 28, p->until);
+	little_put_u64(to + 32, p->body_bytes);
+	little_put_u64(to + 40, p->op);
 }
 
 static void
 entry_unpack(const char *from, struct placed *p)
 {
 	memcpy(p->id.bytes, from, CUSTODY_ID_BYTES);
-	p->at = get_u32(from + 16);
-	p->envelope_bytes = get_u32(from + 20);
-	p->note_bytes = get_u32(from + 24);
-	p->until = get_u32(from + 28);
-	p->body_bytes = get_u64(from + 32);
-	p->op = (enum record_op)get_u64(from + 40);
+	p->at = little_get_u32(from + 16);
+	p->envelope_bytes = little_get_u32(from + 20);
+	p->note_bytes = little_get_u32(from + 24);
+	p->until = little_get_u32(from + 28);
+	p->body_bytes = little_get_u64(from + 32);
+	p->op = (enum record_op)little_get_u64(from + 40);
 }
 
 int
@@ -48,13 +49,13 @@ sidecar_write(int dir_fd, const struct sidecar *s, struct err *err)
 	char *bytes = mem_new(n), from[32], to[32];
 	for (size_t i = 0; i < s->list.n; i++)
 		entry_pack(&s->list.p[i], bytes + HEAD + i * ENTRY);
-	put_u32(bytes, magic);
-	put_u32(bytes + 8, VERSION);
-	put_u32(bytes + 12, s->sequence);
-	put_u64(bytes + 16, s->generation);
-	put_u64(bytes + 24, s->end);
-	put_u64(bytes + 32, s->list.n);
-	put_u32(bytes + 4, crc32c(0, bytes + 8, n - 8));
+	little_put_u32(bytes, magic);
+	little_put_u32(bytes + 8, VERSION);
+	little_put_u32(bytes + 12, s->sequence);
+	little_put_u64(bytes + 16, s->generation);
+	little_put_u64(bytes + 24, s->end);
+	little_put_u64(bytes + 32, s->list.n);
+	little_put_u32(bytes + 4, crc32c(0, bytes + 8, n - 8));
 	int fd = files_open(
 		dir_fd, FILE_SIDECAR_NEW, s->sequence, O_WRONLY | O_CREAT | O_TRUNC, err);
 	int result = fd < 0 ? -1 : files_write(fd, bytes, n, 0, err);
@@ -75,13 +76,14 @@ sidecar_write(int dir_fd, const struct sidecar *s, struct err *err)
 static bool
 parse(const char *bytes, uint64_t n, struct sidecar *s)
 {
-	if (n < HEAD || get_u32(bytes) != magic || get_u32(bytes + 8) != VERSION ||
-		get_u32(bytes + 12) != s->sequence || (n - HEAD) % ENTRY != 0 ||
-		get_u64(bytes + 32) != (n - HEAD) / ENTRY ||
-		get_u32(bytes + 4) != crc32c(0, bytes + 8, (size_t)n - 8))
+	if (n < HEAD || little_get_u32(bytes) != magic ||
+		little_get_u32(bytes + 8) != VERSION ||
+		little_get_u32(bytes + 12) != s->sequence || (n - HEAD) % ENTRY != 0 ||
+		little_get_u64(bytes + 32) != (n - HEAD) / ENTRY ||
+		little_get_u32(bytes + 4) != crc32c(0, bytes + 8, (size_t)n - 8))
 		return false;
-	s->generation = get_u64(bytes + 16);
-	s->end = get_u64(bytes + 24);
+	s->generation = little_get_u64(bytes + 16);
+	s->end = little_get_u64(bytes + 24);
 	s->list.n = s->list.room = (size_t)(n - HEAD) / ENTRY;
 	s->list.p = mem_array(s->list.n, sizeof(*s->list.p));
 	for (size_t i = 0; i < s->list.n; i++)

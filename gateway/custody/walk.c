@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 #include "custody/files.h"
 
@@ -88,7 +89,7 @@ check_payload(struct window *w, uint64_t at, const struct record *r)
 	for (uint64_t left = r->body_bytes; left > 0;) {
 		size_t part = left < RECORD_BLOCK ? (size_t)left : RECORD_BLOCK;
 		const char *p = view(w, at, part + RECORD_CHECK);
-		if (crc32c(0, p, part) != get_u32(p + part))
+		if (crc32c(0, p, part) != little_get_u32(p + part))
 			return false;
 		at += part + RECORD_CHECK;
 		left -= part;

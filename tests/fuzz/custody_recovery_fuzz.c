@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/must.h"
 #include "custody/sidecar.h"
 #include "custody/walk.h"
@@ -44,7 +45,8 @@ build(size_t at, const uint8_t *d)
 	r.note_crc = crc32c(0, payload, r.note_bytes);
 	payload += r.note_bytes;
 	if (r.body_bytes > 0)
-		put_u32(payload + r.body_bytes, crc32c(0, payload, (size_t)r.body_bytes));
+		little_put_u32(
+			payload + r.body_bytes, crc32c(0, payload, (size_t)r.body_bytes));
 	record_pack(&r, d[1] < 250 ? GENERATION : GENERATION + 1, p);
 	if (d[1] >= 128) /* somewhere in it */
 		p[(size_t)d[7] * 13 % bytes] ^= (char)(1 << d[2] % 8);

@@ -7,18 +7,12 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 #include "base/mem.h"
 #include "base/must.h"
 #include "filters/spam_score.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-put32(uint8_t *p, uint32_t value)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(value >> 8 * i);
-}
 
 static void
 site(struct slice file)
@@ -56,11 +50,11 @@ mails(const uint8_t *data, size_t size)
 	size_t n = n_empty + size - 1;
 	uint8_t *bytes = mem_new(n);
 	memcpy(bytes, empty, n_empty - 4);
-	put32(bytes + 20, 3); /* ham */
-	put32(bytes + 24, 3);
-	put32(bytes + 28, data[0]);
+	little_put_u32(bytes + 20, 3); /* ham */
+	little_put_u32(bytes + 24, 3);
+	little_put_u32(bytes + 28, data[0]);
 	memcpy(bytes + n_empty - 4, data + 1, size - 1);
-	put32(bytes + n - 4, crc32c(0, bytes, n - 4));
+	little_put_u32(bytes + n - 4, crc32c(0, bytes, n - 4));
 	site((struct slice){(const char *)bytes, n});
 	mem_free(bytes);
 }
@@ -83,7 +77,7 @@ shipped(const uint8_t *data, size_t size)
 	for (size_t i = 4; i < size; i++)
 		more += (data[i] & 15) == 15 || data[i] >> 4 == 15;
 	n = ALL + (more < size ? more : size) + 4;
-	put32(bytes + n - 4, crc32c(0, bytes, n - 4));
+	little_put_u32(bytes + n - 4, crc32c(0, bytes, n - 4));
 	struct err err;
 	if (spam_shipped_load((struct slice){(const char *)bytes, n}, &err) == 0) {
 		uint32_t places[] = {0, 1, 2, SPAM_WEIGHTS - 1};
