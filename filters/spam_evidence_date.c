@@ -2,6 +2,7 @@
  * Evidence in Date: read by hand, since what is asked is how it was made, not only when. It is
  * compared with the time the mail came, or where that is not known with the newest Received.
  */
+#include "base/clock.h"
 #include "filters/spam_evidence_priv.h"
 
 enum { DAY = 86400, ZONE_MOST = 14 * 60 };
@@ -21,16 +22,6 @@ word(struct slice *rest)
 	*rest = slice_trim(*rest);
 	slice_cut(*rest, ' ', &head, rest);
 	return head;
-}
-
-static int64_t
-days_since_1970(int64_t year, int64_t month, int64_t day)
-{
-	year -= month <= 2;
-	int64_t era = (year >= 0 ? year : year - 399) / 400;
-	int64_t of_era = year - era * 400;
-	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
 static int
@@ -97,7 +88,7 @@ date_read(struct slice s, struct date *d_out)
 	int64_t seconds;
 	if (!clock_of(word(&s), &seconds) || !zone_of(word(&s), d_out))
 		return false;
-	int64_t days = days_since_1970((int64_t)year, month + 1, (int64_t)day);
+	int64_t days = clock_days((int64_t)year, month + 1, (int64_t)day);
 	d_out->weekday_wrong = weekday >= 0 && (days % 7 + 11) % 7 != weekday;
 	d_out->seconds = days * DAY + seconds - (int64_t)d_out->zone * 60;
 	return true;

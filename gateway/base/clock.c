@@ -44,3 +44,14 @@ clock_date(int64_t wall_ms, char buf[CLOCK_DATE_BYTES])
 	must(n > 0 && n < CLOCK_DATE_BYTES);
 	return (struct slice){buf, (size_t)n};
 }
+
+/* Years from March: the leap day is their last. */
+int64_t
+clock_days(int64_t year, int64_t month, int64_t day)
+{
+	year -= month <= 2;
+	int64_t era = (year >= 0 ? year : year - 399) / 400;
+	int64_t of_era = year - era * 400;
+	int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}

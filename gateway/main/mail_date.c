@@ -4,6 +4,8 @@
  */
 #include "main/mail_date.h"
 
+#include "base/clock.h"
+
 static bool
 number(struct slice *s, size_t least, size_t most, int64_t *value_out)
 {
@@ -37,14 +39,6 @@ one_of(struct slice *s, const char *table)
 		return i;
 	}
 	return -1;
-}
-
-/* Days since 1970 of a date of the Gregorian calendar. */
-static int64_t
-days_of(int64_t year, int64_t month, int64_t day)
-{
-	int64_t y = month <= 2 ? year - 1 : year, shifted = (month + 9) % 12;
-	return y * 365 + y / 4 - y / 100 + y / 400 + (shifted * 153 + 2) / 5 + day - 719469;
 }
 
 static int64_t
@@ -114,7 +108,7 @@ mail_date(struct slice s)
 	if (!is_date(year, month + 1, day) || !time_of(&s, &hour, &minute, &second))
 		return -1;
 	return ms_of(
-		days_of(year, month + 1, day), hour, minute, second, zone_of(slice_trim(s)));
+		clock_days(year, month + 1, day), hour, minute, second, zone_of(slice_trim(s)));
 }
 
 int64_t
@@ -126,7 +120,7 @@ mail_date_iso(struct slice s)
 		return -1;
 	if ((sign(&s, 'T') || sign(&s, ' ')) && !time_of(&s, &hour, &minute, &second))
 		return -1;
-	return ms_of(days_of(year, month, day), hour, minute, second, 0);
+	return ms_of(clock_days(year, month, day), hour, minute, second, 0);
 }
 
 /* The value of a field whose first line is `line`; *rest moves behind it. */

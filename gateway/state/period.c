@@ -7,6 +7,7 @@
  */
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "state/local_priv.h"
 
@@ -17,16 +18,6 @@ enum {
 };                              /* 1970-01-01: a Thursday, from Monday */
 enum { SEARCH_S = 70 * 86400 }; /* two months and more */
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar; month from 0. */
-static int64_t
-day_number(int64_t year, int month, int day)
-{
-	int64_t y = month < 2 ? year - 1 : year; /* years from March: the leap day is last */
-	int64_t m = month < 2 ? month + 10 : month - 2;
-	int64_t before = 365 * y + y / 4 - y / 100 + y / 400;
-	return before + (153 * m + 2) / 5 + day - 1 - 719468;
-}
-
 static void
 numbers_of(uint64_t wall_ms, int64_t numbers[PERIODS])
 {
@@ -34,7 +25,7 @@ numbers_of(uint64_t wall_ms, int64_t numbers[PERIODS])
 	time_t t = (time_t)(wall_ms / 1000);
 	must(localtime_r(&t, &tm) != NULL);
 	int64_t year = tm.tm_year + INT64_C(1900);
-	numbers[PERIOD_DAY] = day_number(year, tm.tm_mon, tm.tm_mday);
+	numbers[PERIOD_DAY] = clock_days(year, tm.tm_mon + 1, tm.tm_mday);
 	numbers[PERIOD_WEEK] = (numbers[PERIOD_DAY] + EPOCH_WEEKDAY) / WEEK_DAYS;
 	numbers[PERIOD_MONTH] = year * MONTHS + tm.tm_mon;
 }

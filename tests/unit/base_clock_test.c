@@ -34,6 +34,27 @@ test_date(void **state)
 	}
 }
 
+/* Every day of 1600 to 2400, as one after the other; and some that are known. */
+static void
+test_days(void **state)
+{
+	(void)state;
+	static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	int64_t next = clock_days(1600, 1, 1);
+	for (int year = 1600; year <= 2400; year++) {
+		bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+		for (int month = 1; month <= 12; month++) {
+			int days = lengths[month - 1] + (month == 2 && leap);
+			for (int day = 1; day <= days; day++)
+				assert_int_equal(clock_days(year, month, day), next++);
+		}
+	}
+	assert_int_equal(clock_days(1970, 1, 1), 0);
+	assert_int_equal(clock_days(2000, 2, 29), 951782400 / 86400);
+	assert_int_equal(clock_days(1601, 1, 1), -134774);
+	assert_int_equal(clock_days(0, 1, 1), -719528);
+}
+
 static void
 test_runs(void **state)
 {
@@ -50,6 +71,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_date),
+		cmocka_unit_test(test_days),
 		cmocka_unit_test(test_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
