@@ -87,20 +87,31 @@ unknown_evidence(const struct conf *c, const struct conf_weight *w, struct conf_
 		hint.n == 0 ? ": `postern facts spam` lists all there is" : "");
 }
 
+const struct conf_weight *
+flt_spam_weights(const struct conf_filter *f, double weights_out[static SPAM_EVIDENCES])
+{
+	const struct conf_weight *unknown = NULL;
+	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
+		weights_out[i] = spam_evidence_table[i].weight;
+	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
+		enum spam_evidence_id id = spam_evidence_find(f->weights[i].name);
+		if (id != SPAM_EVIDENCES)
+			weights_out[id] = f->weights[i].weight;
+		else if (unknown == NULL)
+			unknown = &f->weights[i];
+	}
+	return unknown;
+}
+
 /* The weights of all evidence, once for the configuration. */
 static void
 check(const struct conf *c, struct conf_filter *f, struct conf_report *r)
 {
 	double *weights = arena_array(c->arena, SPAM_EVIDENCES, sizeof(*weights));
-	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
-		weights[i] = spam_evidence_table[i].weight;
-	for (size_t i = 0; i < f->n_weights; i++) {
-		enum spam_evidence_id id = spam_evidence_find(f->weights[i].name);
-		if (id == SPAM_EVIDENCES)
+	bool all = flt_spam_weights(f, weights) == NULL;
+	for (size_t i = 0; !all && i < f->n_weights; i++)
+		if (spam_evidence_find(f->weights[i].name) == SPAM_EVIDENCES)
 			unknown_evidence(c, &f->weights[i], r);
-		else
-			weights[id] = f->weights[i].weight;
-	}
 	f->made = weights;
 }
 

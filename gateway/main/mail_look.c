@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "filters/flt_spam.h"
 #include "io/shared.h"
 #include "queue/spam_files.h"
 
@@ -31,8 +32,7 @@ mail_look_new(struct slice hostname)
 	struct mail_look *l = MEM_NEW(struct mail_look);
 	l->hostname = hostname;
 	l->arena = arena_new(MAIL_ARENA);
-	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
-		l->weights[i] = spam_evidence_table[i].weight;
+	(void)flt_spam_weights(NULL, l->weights);
 	return l;
 }
 
@@ -40,12 +40,7 @@ mail_look_new(struct slice hostname)
 void
 mail_look_weights(struct mail_look *l, const struct conf *c)
 {
-	const struct conf_filter *f = conf_filter_find(c, "spam");
-	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
-		enum spam_evidence_id id = spam_evidence_find(f->weights[i].name);
-		if (id != SPAM_EVIDENCES)
-			l->weights[id] = f->weights[i].weight;
-	}
+	(void)flt_spam_weights(conf_filter_find(c, "spam"), l->weights);
 }
 
 void

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/file.h"
-#include "filters/spam_score.h"
+#include "filters/flt_spam.h"
 #include "main/spam_table.h"
 #include "main/tool.h"
 
@@ -146,17 +146,11 @@ load_site(struct spam_tool *s, const struct conf *c, struct err *err)
 static int
 take_weights(struct spam_tool *s, const struct conf *c, struct err *err)
 {
-	const struct conf_filter *f = conf_filter_find(c, "spam");
-	for (size_t i = 0; i < SPAM_EVIDENCES; i++)
-		s->weights[i] = spam_evidence_table[i].weight;
-	for (size_t i = 0; f != NULL && i < f->n_weights; i++) {
-		struct slice name = f->weights[i].name;
-		enum spam_evidence_id id = spam_evidence_find(name);
-		if (id == SPAM_EVIDENCES)
-			return err_set(err, "%s: there is no evidence \"%.*s\"",
-				s->tool->config, SLICE_ARG(name));
-		s->weights[id] = f->weights[i].weight;
-	}
+	const struct conf_weight *unknown =
+		flt_spam_weights(conf_filter_find(c, "spam"), s->weights);
+	if (unknown != NULL)
+		return err_set(err, "%s: there is no evidence \"%.*s\"", s->tool->config,
+			SLICE_ARG(unknown->name));
 	s->wanted.weights = s->weights;
 	return 0;
 }
