@@ -7,12 +7,12 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "main/bar.h"
 #include "main/learn_priv.h"
 
-enum { BAR_EVERY_MS = 100, BAR_WIDTH = 30, PATH_SHOWN = 200 };
+enum { PATH_SHOWN = 200 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -53,50 +53,34 @@ interrupts_end(struct interrupts *i)
 
 /* ---- the bar ---- */
 
-struct bar {
-	FILE *f; /* NULL: nobody looks on */
+struct pass { /* over the paths, once */
+	struct bar bar;
 	const char *doing;
-	uint64_t began_ms, last_ms;
+	uint64_t began_ms;
 	uint64_t mails;
 	size_t path, n_paths;
 };
 
 static void
-bar_begin(struct bar *b, const struct learn *l, const char *doing)
+pass_begin(struct pass *p, const struct learn *l, const char *doing)
 {
-	int fd = fileno(l->tool->err);
-	*b = (struct bar){.f = fd >= 0 && isatty(fd) ? l->tool->err : NULL,
-		.doing = doing,
-		.began_ms = clock_ms(),
-		.n_paths = l->n_paths};
-	b->last_ms = b->began_ms;
+	*p = (struct pass){.doing = doing, .n_paths = l->n_paths};
+	bar_init(&p->bar, l->tool->err);
+	p->began_ms = p->bar.last_ms;
 }
 
 static void
-bar_draw(struct bar *b, const struct corpus *c)
+pass_draw(struct pass *p, const struct corpus *c)
 {
-	char bar[BAR_WIDTH + 1];
 	uint64_t now = clock_ms();
-	if (b->f == NULL || now - b->last_ms < BAR_EVERY_MS)
+	if (p->bar.f == NULL || now - p->bar.last_ms < BAR_EVERY_MS)
 		return;
-	struct corpus_progress p = corpus_progress(c);
-	double part = p.bytes != 0 ? (double)p.bytes_done / (double)p.bytes : 0;
-	double done = ((double)b->path + (part < 1 ? part : 1)) / (double)b->n_paths;
-	size_t full = (size_t)(done * BAR_WIDTH);
-	memset(bar, '#', full);
-	memset(bar + full, '.', BAR_WIDTH - full);
-	bar[BAR_WIDTH] = '\0';
-	fprintf(b->f, "\r[%s] %s: %" PRIu64 " mails, %" PRIu64 " a second ", bar, b->doing,
-		b->mails, b->mails * 1000 / (now - b->began_ms));
-	fflush(b->f);
-	b->last_ms = now;
-}
-
-static void
-bar_end(struct bar *b)
-{
-	if (b->f != NULL && b->last_ms != b->began_ms)
-		fprintf(b->f, "\r%*s\r", BAR_WIDTH + 60, "");
+	struct corpus_progress at = corpus_progress(c);
+	double part = at.bytes != 0 ? (double)at.bytes_done / (double)at.bytes : 0;
+	double done = ((double)p->path + (part < 1 ? part : 1)) / (double)p->n_paths;
+	bar_draw(&p->bar, (size_t)(done * BAR_WIDTH),
+		"%s: %" PRIu64 " mails, %" PRIu64 " a second ", p->doing, p->mails,
+		p->mails * 1000 / (now - p->began_ms));
 }
 
 /* ---- what is counted ---- */
@@ -179,20 +163,20 @@ judge_one(struct learn *l, const struct corpus_mail *m, struct err *err)
 
 /* A path that is none is told the first time, and the others are gone on with. */
 static int
-each(struct learn *l, struct bar *b, const struct interrupts *i, each_fn *fn, struct err *err)
+each(struct learn *l, struct pass *p, const struct interrupts *i, each_fn *fn, struct err *err)
 {
 	struct corpus_mail m;
 	struct err why;
-	struct corpus *c = corpus_open(l->paths[b->path], l->tool->in, &why);
+	struct corpus *c = corpus_open(l->paths[p->path], l->tool->in, &why);
 	int result = 0;
 	if (c == NULL && fn == teach_one) {
 		fprintf(l->tool->err, "postern: %s\n", why.text);
 		l->unopened++;
 	}
 	while (c != NULL && result == 0 && next(c, i, &m)) {
-		b->mails++;
+		p->mails++;
 		result = fn(l, &m, err);
-		bar_draw(b, c);
+		pass_draw(p, c);
 	}
 	corpus_free(&c);
 	return result;
@@ -202,20 +186,20 @@ int
 learn_teach_all(struct learn *l, struct err *err)
 {
 	struct interrupts i;
-	struct bar b;
+	struct pass p;
 	int result = 0;
-	bar_begin(&b, l, l->teach == HAND_TEACH_UNLEARN ? "taking back" : "teaching");
+	pass_begin(&p, l, l->teach == HAND_TEACH_UNLEARN ? "taking back" : "teaching");
 	interrupts_begin(&i);
-	for (; result == 0 && !interrupted && b.path < l->n_paths; b.path++)
-		result = each(l, &b, &i, teach_one, err);
+	for (; result == 0 && !interrupted && p.path < l->n_paths; p.path++)
+		result = each(l, &p, &i, teach_one, err);
 	if (result == 0) /* whatever stopped it */
 		result = teacher_commit(l->teacher, &l->done, err);
 	if (result == 0 && !l->done.stored)
 		err_set(&l->why_not, "%.*s", SLICE_ARG(l->done.why));
 	l->stopped = interrupted;
 	interrupts_end(&i);
-	l->ms = clock_ms() - b.began_ms;
-	bar_end(&b);
+	l->ms = clock_ms() - p.began_ms;
+	bar_end(&p.bar);
 	return result;
 }
 
@@ -223,14 +207,14 @@ int
 learn_judge_again(struct learn *l, struct err *err)
 {
 	struct interrupts i;
-	struct bar b;
+	struct pass p;
 	int result = 0;
-	bar_begin(&b, l, "judging again");
+	pass_begin(&p, l, "judging again");
 	interrupts_begin(&i);
-	for (; result == 0 && !interrupted && b.path < l->n_paths; b.path++)
-		result = each(l, &b, &i, judge_one, err);
+	for (; result == 0 && !interrupted && p.path < l->n_paths; p.path++)
+		result = each(l, &p, &i, judge_one, err);
 	l->stopped = interrupted;
 	interrupts_end(&i);
-	bar_end(&b);
+	bar_end(&p.bar);
 	return result;
 }

@@ -4,47 +4,23 @@
  * where it is another number: for scripts that know what they do.
  */
 #include <inttypes.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "main/queue_priv.h"
 
-enum { AT_ONCE = 200, BAR_EVERY_MS = 100, BAR_WIDTH = 30 };
+enum { AT_ONCE = 200 };
 
 /* ---- the bar ---- */
 
 void
-queue_bar_init(struct queue_bar *b, const struct tool *t)
+queue_bar_draw(struct bar *b, uint64_t done, uint64_t all)
 {
-	int fd = fileno(t->err);
-	*b = (struct queue_bar){.f = fd >= 0 && isatty(fd) ? t->err : NULL};
-}
-
-void
-queue_bar_draw(struct queue_bar *b, uint64_t done, uint64_t all)
-{
-	char bar[BAR_WIDTH + 1];
-	uint64_t now = clock_ms();
-	if (b->f == NULL || (b->shown ? now - b->last_ms < BAR_EVERY_MS : done >= all))
+	if (b->f == NULL || (b->shown ? clock_ms() - b->last_ms < BAR_EVERY_MS : done >= all))
 		return; /* what is done in one step needs no bar */
-	size_t full = all == 0 || done >= all ? BAR_WIDTH : (size_t)(BAR_WIDTH * done / all);
-	memset(bar, '#', full);
-	memset(bar + full, '.', BAR_WIDTH - full);
-	bar[BAR_WIDTH] = '\0';
-	fprintf(b->f, "\r[%s] %" PRIu64 " of %" PRIu64, bar, done, all > done ? all : done);
-	fflush(b->f);
-	b->last_ms = now;
-	b->shown = true;
-}
-
-void
-queue_bar_end(struct queue_bar *b)
-{
-	if (b->shown)
-		fprintf(b->f, "\r%*s\r", BAR_WIDTH + 50, "");
-	b->shown = false;
+	bar_draw(b, all == 0 || done >= all ? BAR_WIDTH : (size_t)(BAR_WIDTH * done / all),
+		"%" PRIu64 " of %" PRIu64, done, all > done ? all : done);
 }
 
 /* ---- which mails ---- */
@@ -91,17 +67,17 @@ int
 queue_choose(struct queue_tool *q, struct queue_chosen *c, struct err *err)
 {
 	struct hand_state state;
-	struct queue_bar bar;
+	struct bar bar;
 	*c = (struct queue_chosen){.limit = q->words.limit, .bar = &bar};
 	if (q->words.n_ids != 0)
 		return choose_by_id(q, c, err);
 	if (hand_client_state(q->client, &state, err) < 0)
 		return -1;
 	c->all = state.space.items;
-	queue_bar_init(&bar, q->tool);
+	bar_init(&bar, q->tool->err);
 	int result = hand_client_list_all(
 		q->client, &q->words.filter, on_items, on_progress, c, err);
-	queue_bar_end(&bar);
+	bar_end(&bar);
 	c->bar = NULL;
 	return result;
 }
@@ -168,9 +144,9 @@ static int
 perform(struct queue_tool *q, enum hand_action action, const struct queue_chosen *c,
 	struct hand_done *sum, struct err *err)
 {
-	struct queue_bar bar;
+	struct bar bar;
 	int result = 0;
-	queue_bar_init(&bar, q->tool);
+	bar_init(&bar, q->tool->err);
 	for (size_t at = 0; at < c->n && result == 0; at += AT_ONCE) {
 		size_t n = c->n - at < AT_ONCE ? c->n - at : AT_ONCE;
 		struct hand_act act = {.action = action,
@@ -194,7 +170,7 @@ perform(struct queue_tool *q, enum hand_action action, const struct queue_chosen
 			sum->why = arena_slice(q->words.arena, d.why);
 		queue_bar_draw(&bar, at + n, c->n);
 	}
-	queue_bar_end(&bar);
+	bar_end(&bar);
 	return result;
 }
 

@@ -182,7 +182,7 @@ struct summary {
 	const struct queue_tool *tool;
 	struct arena *arena;
 	struct map *sums;
-	struct queue_bar bar;
+	struct bar bar;
 	uint64_t mails, bytes, unreadable, all;
 };
 
@@ -362,14 +362,14 @@ queue_summary(struct queue_tool *q, struct err *err)
 	struct hand_state state;
 	void *value;
 	struct slice key;
-	queue_bar_init(&s.bar, q->tool);
+	bar_init(&s.bar, q->tool->err);
 	s.sums = map_new(s.arena, true);
 	int result = hand_client_state(q->client, &state, err);
 	s.all = state.space.items;
 	if (result == 0)
 		result = hand_client_list_all(q->client, &(struct hand_filter){0},
 			on_summary_items, on_summary_progress, &s, err);
-	queue_bar_end(&s.bar);
+	bar_end(&s.bar);
 	if (result == 0) {
 		size_t n = map_count(s.sums);
 		struct sum **sums = arena_array(s.arena, n + 1, sizeof(*sums));

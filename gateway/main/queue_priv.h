@@ -7,6 +7,7 @@
 #ifndef MAIN_QUEUE_PRIV_H
 #define MAIN_QUEUE_PRIV_H
 
+#include "main/bar.h"
 #include "main/hand_client.h"
 #include "main/json.h"
 #include "main/tool.h"
@@ -56,7 +57,7 @@ struct queue_chosen {
 	struct custody_id *ids;
 	size_t n, room, limit;
 	uint64_t all;
-	struct queue_bar *bar;
+	struct bar *bar;
 };
 int queue_choose(struct queue_tool *q, struct queue_chosen *c, struct err *err);
 bool queue_is_terminal(FILE *f);
@@ -92,15 +93,8 @@ bool queue_read_address(struct queue_words *w, const char *text, struct slice *o
 bool queue_read_span(struct queue_words *w, const char *text, uint64_t *ms_out);
 int queue_read_spool(struct queue_tool *q, struct err *err);
 
-/* A bar on a terminal, redrawn at most ten times a second; nothing anywhere else. */
-struct queue_bar {
-	FILE *f;
-	bool shown;
-	uint64_t last_ms;
-};
-void queue_bar_init(struct queue_bar *b, const struct tool *t);
-void queue_bar_draw(struct queue_bar *b, uint64_t done, uint64_t all);
-void queue_bar_end(struct queue_bar *b);
+/* Where it is due: what is done in one step needs none. */
+void queue_bar_draw(struct bar *b, uint64_t done, uint64_t all);
 
 const char *queue_kind_text(enum stored_kind k); /* "send", "hold", "quarantine" */
 const char *queue_state_text(enum rcpt_state s); /* "waiting", "delivered", ... */
