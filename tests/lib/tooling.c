@@ -61,6 +61,12 @@ write_file(const char *path, const char *text)
 }
 
 void
+write_config(const char *text)
+{
+	write_file("test.conf", text);
+}
+
+void
 write_config_least(const char *before)
 {
 	FILE *f = fopen("test.conf", "w");

@@ -19,6 +19,11 @@ struct run tool_run(tool_fn *fn, const char *words, const char *in);
 void tool_run_free(struct run *r);
 
 void write_file(const char *path, const char *text);
+void write_config(const char *text); /* test.conf */
+/* The least that a configuration needs before its blocks. */
+#define RIGHT                                                               \
+	"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:25\"\n" \
+	"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
 /* test.conf with `before` and the least that a gateway needs, which accepts everything. */
 void write_config_least(const char *before);
 

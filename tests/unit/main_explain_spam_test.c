@@ -19,16 +19,6 @@
 #include "queue/spam_files.h"
 #include "tooling.h"
 
-static void
-write_config(const char *text)
-{
-	write_file("test.conf", text);
-}
-
-#define RIGHT                                                               \
-	"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:25\"\n" \
-	"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
-
 #define WHO "--client 192.0.2.1 --from a@sender.example --to c@example.com "
 
 /* All evidence, weighed as the configuration says; without one, as shipped. */

@@ -13,9 +13,6 @@
 
 #include "tooling.h"
 
-#define RIGHT                                                               \
-	"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:25\"\n" \
-	"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
 #define WHO "--client 192.0.2.1 --from a@sender.example --to c@example.com "
 
 static void

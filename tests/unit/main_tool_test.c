@@ -28,16 +28,6 @@
 enum { TEXT_MOST = 1 << 20 };
 
 static void
-write_config(const char *text)
-{
-	write_file("test.conf", text);
-}
-
-#define RIGHT                                                               \
-	"hostname \"mx.example.com\"\nlisten inbound on \"127.0.0.1:25\"\n" \
-	"domain \"example.com\" deliver to \"127.0.0.1:26\"\n"
-
-static void
 test_check(void **state)
 {
 	(void)state;
